@@ -1,0 +1,285 @@
+"""The configuration of one experiment: pydantic models, TOML in and out, digests.
+
+Each default is written once, here. `sample_configs/` holds the experiments that users start from.
+"""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pectl.errors import ConfigError, InputMissingError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Interval = tuple[float, float]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the section's canonical JSON, as 64 hex digits."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class PreprocessConfig(Section):
+    """From a DICOM series to the lung box that the study store keeps."""
+
+    slice_spacing_mm: Positive = 1.0
+    in_plane_px: Annotated[int, Field(ge=32, le=1024)] = 224
+    """Side of the square the lung box is resampled to; its aspect ratio is kept."""
+    lungs: Literal["threshold", "lungmask"] = "threshold"
+    lungmask_weights: Path | None = None
+    margin_mm: Annotated[float, Field(ge=0.0, le=100.0)] = 10.0
+    min_slices: Annotated[int, Field(ge=3)] = 16
+
+
+class SplitConfig(Section):
+    """Which studies train, validate and test; disjoint by patient."""
+
+    method: Literal["stratified", "ma2022", "csv"] = "stratified"
+    csv: Path | None = None
+    """For method `csv`: a table with the columns StudyInstanceUID and split."""
+    val_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.15
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1.0:
+            raise ValueError("val_fraction + test_fraction must leave studies to train on (< 1)")
+        if (self.method == "csv") != (self.csv is not None):
+            raise ValueError("split.csv is needed by method 'csv' and by no other")
+        return self
+
+
+class WindowsConfig(Section):
+    """Windows of consecutive slices, and the HU ranges that become their channels."""
+
+    length: Annotated[int, Field(ge=2, le=64)] = 10
+    stride: Annotated[int, Field(ge=1)] = 10
+    hu_ranges: dict[str, Interval] = {
+        "lung": (-1350.0, 150.0),
+        "pe": (-250.0, 450.0),
+        "mediastinal": (-160.0, 240.0),
+    }
+    """Name -> (lower, upper) HU, mapped linearly to [0, 1]; level -600 width 1500 is (-1350, 150)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.stride > self.length:
+            raise ValueError(f"stride {self.stride} > length {self.length} would skip slices")
+        if not self.hu_ranges:
+            raise ValueError("hu_ranges needs at least one range")
+        for name, (lower, upper) in self.hu_ranges.items():
+            if lower >= upper:
+                raise ValueError(f"hu_ranges.{name}: lower {lower} must be below upper {upper}")
+        return self
+
+
+class AugmentConfig(Section):
+    """Random changes of training windows, made on the training device; never at extraction."""
+
+    flip_left_right: Fraction = 0.5
+    """Probability of a mirror image; side labels swap with it."""
+    rotation_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 10.0
+    zoom: tuple[Positive, Positive] = (0.9, 1.15)
+    """Range of the in-plane magnification; (224/192, 224/192) with shift 1/14 is a random 192 of 224 crop."""
+    shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.05
+    """Largest shift as a share of the window's side."""
+    offset_hu: Annotated[float, Field(ge=0.0, le=200.0)] = 20.0
+    noise_hu: Annotated[float, Field(ge=0.0, le=200.0)] = 10.0
+
+
+class OptimizerConfig(Section):
+    """What both training stages share: optimizer, learning rate over the steps, precision, checkpoints."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    schedule: Literal["constant", "step", "one-cycle"] = "constant"
+    step_epochs: Annotated[int, Field(ge=1)] = 20
+    """For schedule `step`: the learning rate is multiplied by step_factor every so many epochs."""
+    step_factor: Positive = 0.9
+    warmup_fraction: Fraction = 0.1
+    """For schedule `one-cycle`: share of all steps over which the rate rises to learning_rate."""
+    clip_norm: Annotated[float, Field(ge=0.0)] = 0.0
+    """Largest gradient norm; 0 leaves gradients alone."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 on a GPU that has it and fp32 elsewhere (see docs/design.md, traps)."""
+    checkpoint_minutes: Positive = 15.0
+
+
+class Stage1Config(OptimizerConfig):
+    """The window encoder (stage 1)."""
+
+    backbone: str = "r3d_18"
+    weights: str = "none"
+    """`none`, `kinetics400` or the path of a .safetensors or .pth file."""
+    input_px: Annotated[int, Field(ge=16, le=512)] = 192
+    slice_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the per-slice loss inside each window; 0 trains on the window label alone (the paper)."""
+    sampling: Literal["natural", "balanced"] = "natural"
+    """`balanced` draws positive and negative windows equally often."""
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Positive = 4e-4
+    extract_batch_size: Annotated[int, Field(ge=1)] = 32
+    augment: AugmentConfig = AugmentConfig()
+
+
+class Stage2Config(OptimizerConfig):
+    """The sequence classifier (stage 2)."""
+
+    model: Literal["tcn", "gru"] = "tcn"
+    hidden: Annotated[int, Field(ge=1)] = 128
+    levels: Annotated[int, Field(ge=1)] = 2
+    """TCN: residual blocks of dilation 1, 2, 4 ...; GRU: layers."""
+    kernel_size: Annotated[int, Field(ge=1)] = 3
+    causal: bool = False
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    window_loss_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    epochs: Annotated[int, Field(ge=1)] = 200
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Positive = 5e-4
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.model == "tcn" and self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {self.kernel_size} must be odd so that a window keeps its place")
+        return self
+
+
+class EvaluateConfig(Section):
+    """Decisions fitted on validation, and the intervals around what is measured on the evaluated split."""
+
+    indeterminate: Literal["exclude", "as-negative"] = "exclude"
+    """Indeterminate studies in `pe_present`: left out, or counted as without PE (the paper)."""
+    threshold_rule: Literal["youden", "target-sensitivity", "target-specificity"] = "youden"
+    target: Fraction = 0.85
+    """The sensitivity or specificity that the rule of that name asks for on validation."""
+    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    bootstrap_replicates: Annotated[int, Field(ge=100)] = 1000
+
+
+class PhantomConfig(Section):
+    """The synthetic cohort: how many studies, how large, how hard."""
+
+    studies: Annotated[int, Field(ge=1)] = 24
+    prevalence: Fraction = 0.4
+    indeterminate_fraction: Fraction = 0.04
+    matrix_px: Annotated[int, Field(ge=64, le=1024)] = 160
+    slices: Annotated[int, Field(ge=24, le=1200)] = 72
+
+
+class Config(Section):
+    """One experiment."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    preprocess: PreprocessConfig = PreprocessConfig()
+    split: SplitConfig = SplitConfig()
+    windows: WindowsConfig = WindowsConfig()
+    stage1: Stage1Config = Stage1Config()
+    stage2: Stage2Config = Stage2Config()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    phantom: PhantomConfig = PhantomConfig()
+
+
+def load_config(path: Path | None, overrides: list[str], seed: int | None = None) -> Config:
+    """Read a TOML file (or none), apply `section.key=value` overrides and the seed, and validate once.
+
+    Raises:
+        InputMissingError: there is no such file.
+        ConfigError: the TOML or an override can't be parsed, or any keys or values are wrong (all are named).
+    """
+    data = {} if path is None else _read_toml(path)
+    for override in overrides:
+        _apply_override(data, override)
+    if seed is not None:
+        data["seed"] = seed
+    return _validated(data, where=path or "--set")
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write the resolved configuration as TOML; keys without a value are left out."""
+    path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputMissingError(
+            where=path, expected="a TOML configuration file", found="no such file", fix="check the path of --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(
+            where=path, expected="a TOML file", found=str(error), fix="correct it; sample_configs/ has examples"
+        ) from error
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    """Put `section.key=value` into nested dicts; the value is TOML, or a bare string."""
+    dotted, equals, text = override.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError(
+            where=f"--set {override}", expected="section.key=value", found=repr(override),
+            fix="write for example --set stage1.epochs=5",
+        )  # fmt: skip
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ConfigError(
+                where=f"--set {override}", expected="a section before the dot", found=f"the value {key!r}",
+                fix="remove what follows it",
+            )  # fmt: skip
+    data[keys[-1]] = _parse_value(text.strip())
+
+
+def _parse_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _validated(data: dict[str, Any], *, where: object) -> Config:
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        faults = [_fault(item["loc"], item["msg"], item["type"], item["input"]) for item in error.errors()]
+        raise ConfigError(
+            where=where, expected="known keys with values in range",
+            found=f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: " + "; ".join(faults),
+            fix="docs/configuration.md lists every key",
+        ) from error  # fmt: skip
+
+
+def _fault(location: tuple[int | str, ...], message: str, kind: str, value: object) -> str:
+    dotted = ".".join(str(part) for part in location) or "config"
+    if kind == "extra_forbidden":
+        return f"{dotted}: unknown key{_known_keys(location)}"
+    if kind == "value_error":
+        return f"{dotted}: {message.removeprefix('Value error, ')}"
+    return f"{dotted}: {message} (found {value!r})"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    """Name the keys that the section of a misspelt key has."""
+    model: type[BaseModel] = Config
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ""
+        model = annotation
+    return f" (known here: {', '.join(model.model_fields)})"
