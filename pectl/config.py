@@ -169,16 +169,48 @@ class EvaluateConfig(Section):
     calibration: Literal["temperature", "isotonic", "none"] = "temperature"
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     bootstrap_replicates: Annotated[int, Field(ge=100)] = 1000
+    prevalence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Share of PE among the patients one has in mind: PPV and NPV are given for it too."""
 
 
 class PhantomConfig(Section):
-    """The synthetic cohort: how many studies, how large, how hard."""
+    """The synthetic cohort: how many studies, how large, how hard. The defaults are small and easy (the demo)."""
 
     studies: Annotated[int, Field(ge=1)] = 24
     prevalence: Fraction = 0.4
+    """Share of studies with PE."""
     indeterminate_fraction: Fraction = 0.04
     matrix_px: Annotated[int, Field(ge=64, le=1024)] = 160
     slices: Annotated[int, Field(ge=24, le=1200)] = 72
+    emboli: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 4)
+    """Fewest and most emboli of a positive study."""
+    embolus_length_mm: Interval = (45.0, 90.0)
+    """Length along the vessel."""
+    lumen_share: Interval = (0.55, 0.8)
+    """Share of the lumen's cross-section that an embolus takes."""
+    min_artery_radius_mm: Positive = 5.0
+    """Smallest artery that an embolus starts in; 2 is the realistic setting (4 mm arteries)."""
+    central_share: Fraction = 0.25
+    """Share of positive studies with an embolus in the trunk or a main artery."""
+    saddle_share: Fraction = 0.5
+    """Share of acute central emboli that ride on the bifurcation of the trunk."""
+    chronic_share: Fraction = 0.13
+    """Share of positive studies with chronic emboli alone."""
+    acute_and_chronic_share: Fraction = 0.07
+    """Share of positive studies with both kinds."""
+    web_share: Fraction = 0.2
+    """Share of chronic emboli that are webs; the others line the wall."""
+    rv_strain_share: Fraction = 0.43
+    """Share of positive studies with RV/LV >= 1."""
+    rv_lv_gap: Annotated[float, Field(ge=0.0, le=0.3)] = 0.06
+    """No ratio lies within so much of 1."""
+    flow_probability: Fraction = 0.05
+    contrast_hu: Interval = (320.0, 450.0)
+    """HU of the pulmonary arteries."""
+    noise_hu: Interval = (10.0, 18.0)
+    """Standard deviation of the noise in soft tissue for a standard kernel."""
+    present_area_mm2: Positive = 20.0
+    """An image shows PE when the emboli's mask on it has at least this area."""
 
 
 class Config(Section):
@@ -219,11 +251,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputMissingError(
-            where=path, expected="a TOML configuration file", found="no such file", fix="check the path of --config"
+            where=path,
+            expected="a TOML configuration file",
+            found="no such file",
+            fix="check the path of --config",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise ConfigError(
-            where=path, expected="a TOML file", found=str(error), fix="correct it; sample_configs/ has examples"
+            where=path,
+            expected="a TOML file",
+            found=str(error),
+            fix="correct it; sample_configs/ has examples",
         ) from error
 
 

@@ -1,0 +1,219 @@
+"""Measure a model's predictions with frozen decisions, and write `metrics.json` and the tables beside it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pectl.analysis.bootstrap import study_weights
+from pectl.analysis.competition import competition_loss
+from pectl.analysis.measure import Json, Units, jsonable, measure
+from pectl.analysis.metrics import Confusion, FloatArray
+from pectl.analysis.paper_results import paper_block
+from pectl.analysis.tables import exam_table, write_tables
+from pectl.config import EvaluateConfig
+from pectl.core.data.files import write_json
+from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
+from pectl.core.data.predictions import PE_PRESENT, Indeterminate, Predictions, pe_score, pe_truth, with_pe
+from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
+from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions, aligned_truth
+
+STAGE1 = "pe_present_stage1"
+_OTHER_WAY: Mapping[str, tuple[Indeterminate, str]] = {
+    "exclude": ("as-negative", "pe_present_as_negative"),
+    "as-negative": ("exclude", "pe_present_excluded"),
+}
+
+
+def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result goes
+    predictions: Predictions,
+    truth: pd.DataFrame,
+    decisions: Decisions | None,
+    config: EvaluateConfig,
+    *,
+    out: Path,
+    lineage: Mapping[str, Any],
+    seed: int,
+) -> Json:
+    """Measure predictions at exam, window and image level; write and return the content of `metrics.json`.
+
+    Args:
+        predictions: of the split that is judged; windows and images carry their labels.
+        truth: exam labels, index StudyInstanceUID, nine columns 0, 1 or NaN (unknown, or not defined).
+        decisions: fitted on validation; None where there is none: thresholds 0.5, nothing calibrated.
+        config: intervals, and how indeterminate studies count in `pe_present`.
+        out: folder for metrics.json, decisions.json, exam.csv, window.csv, image.csv and submission.csv.
+        lineage: digests of what the predictions were made from; `split_method` decides whether the paper's
+            figures are comparable.
+        seed: of the bootstrap; the same seed gives the same bytes.
+
+    Raises:
+        PredictionsError: the decisions were fitted on these studies, or a study has no labels.
+    """
+    decisions = decisions or Decisions()
+    decisions.check_not_fitted_on(predictions)
+    truth = aligned_truth(predictions.exam, truth)
+    calibrated = decisions.calibrated(predictions.exam)
+    answers = _answers(predictions, calibrated)
+    projection = project(answers, predictions.image)
+    result = {
+        **_head(predictions, decisions, config, seed),
+        "window": _window_level(predictions.window, decisions, config, seed),
+        "image": _image_level(predictions.image, decisions, config, seed),
+        "exam": _exam_level(predictions.exam, calibrated, truth, decisions, config),
+        **_competition(predictions, answers, truth, projection),
+        "missing": _missing(predictions),
+        "lineage": dict(lineage),
+        "paper": paper_block(lineage.get("split_method")),
+    }
+    write_tables(out, predictions, exam_table(predictions.exam, calibrated, projection, truth), projection)
+    write_json(out / "decisions.json", decisions.to_json())
+    write_json(out / "metrics.json", result)
+    return result
+
+
+def _answers(predictions: Predictions, calibrated: pd.DataFrame) -> pd.DataFrame:
+    """Return the nine calibrated labels as the competition means them."""
+    if predictions.rv_lv == "given-pe":
+        return with_pe(calibrated, calibrated[PE_PRESENT])
+    return calibrated
+
+
+def _head(predictions: Predictions, decisions: Decisions, config: EvaluateConfig, seed: int) -> Json:
+    fitted = f"{decisions.split} ({decisions.n_studies} studies)"
+    unfitted = "nothing: thresholds are fixed at 0.5 and probabilities are not calibrated"
+    return {
+        "split": predictions.split,
+        "n_studies": len(predictions.uids()),
+        "use": RESEARCH_USE,
+        "seed": seed,
+        "confidence": config.confidence,
+        "bootstrap_replicates": config.bootstrap_replicates,
+        "indeterminate": config.indeterminate,
+        "decisions_fitted_on": unfitted if decisions.split is None else fitted,
+    }
+
+
+def _window_level(
+    window: pd.DataFrame | None, decisions: Decisions, config: EvaluateConfig, seed: int
+) -> Json | None:
+    if window is None:
+        return None
+    known = window[window["label"] != UNKNOWN]
+    final = _clustered_units(known, "score", config, seed)
+    stage1 = replace(final, score=(score := _floats(known["stage1_score"])), probability=score)
+    return {
+        PE_PRESENT: _measure(final, decisions, WINDOW, config),
+        STAGE1: _measure(stage1, decisions, WINDOW_STAGE1, config),
+    }
+
+
+def _image_level(
+    image: pd.DataFrame | None, decisions: Decisions, config: EvaluateConfig, seed: int
+) -> Json | None:
+    if image is None:
+        return None
+    known = image[image["label"] != UNKNOWN]
+    return {PE_PRESENT: _measure(_clustered_units(known, "score", config, seed), decisions, IMAGE, config)}
+
+
+def _clustered_units(part: pd.DataFrame, column: str, config: EvaluateConfig, seed: int) -> Units:
+    study, uids = pd.factorize(part["StudyInstanceUID"], sort=True)
+    weights = study_weights(len(uids), replicates=config.bootstrap_replicates, seed=seed)
+    score = _floats(part[column])
+    return Units(part["label"].to_numpy() == 1, score, score, study=study, weights=weights)
+
+
+def _exam_level(
+    exam: pd.DataFrame,
+    calibrated: pd.DataFrame,
+    truth: pd.DataFrame,
+    decisions: Decisions,
+    config: EvaluateConfig,
+) -> Json | None:
+    """Measure the nine labels and PE present, the latter both ways of counting indeterminate studies."""
+    if exam.empty:
+        return None
+    raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
+    other_way, other_name = _OTHER_WAY[config.indeterminate]
+    columns = {name: (name, truth[name]) for name in EXAM_LABELS}
+    columns[PE_PRESENT] = (PE_PRESENT, pe_truth(truth, config.indeterminate))
+    columns[other_name] = (PE_PRESENT, pe_truth(truth, other_way))
+    blocks = {
+        key: _measure(_exam_units(label, raw[name], calibrated[name]), decisions, name, config)
+        for key, (name, label) in columns.items()
+    }
+    for key in (PE_PRESENT, other_name):
+        blocks[key] |= _at_prevalence(blocks[key], config.prevalence)
+    return blocks
+
+
+def _exam_units(truth: pd.Series, raw: pd.Series, calibrated: pd.Series) -> Units:
+    known = truth.notna().to_numpy()
+    return Units(_floats(truth)[known] == 1, _floats(raw)[known], _floats(calibrated)[known])
+
+
+def _measure(units: Units, decisions: Decisions, name: str, config: EvaluateConfig) -> Json:
+    return measure(units, threshold=decisions.thresholds[name].value, confidence=config.confidence)
+
+
+def _at_prevalence(block: Json, prevalence: float | None) -> Json:
+    """Return PPV and NPV at the prevalence that the configuration asks for, if any."""
+    if prevalence is None:
+        return {}
+    ppv, npv = Confusion(**block["confusion"]).predictive_values_at(prevalence)
+    return {
+        "prevalence": prevalence,
+        "ppv_at_prevalence": jsonable(ppv),
+        "npv_at_prevalence": jsonable(npv),
+    }
+
+
+def _competition(
+    predictions: Predictions, answers: pd.DataFrame, truth: pd.DataFrame, projection: Projection
+) -> Json:
+    """The competition's loss of the submission, and what consistency costs in it."""
+    image = predictions.image
+    before = competition_loss(truth, answers, image)
+    after = competition_loss(truth, projection.exam, projection.image)
+    heuristic = clipping_heuristic(answers, image)
+    clipped = competition_loss(truth, heuristic.exam, heuristic.image)
+    raw = competition_loss(truth, predictions.exam, image)
+    return {
+        "competition": {
+            "weighted_log_loss": jsonable(after.total),
+            "exam_log_loss": jsonable(after.exam),
+            "image_log_loss": jsonable(after.image),
+            "weighted_log_loss_before_projection": jsonable(before.total),
+            "weighted_log_loss_raw": jsonable(raw.total),
+        },
+        "consistency": {
+            "violations": int(violations(projection.exam, projection.image).sum()),
+            "cost": jsonable(after.total - before.total),
+            "violations_before": int(violations(answers, image).sum()),
+            "violations_raw": int(violations(predictions.exam, image).sum()),
+            "clipping_heuristic_cost": jsonable(clipped.total - before.total),
+            "expected_cost_per_study": jsonable(float(projection.cost.mean())),
+        },
+    }
+
+
+def _missing(predictions: Predictions) -> list[str]:
+    parts = {
+        "exam": not predictions.exam.empty,
+        "window": predictions.window is not None,
+        "image": predictions.image is not None,
+    }
+    return [
+        f"no {name} predictions: the {name} level isn't measured"
+        for name, there in parts.items()
+        if not there
+    ]
+
+
+def _floats(column: pd.Series) -> FloatArray:
+    return column.to_numpy(np.float64)

@@ -1,0 +1,48 @@
+"""Confidence intervals in closed form: of proportions and of AUROCs. NaN where they aren't defined."""
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+Interval = tuple[float, float]
+UNDEFINED: Interval = (np.nan, np.nan)
+
+
+def wilson(hits: int, n: int, confidence: float) -> Interval:
+    """Return Wilson's score interval of hits / n (Wilson 1927)."""
+    if n == 0:
+        return UNDEFINED
+    z2 = _z(confidence) ** 2
+    centre = (hits + z2 / 2) / (n + z2)
+    half = np.sqrt(z2 * (hits * (n - hits) / n + z2 / 4)) / (n + z2)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def wald(value: float, variance: float, confidence: float) -> Interval:
+    """Return value -+ z * standard error, cut at 0 and 1, as is usual for DeLong's variance."""
+    if not variance >= 0:
+        return UNDEFINED
+    half = _z(confidence) * float(np.sqrt(variance))
+    return max(0.0, value - half), min(1.0, value + half)
+
+
+def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) -> Interval:
+    """Return a score interval of an AUROC, which has a width also where the classes are separated.
+
+    Newcombe 2006 (Stat Med 25:559), method 5: the values from which `auc` is z standard errors away, by
+    Hanley and McNeil's variance with (n_positive + n_negative) / 2 for both classes.
+    """
+    z, pairs = _z(confidence), n_positive * n_negative
+    extra = (n_positive + n_negative) / 2 - 1
+
+    def excess(true: float) -> float:
+        spread = 1 + extra * ((1 - true) / (2 - true) + true / (1 + true))
+        return (auc - true) ** 2 - z**2 * true * (1 - true) * spread / pairs
+
+    low = 0.0 if auc == 0 else float(brentq(excess, 0.0, auc))
+    high = 1.0 if auc == 1 else float(brentq(excess, auc, 1.0))
+    return low, high
+
+
+def _z(confidence: float) -> float:
+    return float(norm.ppf((1 + confidence) / 2))

@@ -1,0 +1,63 @@
+"""The tables beside `metrics.json`: what was predicted, for every exam, window and image."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pectl.core.data.files import atomic_path
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.predictions import INDETERMINATE, NEGATIVE, PE_PRESENT, Predictions, pe_score, pe_truth
+from pectl.core.decisions.consistency import Projection
+
+_FLOAT_FORMAT = "%.9g"
+"""Keeps float32 scores exactly, and clipped values on their side of 0.5."""
+
+
+def exam_table(
+    raw: pd.DataFrame, calibrated: pd.DataFrame, projection: Projection, truth: pd.DataFrame
+) -> pd.DataFrame:
+    """Return, for each label and `pe_present`, the columns `_truth`, `_raw`, `_calibrated` and `_consistent`.
+
+    `pe_present_truth` is empty in indeterminate studies. `pe_present_consistent` is 1 - the larger of
+    negative and indeterminate, so that it is above 0.5 exactly where the consistent labels say PE.
+    """
+    consistent = projection.exam[list(EXAM_LABELS)]
+    versions = {
+        "truth": truth.assign(**{PE_PRESENT: pe_truth(truth, "exclude")}),
+        "raw": raw.assign(**{PE_PRESENT: pe_score(raw)}),
+        "calibrated": calibrated,
+        "consistent": consistent.assign(
+            **{PE_PRESENT: 1 - consistent[[NEGATIVE, INDETERMINATE]].max(axis=1)}
+        ),
+    }
+    columns = {
+        f"{name}_{version}": table[name]
+        for name in (*EXAM_LABELS, PE_PRESENT)
+        for version, table in versions.items()
+    }
+    return pd.DataFrame(columns, index=raw.index).rename_axis("StudyInstanceUID")
+
+
+def write_tables(out: Path, predictions: Predictions, exam: pd.DataFrame, projection: Projection) -> None:
+    """Write exam.csv, submission.csv, and window.csv and image.csv where there are such predictions."""
+    _write_csv(out / "exam.csv", exam.reset_index())
+    if predictions.window is not None:
+        _write_csv(out / "window.csv", predictions.window)
+    if predictions.image is not None and projection.image is not None:
+        _write_csv(out / "image.csv", predictions.image.assign(consistent=projection.image["score"]))
+    _write_csv(out / "submission.csv", submission(projection))
+
+
+def submission(projection: Projection) -> pd.DataFrame:
+    """Return the competition's table: `id` (`<StudyInstanceUID>_<label>` or SOPInstanceUID) and `label`."""
+    long = projection.exam[list(EXAM_LABELS)].rename_axis("study").reset_index().melt(id_vars="study")
+    exams = pd.DataFrame({"id": long["study"] + "_" + long["variable"], "label": long["value"]})
+    if projection.image is None:
+        return exams
+    images = pd.DataFrame({"id": projection.image["SOPInstanceUID"], "label": projection.image["score"]})
+    return pd.concat([exams, images], ignore_index=True)
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=_FLOAT_FORMAT)

@@ -1,0 +1,62 @@
+"""What a model says about studies, windows and images; and what is derived from the nine exam labels."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from pectl.core.data.labels import EXAM_LABELS
+
+NEGATIVE, INDETERMINATE = EXAM_LABELS[:2]
+RV_LV = ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")
+PE_PRESENT = "pe_present"
+"""Derived exam label: neither negative nor indeterminate."""
+EXTERNAL = "external"
+"""Name of the split of predictions that were read from a CSV."""
+Indeterminate = Literal["exclude", "as-negative"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores in [0, 1] of one model for one split.
+
+    Attributes:
+        split: its name (train, val, test; `external` for a CSV of any model).
+        exam: index StudyInstanceUID, the nine `EXAM_LABELS` columns; no rows where there is no exam part.
+        window: columns StudyInstanceUID, window_start, score (stage 2), stage1_score, label (-1 unknown).
+        image: columns StudyInstanceUID, SOPInstanceUID, score, label (-1 unknown).
+        split_fingerprint: of the split of the study store; empty where there is none.
+        rv_lv: what the two RV/LV columns mean: the probability given PE (a model that was trained on positive
+            studies alone), or of PE with that ratio (what the competition scores).
+    """
+
+    split: str
+    exam: pd.DataFrame
+    window: pd.DataFrame | None = None
+    image: pd.DataFrame | None = None
+    split_fingerprint: str = ""
+    rv_lv: Literal["given-pe", "with-pe"] = "with-pe"
+
+    def uids(self) -> list[str]:
+        """Return the studies with any prediction, sorted."""
+        parts = [self.exam.index.to_series()]
+        parts += [part["StudyInstanceUID"] for part in (self.window, self.image) if part is not None]
+        return sorted(set().union(*(part.unique() for part in parts)))
+
+
+def with_pe(exam: pd.DataFrame, pe: pd.Series) -> pd.DataFrame:
+    """Return the exam table with RV/LV probabilities given PE turned into those of PE with that ratio."""
+    return exam.assign(**{name: exam[name] * pe for name in RV_LV})
+
+
+def pe_score(exam: pd.DataFrame) -> pd.Series:
+    """Return (1 - negative) * (1 - indeterminate), the score of PE being present."""
+    return ((1 - exam[NEGATIVE]) * (1 - exam[INDETERMINATE])).rename(PE_PRESENT)
+
+
+def pe_truth(truth: pd.DataFrame, indeterminate: Indeterminate) -> pd.Series:
+    """Return 1 where PE is present, else 0; NaN where unknown, and in indeterminate studies if excluded."""
+    present = 1 - truth[[NEGATIVE, INDETERMINATE]].max(axis=1, skipna=False)
+    if indeterminate == "exclude":
+        present = present.mask(truth[INDETERMINATE] == 1)
+    return present.rename(PE_PRESENT)

@@ -1,0 +1,169 @@
+"""Projection of predictions onto the competition's consistency rules: no violation left, at the least cost.
+
+The rules (p > 0.5 means present). If any image is present: exactly one RV/LV label, at least one of left,
+right and central, not both chronic and acute-and-chronic, neither negative nor indeterminate. If none is:
+exactly one of negative and indeterminate, and none of the other seven. That leaves 44 patterns of the nine
+labels.
+
+Cost. A probability that a pattern contradicts is clipped to the nearest value it allows, just past 0.5. The
+cost is what that adds to the competition's weighted log loss if the probabilities before were right:
+weight * KL(before || after), summed over the nine labels and the images. KL is convex in `after` with its
+minimum at `before`, so the nearest value is each pattern's cheapest, and trying all 44 finds the optimum.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+MARGIN = 1e-6
+"""Clipped values end this far from 0.5, so that a tie is on one side, also after float32 or a CSV."""
+_PRESENT, _ABSENT = 0.5 + MARGIN, 0.5 - MARGIN
+_WEIGHTS = np.array([COMPETITION_WEIGHTS[name] for name in EXAM_LABELS])
+_TINY = 1e-300
+
+
+def _patterns() -> BoolArray:
+    """List the 44 allowed patterns of the nine labels: (44, 9), non-positive ones first."""
+    absent = dict.fromkeys(EXAM_LABELS, False)
+    rows = [absent | {"negative_exam_for_pe": True}, absent | {"indeterminate": True}]
+    sides = [side for side in product((True, False), repeat=3) if any(side)]
+    ages = ((False, False), (True, False), (False, True))
+    for large, (central, left, right), (chronic, both) in product((True, False), sides, ages):
+        rows.append(
+            absent
+            | {"rv_lv_ratio_gte_1": large, "rv_lv_ratio_lt_1": not large}
+            | {"central_pe": central, "leftsided_pe": left, "rightsided_pe": right}
+            | {"chronic_pe": chronic, "acute_and_chronic_pe": both}
+        )
+    return np.array([[row[name] for name in EXAM_LABELS] for row in rows])
+
+
+PATTERNS = _patterns()
+_PATTERN_HAS_PE: BoolArray = np.asarray(~PATTERNS[:, :2].any(axis=1), np.bool_)
+_BITS = 1 << np.arange(9)
+_PATTERN_CODES = PATTERNS @ _BITS
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Consistent predictions: the tables as they came with other values, and the `cost` of each study."""
+
+    exam: pd.DataFrame
+    image: pd.DataFrame | None
+    cost: pd.Series
+
+
+def project(
+    exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolArray | None = None
+) -> Projection:
+    """Move predictions to the nearest that obey the rules.
+
+    Args:
+        exam: index StudyInstanceUID, the nine label columns, in [0, 1].
+        image: columns StudyInstanceUID and score; images of studies that `exam` lacks stay as they are.
+        pe: (n,) which studies show PE, decided beforehand (as a heuristic does); None leaves it to the cost.
+
+    Returns:
+        The projection. Ties between patterns go to the first: negative, indeterminate, then PE.
+    """
+    p = exam[list(EXAM_LABELS)].to_numpy(np.float64)  # (n, 9)
+    cost = _pattern_costs(p)  # (n, 44)
+    images = None if image is None else _Images.of(exam.index, image)
+    if images is not None:
+        cost += np.where(_PATTERN_HAS_PE, images.cost_of_pe[:, None], images.cost_of_none[:, None])
+    if pe is not None:
+        cost[pe[:, None] != _PATTERN_HAS_PE] = np.inf
+    best = cost.argmin(axis=1)
+    clipped = np.where(PATTERNS[best], np.maximum(p, _PRESENT), np.minimum(p, _ABSENT))
+    return Projection(
+        exam=exam.assign(**dict(zip(EXAM_LABELS, clipped.T, strict=True))),
+        image=None if images is None or image is None else images.clipped(image, _PATTERN_HAS_PE[best]),
+        cost=pd.Series(cost[np.arange(len(p)), best], index=exam.index, name="cost"),
+    )
+
+
+def violations(exam: pd.DataFrame, image: pd.DataFrame | None = None) -> BoolArray:
+    """Return which studies (n,) break a rule; without images the nine labels must agree among themselves."""
+    present = np.asarray(exam[list(EXAM_LABELS)].to_numpy(np.float64) > 0.5)
+    broken = np.asarray(~np.isin(present @ _BITS, _PATTERN_CODES), np.bool_)
+    if image is None:
+        return broken
+    top = image.groupby("StudyInstanceUID")["score"].max().reindex(exam.index).to_numpy()
+    return np.asarray(broken | (~np.isnan(top) & ((top > 0.5) != _says_pe(exam))), np.bool_)
+
+
+def _says_pe(exam: pd.DataFrame) -> BoolArray:
+    """Return which studies (n,) are neither negative nor indeterminate."""
+    return np.asarray((exam[list(EXAM_LABELS[:2])].to_numpy(np.float64) <= 0.5).all(axis=1), np.bool_)
+
+
+def clipping_heuristic(exam: pd.DataFrame, image: pd.DataFrame | None = None) -> Projection:
+    """Clip as is common: the top image decides on PE (without images, the exam labels), the rest follows."""
+    pe = _says_pe(exam)
+    if image is not None:
+        top = image.groupby("StudyInstanceUID")["score"].max().reindex(exam.index).to_numpy()
+        pe = np.asarray(np.where(np.isnan(top), pe, top > 0.5), np.bool_)
+    return project(exam, image, pe=pe)
+
+
+def _pattern_costs(p: FloatArray) -> FloatArray:
+    """Cost of each pattern for each study: (n, 9) -> (n, 44)."""
+    to_present = _WEIGHTS * _kl(p, np.maximum(p, _PRESENT))
+    to_absent = _WEIGHTS * _kl(p, np.minimum(p, _ABSENT))
+    return np.asarray(to_present @ PATTERNS.T + to_absent @ ~PATTERNS.T, np.float64)
+
+
+def _kl(p: FloatArray, q: FloatArray) -> FloatArray:
+    """KL divergence of Bernoulli(q) from Bernoulli(p); q is p, or lies between p and just past 0.5."""
+    present = p * np.log(np.maximum(p, _TINY) / np.maximum(q, _TINY))
+    absent = (1 - p) * np.log(np.maximum(1 - p, _TINY) / np.maximum(1 - q, _TINY))
+    return np.asarray(present + absent, np.float64)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of the studies: what either answer on PE would cost them.
+
+    An image weighs IMAGE_WEIGHT times its study's share of positive images; before the truth is known that
+    share is taken to be the mean score of the study's images.
+    """
+
+    study: NDArray[np.intp]  # (m,) row in the exam table, -1 outside it
+    top: NDArray[np.intp]  # row of the highest image of each study that has images
+    cost_of_pe: FloatArray  # (n,)
+    cost_of_none: FloatArray  # (n,)
+
+    @classmethod
+    def of(cls, studies: pd.Index, image: pd.DataFrame) -> "_Images":
+        study = studies.get_indexer(pd.Index(image["StudyInstanceUID"]))
+        score = image["score"].to_numpy(np.float64)
+        rows = np.flatnonzero(study >= 0)
+        n_images = np.bincount(study[rows], minlength=len(studies))
+        share = np.bincount(study[rows], weights=score[rows], minlength=len(studies)) / np.maximum(
+            n_images, 1
+        )
+        weight = IMAGE_WEIGHT * share
+        ascending = rows[np.lexsort((score[rows], study[rows]))]
+        last = np.append(study[ascending][1:] != study[ascending][:-1], True)[: ascending.size]
+        top = ascending[last]
+        cost_of_pe, cost_of_none = np.zeros(len(studies)), np.zeros(len(studies))
+        cost_of_pe[study[top]] = _kl(score[top], np.maximum(score[top], _PRESENT))
+        to_absent = _kl(score[rows], np.minimum(score[rows], _ABSENT))
+        cost_of_none += np.bincount(study[rows], weights=to_absent, minlength=len(studies))
+        return cls(study, top, weight * cost_of_pe, weight * cost_of_none)
+
+    def clipped(self, image: pd.DataFrame, pe: BoolArray) -> pd.DataFrame:
+        score = image["score"].to_numpy(np.float64, copy=True)
+        lowered = np.append(~pe, False)[self.study]  # -1 finds the appended False
+        score[lowered] = np.minimum(score[lowered], _ABSENT)
+        raised = self.top[pe[self.study[self.top]]]
+        score[raised] = np.maximum(score[raised], _PRESENT)
+        return image.assign(score=score)

@@ -1,0 +1,186 @@
+"""The frozen decisions of a model: calibrators and thresholds, fitted on validation and stored as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pectl.config import EvaluateConfig
+from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
+from pectl.core.data.predictions import EXTERNAL, PE_PRESENT, Predictions, pe_score, pe_truth
+from pectl.core.data.stamp import digest_of
+from pectl.core.decisions.calibration import Calibrator, fit_calibrator
+from pectl.core.decisions.thresholds import Threshold, fit_threshold
+from pectl.errors import PredictionsError, StoreError
+
+EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)
+WINDOW, WINDOW_STAGE1, IMAGE = "window", "window_stage1", "image"
+_ALL_NAMES = (*EXAM_NAMES, WINDOW, WINDOW_STAGE1, IMAGE)
+T = TypeVar("T")
+
+
+def _same_for(names: tuple[str, ...], value: T) -> dict[str, T]:
+    return dict.fromkeys(names, value)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Calibrators of the exam labels and `pe_present`, thresholds of those and of windows and images.
+
+    Exam thresholds apply to calibrated probabilities; window and image thresholds to the scores.
+    `split` is None where nothing was fitted. `studies_digest` identifies the studies that were fitted on.
+    """
+
+    split: str | None = None
+    split_fingerprint: str = ""
+    studies_digest: str = ""
+    n_studies: int = 0
+    calibrators: Mapping[str, Calibrator] = field(default_factory=lambda: _same_for(EXAM_NAMES, Calibrator()))
+    thresholds: Mapping[str, Threshold] = field(default_factory=lambda: _same_for(_ALL_NAMES, Threshold()))
+
+    def calibrated(self, exam: pd.DataFrame) -> pd.DataFrame:
+        """Return the calibrated nine labels of `exam`, and `pe_present` (from the raw scores)."""
+        raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
+        columns = {name: self.calibrators[name].apply(raw[name].to_numpy(np.float64)) for name in EXAM_NAMES}
+        return pd.DataFrame(columns, index=exam.index)
+
+    def check_not_fitted_on(self, predictions: Predictions) -> None:
+        """Refuse to judge a model on the data that its decisions were fitted on.
+
+        Raises:
+            PredictionsError: same split, same studies, or a split of another fingerprint.
+        """
+        if self.split is None:
+            return
+        same_split = self.split == predictions.split != EXTERNAL
+        if same_split or self.studies_digest == studies_digest(predictions):
+            raise PredictionsError(
+                where=f"split {predictions.split!r}", expected="studies that the decisions weren't fitted on",
+                found=f"the {self.n_studies} studies of {self.split!r} that they were fitted on",
+                fix="evaluate another split, or fit the decisions on another",
+            )  # fmt: skip
+        fingerprints = {self.split_fingerprint, predictions.split_fingerprint} - {""}
+        if len(fingerprints) > 1:
+            raise PredictionsError(
+                where=f"split {predictions.split!r}", expected=f"the split {self.split_fingerprint}",
+                found=predictions.split_fingerprint,
+                fix="fit the decisions again on this split's validation part",
+            )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "split": self.split,
+            "split_fingerprint": self.split_fingerprint,
+            "studies_digest": self.studies_digest,
+            "n_studies": self.n_studies,
+            "calibrators": {name: item.to_json() for name, item in self.calibrators.items()},
+            "thresholds": {name: item.to_json() for name, item in self.thresholds.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Decisions":
+        """Read what `to_json` wrote.
+
+        Raises:
+            StoreError: keys are missing, or unknown.
+        """
+        try:
+            calibrators = {name: Calibrator.from_json(data["calibrators"][name]) for name in EXAM_NAMES}
+            thresholds = {name: Threshold.from_json(data["thresholds"][name]) for name in _ALL_NAMES}
+            return cls(**{**data, "calibrators": calibrators, "thresholds": thresholds})
+        except (KeyError, TypeError) as error:
+            raise StoreError(
+                where="decisions", expected="calibrators and thresholds as pectl writes them",
+                found=repr(error), fix="fit the decisions again with this version of pectl",
+            ) from error  # fmt: skip
+
+
+def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: EvaluateConfig) -> Decisions:
+    """Fit calibrators and thresholds on validation predictions.
+
+    Args:
+        predictions: of the validation split; windows and images carry their labels.
+        truth: exam labels, index StudyInstanceUID, the nine columns 0, 1 or NaN (unknown or not defined).
+        config: calibration, threshold rule and target.
+
+    A label with one class only keeps the identity and the threshold 0.5, with the reason stored beside.
+
+    Raises:
+        PredictionsError: a predicted study has no row in `truth`.
+    """
+    exam = predictions.exam
+    truth = aligned_truth(exam, truth)
+    raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
+    truth = truth.assign(**{PE_PRESENT: pe_truth(truth, config.indeterminate)})
+    calibrators = {name: _fit_one_calibrator(truth[name], raw[name], config) for name in EXAM_NAMES}
+    calibrated = Decisions(calibrators=calibrators).calibrated(exam)
+    thresholds = {name: _fit_one_threshold(truth[name], calibrated[name], config) for name in EXAM_NAMES}
+    return Decisions(
+        split=predictions.split,
+        split_fingerprint=predictions.split_fingerprint,
+        studies_digest=studies_digest(predictions),
+        n_studies=len(predictions.uids()),
+        calibrators=calibrators,
+        thresholds=thresholds | _fit_unit_thresholds(predictions, config),
+    )
+
+
+def studies_digest(predictions: Predictions) -> str:
+    """Return a digest of the set of studies."""
+    return digest_of("studies", predictions.uids())
+
+
+def aligned_truth(exam: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Return the nine columns of `truth` in the order of the predicted studies.
+
+    Raises:
+        PredictionsError: a predicted study has no row in `truth`.
+    """
+    unlabelled = exam.index.difference(truth.index)
+    if len(unlabelled):
+        raise PredictionsError(
+            where="labels", expected=f"a row for each of the {len(exam)} predicted studies",
+            found=f"none for {len(unlabelled)}, such as {', '.join(unlabelled[:3])}",
+            fix="give the labels of these studies, or leave out their predictions",
+        )  # fmt: skip
+    return truth.loc[exam.index, list(EXAM_LABELS)].astype(np.float64)
+
+
+def _fit_one_calibrator(truth: pd.Series, score: pd.Series, config: EvaluateConfig) -> Calibrator:
+    known = truth.notna().to_numpy()
+    return fit_calibrator(_positive(truth, known), _scores(score, known), config.calibration)
+
+
+def _fit_one_threshold(truth: pd.Series, score: pd.Series, config: EvaluateConfig) -> Threshold:
+    known = truth.notna().to_numpy()
+    label, values = _positive(truth, known), _scores(score, known)
+    return fit_threshold(label, values, rule=config.threshold_rule, target=config.target)
+
+
+def _fit_unit_thresholds(predictions: Predictions, config: EvaluateConfig) -> dict[str, Threshold]:
+    """Fit the thresholds of windows (both stages) and images."""
+    sources = {
+        WINDOW: (predictions.window, "score"),
+        WINDOW_STAGE1: (predictions.window, "stage1_score"),
+        IMAGE: (predictions.image, "score"),
+    }
+    return {name: _fit_unit_threshold(part, column, config) for name, (part, column) in sources.items()}
+
+
+def _fit_unit_threshold(part: pd.DataFrame | None, column: str, config: EvaluateConfig) -> Threshold:
+    if part is None:
+        return Threshold(reason="not fitted: no such predictions on validation")
+    truth = part["label"].astype(np.float64).replace(float(UNKNOWN), np.nan)
+    return _fit_one_threshold(truth, part[column], config)
+
+
+def _positive(truth: pd.Series, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(truth.to_numpy(np.float64)[known] == 1, np.bool_)
+
+
+def _scores(score: pd.Series, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return score.to_numpy(np.float64)[known]
