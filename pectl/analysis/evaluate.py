@@ -67,6 +67,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
         "exam": _exam_level(predictions.exam, calibrated, truth, decisions, config),
         **_competition(predictions, answers, truth, projection),
         "missing": _missing(predictions),
+        "notes": list(predictions.notes),
         "lineage": dict(lineage),
         "paper": paper_block(lineage.get("split_method")),
     }

@@ -6,6 +6,8 @@ from scipy.stats import norm
 
 Interval = tuple[float, float]
 UNDEFINED: Interval = (np.nan, np.nan)
+_INSIDE = 1e-9
+"""Keeps a root search off 0 and 1, where Newcombe's equation has a root that isn't the bound."""
 
 
 def wilson(hits: int, n: int, confidence: float) -> Interval:
@@ -39,8 +41,8 @@ def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) ->
         spread = 1 + extra * ((1 - true) / (2 - true) + true / (1 + true))
         return (auc - true) ** 2 - z**2 * true * (1 - true) * spread / pairs
 
-    low = 0.0 if auc == 0 else float(brentq(excess, 0.0, auc))
-    high = 1.0 if auc == 1 else float(brentq(excess, auc, 1.0))
+    low = 0.0 if auc == 0 else float(brentq(excess, 0.0, min(auc, 1 - _INSIDE)))
+    high = 1.0 if auc == 1 else float(brentq(excess, max(auc, _INSIDE), 1.0))
     return low, high
 
 

@@ -28,6 +28,7 @@ class Predictions:
         split_fingerprint: of the split of the study store; empty where there is none.
         rv_lv: what the two RV/LV columns mean: the probability given PE (a model that was trained on positive
             studies alone), or of PE with that ratio (what the competition scores).
+        notes: what a reader of the result should know about them.
     """
 
     split: str
@@ -36,6 +37,7 @@ class Predictions:
     image: pd.DataFrame | None = None
     split_fingerprint: str = ""
     rv_lv: Literal["given-pe", "with-pe"] = "with-pe"
+    notes: tuple[str, ...] = ()
 
     def uids(self) -> list[str]:
         """Return the studies with any prediction, sorted."""

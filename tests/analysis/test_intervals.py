@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from pectl.analysis.intervals import newcombe, wald, wilson
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (812, 1000)])
+def test_wilson_equals_scipy(hits, n):
+    expected = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert wilson(hits, n, 0.95) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_of_nothing_is_undefined():
+    assert np.isnan(wilson(0, 0, 0.95)).all()
+
+
+def test_wald_by_hand_and_cut_at_one():
+    assert wald(0.8, 0.01, 0.95) == pytest.approx((0.8 - 0.1959964, 0.9959964))
+    assert wald(0.9, 0.01, 0.95)[1] == 1.0
+    assert np.isnan(wald(0.9, np.nan, 0.95)).all()
+
+
+def test_newcombe_has_a_width_where_the_classes_are_separated():
+    low, high = newcombe(1.0, 10, 20, 0.95)
+    assert high == 1.0
+    assert 0.8 < low < 0.95
+    mirrored = newcombe(0.0, 10, 20, 0.95)
+    assert mirrored == pytest.approx((0.0, 1 - low))
+
+
+def test_newcombe_bounds_lie_z_standard_errors_away():
+    low, high = newcombe(0.8, 30, 50, 0.95)
+    for bound in (low, high):
+        spread = 1 + 39 * ((1 - bound) / (2 - bound) + bound / (1 + bound))
+        error = np.sqrt(bound * (1 - bound) * spread / 1500)
+        assert abs(0.8 - bound) / error == pytest.approx(1.959964, abs=1e-5)

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.isotonic import IsotonicRegression
+
+from pectl.core.decisions.calibration import Calibrator, fit_calibrator, logits, sigmoid
+
+
+def _overconfident(n=4000, temperature=2.5, seed=0):
+    rng = np.random.default_rng(seed)
+    logit = rng.normal(size=n)
+    label = rng.random(n) < sigmoid(logit)
+    return label, sigmoid(temperature * logit)
+
+
+def test_temperature_is_recovered_and_keeps_the_order():
+    label, score = _overconfident()
+    calibrator = fit_calibrator(label, score, "temperature")
+    assert calibrator.temperature == pytest.approx(2.5, rel=0.1)
+    calibrated = calibrator.apply(score)
+    assert (np.argsort(calibrated, kind="stable") == np.argsort(score, kind="stable")).all()
+    assert calibrator.apply(np.array([0.5]))[0] == 0.5
+
+
+def test_temperature_is_where_log_loss_is_least():
+    label, score = _overconfident(n=300)
+    best = fit_calibrator(label, score, "temperature").temperature
+
+    def loss(temperature):
+        return np.mean(np.logaddexp(0, np.where(label, -1, 1) * logits(score) / temperature))
+
+    assert loss(best) <= min(loss(best * 1.01), loss(best / 1.01))
+
+
+def test_isotonic_equals_scikit_learn_up_to_the_margin():
+    rng = np.random.default_rng(1)
+    score = np.round(rng.random(300), 2)
+    label = rng.random(300) < score**2
+    calibrator = fit_calibrator(label, score, "isotonic")
+    reference = IsotonicRegression(out_of_bounds="clip").fit(score, label)
+    grid = np.unique(score)
+    expected = np.clip(reference.predict(grid), 1 / 302, 1 - 1 / 302)
+    np.testing.assert_allclose(calibrator.apply(grid), expected, atol=1e-12)
+    assert calibrator.apply(np.array([0.0, 1.0])).tolist() == [
+        calibrator.knots_probability[0],
+        calibrator.knots_probability[-1],
+    ]
+
+
+def test_isotonic_of_a_separating_score_is_never_certain():
+    calibrator = fit_calibrator(
+        np.array([False, False, True, True]), np.array([0.1, 0.2, 0.6, 0.7]), "isotonic"
+    )
+    assert calibrator.apply(np.array([0.1, 0.7])).tolist() == pytest.approx([1 / 6, 5 / 6])
+
+
+@pytest.mark.parametrize("kind", ["temperature", "isotonic"])
+def test_one_class_leaves_scores_alone_and_says_why(kind):
+    calibrator = fit_calibrator(np.zeros(5, bool), np.linspace(0, 1, 5), kind)
+    assert calibrator.reason == "not fitted: 0 of 5 validation cases are positive"
+    assert calibrator.apply(np.array([0.0, 0.3, 1.0])).tolist() == [0.0, 0.3, 1.0]
+
+
+def test_none_asks_for_no_calibration():
+    assert fit_calibrator(np.array([True, False]), np.array([0.9, 0.1]), "none") == Calibrator()
+
+
+@pytest.mark.parametrize("kind", ["temperature", "isotonic", "none"])
+def test_json_keeps_every_number(kind):
+    calibrator = fit_calibrator(*_overconfident(n=50), kind)
+    assert Calibrator.from_json(json.loads(json.dumps(calibrator.to_json()))) == calibrator
+
+
+def test_sigmoid_and_logits_at_the_ends():
+    assert sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
+    assert np.isfinite(logits(np.array([0.0, 1.0]))).all()
+    assert sigmoid(logits(np.array([0.2, 0.9]))) == pytest.approx([0.2, 0.9])

@@ -1,0 +1,133 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pectl.config import EvaluateConfig
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.decisions.calibration import Calibrator
+from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
+from pectl.core.decisions.thresholds import Threshold
+from pectl.errors import PredictionsError, StoreError
+
+CONFIG = EvaluateConfig()
+
+
+@pytest.fixture
+def fitted(make_cohort):
+    return fit_decisions(*make_cohort(150, seed=1, split="val"), CONFIG)
+
+
+def test_every_label_gets_a_calibrator_and_a_threshold(fitted):
+    assert set(fitted.calibrators) == {*EXAM_LABELS, "pe_present"}
+    assert set(fitted.thresholds) == {*EXAM_LABELS, "pe_present", "window", "window_stage1", "image"}
+    assert all(item.kind == "temperature" for item in fitted.calibrators.values())
+    assert all(item.rule == "youden" for item in fitted.thresholds.values())
+    assert (fitted.split, fitted.n_studies, fitted.split_fingerprint) == ("val", 150, "fingerprint-0")
+
+
+def test_target_sensitivity_holds_on_validation(make_cohort):
+    predictions, truth = make_cohort(150, seed=1, split="val")
+    config = EvaluateConfig(threshold_rule="target-sensitivity", target=0.9, calibration="isotonic")
+    decisions = fit_decisions(predictions, truth, config)
+    calibrated = decisions.calibrated(predictions.exam)
+    for name in EXAM_LABELS:
+        called = calibrated[name] >= decisions.thresholds[name].value
+        assert called[truth[name] == 1].mean() >= 0.9, name
+    window = predictions.window
+    called = window["score"] >= decisions.thresholds["window"].value
+    assert called[window["label"] == 1].mean() >= 0.9
+
+
+def test_undefined_and_unknown_labels_are_left_out(make_cohort):
+    predictions, truth = make_cohort(150, seed=1, split="val")
+    plain = fit_decisions(predictions, truth, CONFIG)
+    unknown = truth.copy()
+    unknown.iloc[:10] = np.nan
+    without = replace(predictions, exam=predictions.exam.iloc[10:])
+    few = fit_decisions(without, truth, CONFIG)
+    assert (
+        fit_decisions(predictions, unknown, CONFIG).thresholds["central_pe"] == few.thresholds["central_pe"]
+    )
+    assert few.thresholds["central_pe"] != plain.thresholds["central_pe"]
+    shuffled = predictions.exam.copy()  # RV/LV scores of studies without PE, where the label isn't defined
+    shuffled.loc[truth["rv_lv_ratio_gte_1"].isna(), "rv_lv_ratio_gte_1"] = 0.999
+    refitted = fit_decisions(replace(predictions, exam=shuffled), truth, CONFIG)
+    assert refitted.thresholds["rv_lv_ratio_gte_1"] == plain.thresholds["rv_lv_ratio_gte_1"]
+
+
+def test_one_class_on_validation_falls_back_with_a_reason(make_cohort):
+    predictions, truth = make_cohort(30, seed=1, split="val", images=False)
+    decisions = fit_decisions(replace(predictions, window=None), truth.assign(chronic_pe=0.0), CONFIG)
+    reason = "not fitted: 0 of 30 validation cases are positive"
+    assert decisions.calibrators["chronic_pe"] == Calibrator(reason=reason)
+    assert decisions.thresholds["chronic_pe"] == Threshold(0.5, "fixed", reason)
+    for name in ("window", "window_stage1", "image"):
+        assert decisions.thresholds[name].reason == "not fitted: no such predictions on validation"
+
+
+def test_pe_present_counts_indeterminate_studies_as_configured(make_cohort):
+    predictions, truth = make_cohort(200, seed=1, split="val")
+    excluded = fit_decisions(predictions, truth, CONFIG)
+    negative = fit_decisions(predictions, truth, EvaluateConfig(indeterminate="as-negative"))
+    assert excluded.calibrators[PE_PRESENT] != negative.calibrators[PE_PRESENT]
+    assert excluded.calibrators["central_pe"] == negative.calibrators["central_pe"]
+
+
+def test_calibrated_has_pe_present_of_the_raw_scores(make_cohort):
+    predictions, _ = make_cohort(20)
+    calibrated = Decisions().calibrated(predictions.exam)
+    assert tuple(calibrated.columns) == EXAM_NAMES
+    raw = predictions.exam
+    expected = (1 - raw["negative_exam_for_pe"]) * (1 - raw["indeterminate"])
+    pd.testing.assert_series_equal(calibrated[PE_PRESENT], expected.rename(PE_PRESENT))
+    pd.testing.assert_frame_equal(calibrated[list(EXAM_LABELS)], raw, check_names=False)
+
+
+def test_json_keeps_every_number(fitted):
+    assert Decisions.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+
+
+@pytest.mark.parametrize("fault", ["missing", "unknown", "no calibrator"])
+def test_other_json_is_refused(fitted, fault):
+    data = fitted.to_json()
+    if fault == "missing":
+        del data["thresholds"]["image"]
+    elif fault == "unknown":
+        data["mystery"] = 1
+    else:
+        del data["calibrators"]
+    with pytest.raises(StoreError, match="expected calibrators and thresholds as pectl writes them"):
+        Decisions.from_json(data)
+
+
+def test_the_split_it_was_fitted_on_is_refused(fitted, make_cohort):
+    same_name, _ = make_cohort(10, seed=2, split="val")
+    with pytest.raises(PredictionsError, match="found the 150 studies of 'val' that they were fitted on"):
+        fitted.check_not_fitted_on(same_name)
+    same_studies, _ = make_cohort(150, seed=1, split="val")
+    with pytest.raises(PredictionsError, match="studies that the decisions weren't fitted on"):
+        fitted.check_not_fitted_on(replace(same_studies, split="test"))
+
+
+def test_another_split_of_the_cohort_is_refused(fitted, make_cohort):
+    predictions, _ = make_cohort(10, seed=2)
+    fitted.check_not_fitted_on(predictions)
+    fitted.check_not_fitted_on(replace(predictions, split_fingerprint=""))
+    with pytest.raises(PredictionsError, match="expected the split fingerprint-0, found another"):
+        fitted.check_not_fitted_on(replace(predictions, split_fingerprint="another"))
+
+
+def test_nothing_fitted_fits_every_split(make_cohort):
+    Decisions().check_not_fitted_on(make_cohort(3)[0])
+
+
+def test_studies_without_labels_are_named(make_cohort):
+    predictions, truth = make_cohort(10)
+    with pytest.raises(
+        PredictionsError, match="expected a row for each of the 10 predicted studies, found none for 4"
+    ):
+        fit_decisions(predictions, truth.iloc[4:], CONFIG)
