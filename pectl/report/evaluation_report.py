@@ -1,0 +1,141 @@
+"""One offline HTML file, and PNG and SVG figures, from what `evaluate` wrote."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pectl.core.data.files import read_json, write_text
+from pectl.core.data.predictions import PE_PRESENT
+from pectl.errors import InputMissingError
+from pectl.report import evaluation_content as content
+from pectl.report.evaluation_figures import Tables, draw_figures
+from pectl.report.style import SavedFigure
+from pectl.report.text import LABEL_TITLES, estimate, number
+
+REPORT_NAME = "report.html"
+_MADE_BY = "pectl evaluate"
+_MIME_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
+_SUMMARY_KEYS = ("statement", "studies")
+
+
+def write_evaluation_report(out: Path, *, explain_summary: Mapping[str, Any] | None = None) -> Path:
+    """Draw the figures and write `out/report.html`; nothing in it is loaded from elsewhere.
+
+    Args:
+        out: folder that holds metrics.json and the tables; `config.toml` is shown if it's there.
+        explain_summary: of `explain`, if it has run. `statement`: a sentence. `studies`: StudyInstanceUID ->
+            `{"image": path of a PNG, "link": relative address, "caption": text}`, each optional. Further keys
+            with numbers or texts become a table.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        StoreError: no metrics.json.
+        InputMissingError: a table or a picture that should be there isn't.
+    """
+    metrics = read_json(out / "metrics.json", made_by=_MADE_BY)
+    tables = _read_tables(out, metrics)
+    figures = draw_figures(metrics, tables, out)
+    template = _environment().get_template("evaluation.html.j2")
+    page = template.render(_context(metrics, tables, out, figures, explain_summary or {}))
+    write_text(out / REPORT_NAME, page)
+    return out / REPORT_NAME
+
+
+def _environment() -> Environment:
+    loader = PackageLoader("pectl.report", "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"number": number, "label_title": lambda name: LABEL_TITLES.get(name, name)}
+    environment.globals |= {"row_cells": content.row_cells, "estimate": estimate}
+    return environment
+
+
+def _context(
+    metrics: Mapping[str, Any],
+    tables: Tables,
+    out: Path,
+    figures: list[SavedFigure],
+    summary: Mapping[str, Any],
+) -> dict[str, Any]:
+    rows = content.headline_rows(metrics)
+    missed, alarms = _worst(metrics, tables)
+    config = out / "config.toml"
+    return {
+        "metrics": metrics,
+        "cards": content.cards(metrics),
+        "sentence": content.summary(metrics),
+        "rows": rows,
+        "axis_start": content.axis_start(rows),
+        "methods": content.methods(metrics),
+        "figures": [(figure, _inline(out / f"{figure.name}.svg")) for figure in figures],
+        "confusions": [row for row in rows if row.asks_for_pe and row.block["n"]],
+        "missed": missed,
+        "alarms": alarms,
+        "explained": _explained(summary, out),
+        "explain_statement": summary.get("statement"),
+        "explain_values": {name: value for name, value in summary.items() if name not in _SUMMARY_KEYS},
+        "lineage": {name: _plain(value) for name, value in metrics["lineage"].items()},
+        "config": config.read_text(encoding="utf-8") if config.is_file() else None,
+    }
+
+
+def _worst(metrics: Mapping[str, Any], tables: Tables) -> tuple[list[content.Case], list[content.Case]]:
+    if not metrics["exam"]:
+        return [], []
+    exam = tables.exam.set_index("StudyInstanceUID")
+    return content.worst_cases(exam, metrics["exam"][PE_PRESENT]["threshold"])
+
+
+def _explained(summary: Mapping[str, Any], out: Path) -> dict[str, dict[str, str]]:
+    """Return what the report shows of each explained study, its picture inlined."""
+    studies = summary.get("studies", {})
+    return {
+        uid: {
+            "image": _inline(out / shown["image"]) if shown.get("image") else "",
+            "link": str(shown.get("link", "")),
+            "caption": str(shown.get("caption", "")),
+        }
+        for uid, shown in studies.items()
+    }
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _read_tables(out: Path, metrics: Mapping[str, Any]) -> Tables:
+    return Tables(
+        exam=_read_csv(out / "exam.csv"),
+        window=_read_csv(out / "window.csv") if metrics["window"] else None,
+        image=_read_csv(out / "image.csv") if metrics["image"] else None,
+    )
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    text = {"StudyInstanceUID": str, "SOPInstanceUID": str}
+    try:
+        return pd.read_csv(path, dtype=text)
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+
+
+def _inline(path: Path) -> str:
+    """Return the picture as a data URI."""
+    try:
+        data = base64.b64encode(path.read_bytes()).decode()
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    return f"data:{_MIME_TYPES[path.suffix]};base64,{data}"
+
+
+def _missing(path: Path) -> InputMissingError:
+    return InputMissingError(
+        where=path, expected="a file that metrics.json or the explanations name", found="no such file",
+        fix=f"run {_MADE_BY} again",
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""How numbers and labels are written in reports."""
+
+from collections.abc import Mapping, Sequence
+
+LABEL_TITLES: Mapping[str, str] = {
+    "pe_present": "PE present",
+    "pe_present_as_negative": "PE present, indeterminate as negative",
+    "pe_present_excluded": "PE present, indeterminate left out",
+    "negative_exam_for_pe": "Negative exam",
+    "indeterminate": "Indeterminate",
+    "chronic_pe": "Chronic",
+    "acute_and_chronic_pe": "Acute and chronic",
+    "central_pe": "Central",
+    "leftsided_pe": "Left-sided",
+    "rightsided_pe": "Right-sided",
+    "rv_lv_ratio_gte_1": "RV/LV ≥ 1",
+    "rv_lv_ratio_lt_1": "RV/LV < 1",
+}
+METHOD_TITLES: Mapping[str, str] = {
+    "delong": "DeLong 1988",
+    "clustered-delong": "clustered DeLong, Obuchowski 1997",
+    "newcombe": "Newcombe 2006, as the classes are separated",
+    "wilson": "Wilson 1927",
+    "study-cluster-bootstrap": "bootstrap over studies",
+}
+_TO = "\N{EN DASH}"
+UNDEFINED = _TO
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number; a dash where it isn't defined."""
+    return UNDEFINED if value is None else f"{value:.{digits}f}"
+
+
+def interval(bounds: Sequence[float] | None, digits: int = 3) -> str:
+    """Write `0.85–0.91`; a dash where it isn't defined."""
+    return UNDEFINED if bounds is None else f"{bounds[0]:.{digits}f}{_TO}{bounds[1]:.{digits}f}"
+
+
+def estimate(value: float | None, bounds: Sequence[float] | None, digits: int = 3) -> str:
+    """Write `0.88 (0.85–0.91)`."""
+    return number(value, digits) + (f" ({interval(bounds, digits)})" if bounds else "")
+
+
+def percent(value: float | None) -> str:
+    """Write a share as a whole percentage."""
+    return UNDEFINED if value is None else f"{100 * value:.0f} %"
