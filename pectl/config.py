@@ -204,13 +204,49 @@ class PhantomConfig(Section):
     """Share of positive studies with RV/LV >= 1."""
     rv_lv_gap: Annotated[float, Field(ge=0.0, le=0.3)] = 0.06
     """No ratio lies within so much of 1."""
-    flow_probability: Fraction = 0.05
+    node_probability: Fraction = 0.1
+    """Probability of lymph nodes beside arteries, up to five."""
+    flow_probability: Fraction = 0.04
+    """Probability of unmixed contrast inside arteries (`flow_artifact`)."""
+    mucus_probability: Fraction = 0.05
+    """Probability of bronchi filled with mucus."""
+    other_defect_probability: Fraction = 0.01
+    """Probability of a clot that isn't PE, in a vein (`true_filling_defect_not_pe`)."""
+    effusion_probability: Fraction = 0.05
+    """Probability of fluid in the chest, for each side."""
+    compressed_fraction: Fraction = 0.08
+    """Share of studies with compressed pixels (JPEG-LS)."""
+    pulsation_mm: Interval = (0.5, 1.5)
+    """Movement of the heart while a slice is taken."""
+    streak_hu: Interval = (4.0, 12.0)
+    """Amplitude of the streaks around the superior vena cava; 20 to 50 is severe."""
     contrast_hu: Interval = (320.0, 450.0)
     """HU of the pulmonary arteries."""
     noise_hu: Interval = (10.0, 18.0)
     """Standard deviation of the noise in soft tissue for a standard kernel."""
     present_area_mm2: Positive = 20.0
     """An image shows PE when the emboli's mask on it has at least this area."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.prevalence + self.indeterminate_fraction > 1.0:
+            raise ValueError("prevalence + indeterminate_fraction must be at most 1")
+        if self.chronic_share + self.acute_and_chronic_share > 1.0:
+            raise ValueError("chronic_share + acute_and_chronic_share must be at most 1")
+        ranges = (
+            "emboli",
+            "embolus_length_mm",
+            "lumen_share",
+            "contrast_hu",
+            "noise_hu",
+            "pulsation_mm",
+            "streak_hu",
+        )
+        for name in ranges:
+            lower, upper = getattr(self, name)
+            if lower > upper:
+                raise ValueError(f"{name}: lower {lower} must not be above upper {upper}")
+        return self
 
 
 class Config(Section):

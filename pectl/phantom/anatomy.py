@@ -1,7 +1,7 @@
-"""The measures of one subject, and the closed shapes (body, cage, lungs, heart) as signed distances in mm.
+"""The measures of one subject, and the closed shapes (skin, cage, lungs) as signed distances in mm.
 
 Shapes take body-frame coordinates that broadcast together, so they serve a slab of voxels and a list of points.
-Landmarks and sizes follow textbook adult anatomy at the level of the carina (z = 0) and around it.
+Sizes follow textbook adult anatomy around the carina (z = 0).
 """
 
 from dataclasses import dataclass
@@ -9,73 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.phantom.grid import Array, Points
+from pectl.phantom.heart import Ellipsoid, Heart
 
-TOP_MM, BOTTOM_MM = 98.0, -128.0
-"""Body z of the first and last slice of a scan: lung apex to below the domes of the diaphragm."""
+TOP_MM, BOTTOM_MM = 98.0, -132.0
+"""Body z of the first and last slice of a scan: from the apex of the lungs to below the domes of the diaphragm."""
+
+PERICARDIUM_MM = 4.0
+WALL_MM = 13.0
+"""Ribs and the muscles between them, outside the cage."""
 
 _Z = np.array([-150.0, -80.0, -20.0, 30.0, 60.0, 80.0, 95.0, 110.0])
 _CAGE_WIDTH = np.array([134.0, 132.0, 126.0, 112.0, 92.0, 68.0, 42.0, 10.0])
 _CAGE_DEPTH = np.array([90.0, 88.0, 84.0, 72.0, 58.0, 46.0, 32.0, 8.0])
 _CAGE_CENTRE = np.array([-2.0, -2.0, 0.0, 4.0, 8.0, 12.0, 15.0, 18.0])
-_BODY_WIDTH = np.array([148.0, 150.0, 152.0, 156.0, 162.0, 166.0, 166.0, 160.0])
-_BODY_DEPTH = np.array([106.0, 106.0, 104.0, 98.0, 92.0, 86.0, 78.0, 68.0])
-_COLUMN_WIDTH = np.array([30.0, 30.0, 30.0, 33.0, 35.0, 37.0, 38.0, 38.0])
-
-_LONG_AXIS = np.array([0.74, -0.67, 0.0])
-"""Axial direction from the base of the heart to its apex: to the left and to the front."""
-_TO_RIGHT_VENTRICLE = np.array([-0.67, -0.74, 0.0])
-_SEPTUM_CENTRE = np.array([24.0, -34.0, -88.0])
-_SEPTUM_MM = 10.0
-PERICARDIUM_MM = 4.0
-
-
-@dataclass(frozen=True)
-class Ellipsoid:
-    """An ellipsoid whose long axis lies in the axial plane at `turn_rad` from +x."""
-
-    centre: tuple[float, float, float]
-    radii: tuple[float, float, float]
-    """Along the long axis, across it in the axial plane, and along z."""
-    turn_rad: float = 0.0
-
-    def distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance in mm (exact on the surface, radial elsewhere)."""
-        px, py, pz = x - self.centre[0], y - self.centre[1], z - self.centre[2]
-        cosine, sine = np.float32(np.cos(self.turn_rad)), np.float32(np.sin(self.turn_rad))
-        along, across = px * cosine + py * sine, py * cosine - px * sine
-        scaled = np.sqrt(
-            (along / self.radii[0]) ** 2 + (across / self.radii[1]) ** 2 + (pz / self.radii[2]) ** 2
-        )
-        length = np.sqrt(along**2 + across**2 + pz**2)
-        return (scaled - 1.0) * length / np.maximum(scaled, 1e-3)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heart:
-    """The four chambers; RV/LV is the ratio of the axial diameters across the septum."""
-
-    left_ventricle: Ellipsoid
-    right_ventricle: Ellipsoid
-    right_atrium: Ellipsoid
-    left_atrium: Ellipsoid
-    outline: Ellipsoid
-
-    @property
-    def rv_diameter_mm(self) -> float:
-        """Inner axial diameter of the right ventricle across the septum."""
-        return 2.0 * self.right_ventricle.radii[1]
-
-    @property
-    def lv_diameter_mm(self) -> float:
-        """Inner axial diameter of the left ventricle across the septum."""
-        return 2.0 * self.left_ventricle.radii[1]
-
-    def distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to the muscle's outside."""
-        left = self.left_ventricle.distance(x, y, z) - 10.0
-        right = self.right_ventricle.distance(x, y, z) - 4.0
-        atria = np.minimum(self.right_atrium.distance(x, y, z), self.left_atrium.distance(x, y, z)) - 3.0
-        return np.minimum(np.minimum(left, right), np.minimum(atria, self.outline.distance(x, y, z)))
+_BODY_WIDTH = np.array([147.0, 149.0, 151.0, 156.0, 162.0, 166.0, 166.0, 160.0])
+_BODY_DEPTH = np.array([104.0, 104.0, 102.0, 97.0, 92.0, 86.0, 78.0, 68.0])
+_COLUMN_WIDTH = np.array([26.0, 26.0, 28.0, 32.0, 35.0, 37.0, 38.0, 38.0])
+_POWER = np.float32(2.4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,55 +34,60 @@ class Anatomy:
 
     width: float
     depth: float
-    """Factors on the cage's tables."""
+    """Factors on the width and depth of the cage and of the body."""
     fat_mm: float
+    """Thickness of the fat under the skin."""
     female: bool
     dome_right_mm: float
     dome_left_mm: float
     """Body z of the tops of the diaphragm."""
     trunk_radius_mm: float
     heart: Heart
-    jitter: Points
-    """(3,) mm: shift of the vessels' landmarks."""
+    effusion_mm: tuple[float, float]
+    """Depth of the fluid at the back of the right and of the left chest; 0 is none."""
+    shift_mm: Points
+    """(3,): shift of the vessels' courses."""
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, rv_lv_ratio: float) -> "Anatomy":
+    def draw(cls, rng: np.random.Generator, *, rv_lv_ratio: float, effusion_probability: float) -> "Anatomy":
         """Draw a subject whose ventricles have the given ratio of axial diameters."""
-        lv_radius = rng.uniform(18.5, 22.5) / max(1.0, rv_lv_ratio) ** 0.4
+        lv_diameter = rng.uniform(37.0, 45.0) / max(1.0, rv_lv_ratio) ** 0.4  # a wide RV leaves less room
+        fluid = rng.uniform(20.0, 70.0, 2) * (rng.random(2) < effusion_probability)
         return cls(
             width=rng.uniform(0.94, 1.06),
             depth=rng.uniform(0.94, 1.06),
-            fat_mm=rng.uniform(6.0, 22.0),
+            fat_mm=rng.uniform(6.0, 20.0),
             female=bool(rng.random() < 0.5),
             dome_right_mm=rng.uniform(-108.0, -92.0),
             dome_left_mm=rng.uniform(-116.0, -102.0),
             trunk_radius_mm=rng.uniform(12.5, 14.5),
-            heart=_heart(lv_radius, lv_radius * rv_lv_ratio),
-            jitter=rng.normal(0.0, 1.5, 3),
+            heart=Heart.of(lv_diameter_mm=lv_diameter, rv_lv_ratio=rv_lv_ratio),
+            effusion_mm=(float(fluid[0]), float(fluid[1])),
+            shift_mm=rng.normal(0.0, 1.5, 3),
         )
 
     def cage_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the inside of the rib cage."""
-        width, depth = _at(z, _CAGE_WIDTH) * self.width, _at(z, _CAGE_DEPTH) * self.depth
-        return _superellipse(x, y - _at(z, _CAGE_CENTRE), width, depth)
+        width, depth = at(z, _CAGE_WIDTH) * self.width, at(z, _CAGE_DEPTH) * self.depth
+        return superellipse(x, y - at(z, _CAGE_CENTRE), width, depth)
 
-    def body_distance(self, x: Array, y: Array, z: Array) -> Array:
+    def skin_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the skin."""
-        width = _at(z, _BODY_WIDTH) * self.width + self.fat_mm - 6.0
-        depth = _at(z, _BODY_DEPTH) * self.depth + self.fat_mm - 6.0
-        skin = _superellipse(x, y - 4.0, width, depth)
+        more = self.fat_mm - 6.0
+        width, depth = at(z, _BODY_WIDTH) * self.width + more, at(z, _BODY_DEPTH) * self.depth + more
+        skin = superellipse(x, y - 4.0, width, depth)
         if not self.female:
             return skin
-        breast = Ellipsoid((72.0, -100.0, -40.0), (58.0, 22.0 + self.fat_mm, 58.0))
+        breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))
         return np.minimum(skin, breast.distance(np.abs(x), y, z))
 
     def mediastinum_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to what lies between the lungs."""
-        column = _superellipse(x - 1.0, y - 8.0, _at(z, _COLUMN_WIDTH), np.float32(48.0))
-        spine = _superellipse(x, y - 62.0, np.float32(26.0), np.float32(32.0))
-        front = _superellipse(x - 4.0, y + 62.0, np.float32(13.0), np.float32(44.0))
+        column = superellipse(x - 2.0, y - 8.0, at(z, _COLUMN_WIDTH), np.float32(46.0))
+        spine = superellipse(x, y - 66.0, np.float32(25.0), np.float32(33.0))
+        front = superellipse(x - 4.0, y + 62.0, at(z, _COLUMN_WIDTH) - 17.0, np.float32(46.0))
         heart = self.heart.distance(x, y, z) - PERICARDIUM_MM
-        return np.minimum(np.minimum(column, spine), np.minimum(front, heart))
+        return np.minimum(np.minimum(column, heart), np.minimum(front, spine))
 
     def diaphragm_height(self, x: Array, y: Array) -> Array:
         """Body z of the diaphragm's surface at (x, y)."""
@@ -141,34 +96,26 @@ class Anatomy:
         return np.where(x < 0.0, right, left)
 
     def lung_distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to the two lungs."""
+        """Signed distance to the two lungs, fluid in the chest left out."""
         above = (self.diaphragm_height(x, y) - z) * np.float32(0.7)  # about normal to the dome's slope
         inside = np.maximum(self.cage_distance(x, y, z), above)
+        if any(self.effusion_mm):
+            inside = np.maximum(inside, -self.fluid_distance(x, y, z))
         return np.maximum(inside, -self.mediastinum_distance(x, y, z))
 
-
-def _heart(lv_radius: float, rv_radius: float) -> Heart:
-    turn = float(np.arctan2(_LONG_AXIS[1], _LONG_AXIS[0]))
-    left = _SEPTUM_CENTRE - _TO_RIGHT_VENTRICLE * (_SEPTUM_MM / 2 + lv_radius)
-    right = _SEPTUM_CENTRE + _TO_RIGHT_VENTRICLE * (_SEPTUM_MM / 2 + rv_radius) - 2.0 * _LONG_AXIS
-    return Heart(
-        left_ventricle=Ellipsoid(tuple(left), (38.0, lv_radius, 30.0), turn),
-        right_ventricle=Ellipsoid(tuple(right), (40.0, rv_radius, 32.0), turn),
-        right_atrium=Ellipsoid((-30.0, -16.0, -82.0), (20.0, 24.0, 30.0)),
-        left_atrium=Ellipsoid((6.0, 14.0, -62.0), (31.0, 17.0, 21.0)),
-        outline=Ellipsoid((16.0, -24.0, -84.0), (48.0, 40.0, 38.0), turn),
-    )
+    def fluid_distance(self, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance to the half spaces that effusions fill: lowest at the back, deeper further down."""
+        right, left = (mm if mm else -1e3 for mm in self.effusion_mm)
+        depth = np.where(x < 0.0, np.float32(right), np.float32(left))
+        return 84.0 * self.depth - depth - y + 0.25 * (z + 60.0)
 
 
-def _at(z: Array, table: Points) -> Array:
+def at(z: Array, table: Points) -> Array:
+    """Interpolate a table of the anatomy at body z."""
     return np.interp(z, _Z, table).astype(np.float32)
 
 
-_POWER = np.float32(2.4)
-
-
-def _superellipse(x: Array, y: Array, width: Array, depth: Array) -> Array:
+def superellipse(x: Array, y: Array, width: Array, depth: Array) -> Array:
     """Signed radial distance in mm to a superellipse with these half axes."""
     total = (np.abs(x) ** _POWER) * (width**-_POWER) + (np.abs(y) ** _POWER) * (depth**-_POWER)
-    scaled = np.maximum(total, 1e-6) ** (1.0 / _POWER)
-    return np.sqrt(x * x + y * y) * (1.0 - 1.0 / scaled)
+    return np.sqrt(x * x + y * y) * (1.0 - np.maximum(total, 1e-6) ** np.float32(-1.0 / _POWER))

@@ -1,9 +1,9 @@
 """The synthetic cohort: DICOM in RSPECT's layout, train.csv, and the truth of each study."""
 
-import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,13 +12,38 @@ import pandas as pd
 
 from pectl.config import PhantomConfig
 from pectl.core.data.files import atomic_path
-from pectl.phantom.dicom import Header, write_series
+from pectl.core.data.stamp import digest_of
+from pectl.errors import OutputExistsError
+from pectl.phantom.acquisition import HALO_SLICES, Scanner, add_noise, draw_scanner, scan
+from pectl.phantom.dicom import Header, draw_id, write_series
 from pectl.phantom.emboli import image_area_mm2
-from pectl.phantom.fields import SmoothField
-from pectl.phantom.labels import CSV_COLUMNS, exam_labels
-from pectl.phantom.render import Fields, Rendered, render
-from pectl.phantom.scanner import KERNELS, scan
+from pectl.phantom.labels import CSV_COLUMNS, ExamType
+from pectl.phantom.render import Fields, render
 from pectl.phantom.study import Study, draw_study
+from pectl.phantom.truth import Masks, Rows, read_geometry, read_rows, write_truth
+
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
+_MASKS = ("embolus", "artery", "lung")
+_AIR_HU, _MOST_HU = -1024.0, 3071.0
+_NOISE, _TYPES, _ROWS = 1, 2, 3
+"""Third number of the seeds of what isn't drawn in the order of a study's own generator."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs to make any study of the cohort."""
+
+    out: Path
+    config: PhantomConfig
+    seed: int
+
+    @property
+    def made_with(self) -> str:
+        """Digest of all that a study depends on; the number of studies isn't part of it."""
+        return digest_of("phantom", 1, self.seed, self.config.model_copy(update={"studies": 1}).digest())
+
+    def truth_path(self, uid: str) -> Path:
+        return self.out / "truth" / f"{uid}.npz"
 
 
 def make_cohort(
@@ -29,9 +54,10 @@ def make_cohort(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write `config.studies` studies to `out/train`, their truth to `out/truth`, and `out/train.csv`.
+    """Write `config.studies` studies to `out/train`, their truth to `out/truth`, and `out/train.csv` at the end.
 
-    The same (config, seed) gives the same bytes whatever `workers` is. Studies whose truth is already there are kept.
+    The same (config, seed) gives the same bytes whatever `workers` is. Studies whose truth is already there are
+    kept, so a run that was killed goes on, and a cohort can be made larger.
 
     Args:
         out: the cohort's folder.
@@ -39,102 +65,100 @@ def make_cohort(
         seed: of the cohort; study i draws from `default_rng([seed, i])`.
         workers: processes.
         progress: called with (studies done, studies in all).
+
+    Raises:
+        OutputExistsError: `out` holds studies of another configuration or seed.
+        StoreError: the disk is full or the folder can't be written.
     """
-    make = partial(_make_study, out, config, seed)
-    tables: dict[int, list[list[object]]] = {}
-    for index, rows in _each(make, config.studies, workers):
+    job = _Job(out, config, seed)
+    _check_folder(job)
+    tables: dict[int, Rows] = {}
+    for index, rows in _each(job, workers):
         tables[index] = rows
         if progress is not None:
             progress(len(tables), config.studies)
-    rows = [row for index in sorted(tables) for row in tables[index]]
-    order = np.random.default_rng([seed, config.studies, 0]).permutation(len(rows))
-    table = pd.DataFrame(rows, columns=list(CSV_COLUMNS)).iloc[order]
-    with atomic_path(out / "train.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    _write_table(out / "train.csv", [row for index in sorted(tables) for row in tables[index]], seed)
 
 
-Rows = list[list[object]]
+def exam_types(config: PhantomConfig, seed: int) -> list[ExamType]:
+    """Return the type of each study: the configured shares, as nearly as any number of studies allows."""
+    start = np.random.default_rng([seed, 0, _TYPES]).random()
+    places = (start + _GOLDEN * np.arange(config.studies)) % 1.0  # spread evenly however many there are
+    indeterminate = places < config.indeterminate_fraction
+    positive = ~indeterminate & (places < config.indeterminate_fraction + config.prevalence)
+    return [
+        "indeterminate" if i else "positive" if p else "negative"
+        for i, p in zip(indeterminate, positive, strict=True)
+    ]
 
 
-def _each(make: Callable[[int], Rows], count: int, workers: int) -> Iterator[tuple[int, Rows]]:
+def _check_folder(job: _Job) -> None:
+    expected = {draw_id(np.random.default_rng([job.seed, index])) for index in range(job.config.studies)}
+    for path in sorted((job.out / "truth").glob("*.npz")):
+        if path.stem not in expected or read_geometry(path)["made_with"] != job.made_with:
+            raise OutputExistsError(
+                where=job.out, expected="an empty folder, or a cohort of this configuration and seed",
+                found=f"study {path.stem} of another", fix="choose another folder, or delete this one",
+            )  # fmt: skip
+
+
+def _each(job: _Job, workers: int) -> Iterator[tuple[int, Rows]]:
+    """Make all studies; yield (index, rows) as they are done."""
+    types = exam_types(job.config, job.seed)
     if workers <= 1:
-        yield from ((index, make(index)) for index in range(count))
+        yield from ((index, _make_study(job, index, exam)) for index, exam in enumerate(types))
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(make, index): index for index in range(count)}
+        futures = {pool.submit(_make_study, job, index, exam): index for index, exam in enumerate(types)}
         yield from ((futures[future], future.result()) for future in as_completed(futures))
 
 
-def _make_study(out: Path, config: PhantomConfig, seed: int, index: int) -> Rows:
+def _make_study(job: _Job, index: int, exam: ExamType) -> Rows:
     """Make one study, unless its truth is there, and return its rows of train.csv."""
-    rng = np.random.default_rng([seed, index])
-    study = draw_study(rng, config)
-    kernel = str(rng.choice(list(KERNELS)))
-    header = Header.draw(rng, study.grid, study.uid, kernel)
-    truth = out / "truth" / f"{study.uid}.npz"
-    if truth.exists():
-        with np.load(truth) as data:
-            areas = image_area_mm2(data["embolus"], study.grid.spacing_mm)
-        return _rows(study, header, areas >= config.present_area_mm2)
-    images, masks = _images(study, rng, kernel, seed, index)
-    write_series(out / "train" / study.uid / header.series_uid, header, study.grid, images)
-    _write_truth(truth, study, header, masks)
-    areas = image_area_mm2(masks["embolus"], study.grid.spacing_mm)
-    return _rows(study, header, areas >= config.present_area_mm2)
+    rng = np.random.default_rng([job.seed, index])
+    uid = draw_id(rng)
+    truth = job.truth_path(uid)
+    if not truth.exists():
+        study = draw_study(rng, job.config, exam)
+        scanner = draw_scanner(rng, job.config, motion=study.findings.motion)
+        header = Header.draw(rng, job.config, study.grid, scanner, uid)
+        fields = Fields.draw(rng, study.grid.whole())
+        images, masks = _acquire(study, scanner, fields, seed=(job.seed, index, _NOISE))
+        present = image_area_mm2(masks["embolus"], study.grid.spacing_mm) >= job.config.present_area_mm2
+        _write_images(job.out / "train" / uid, header, study, images)
+        write_truth(truth, study, header, masks, present, job.made_with)  # last: it marks the study as done
+    return read_rows(truth)
 
 
-def _images(
-    study: Study, rng: np.random.Generator, kernel: str, seed: int, index: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    whole = study.grid.whole()
-    fields = Fields(SmoothField.make(rng, whole, 25.0), SmoothField.make(rng, whole, 9.0))
+def _acquire(
+    study: Study, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]
+) -> tuple[np.ndarray, Masks]:
+    """Return the images (D, H, W) int16 HU and the masks of a study, slab by slab to bound the memory."""
     images = np.empty(study.grid.shape, dtype=np.int16)
-    masks = {name: np.empty(study.grid.shape, dtype=bool) for name in ("embolus", "artery", "lung")}
+    masks = {name: np.empty(study.grid.shape, dtype=bool) for name in _MASKS}
     for slab in study.grid.slabs():
-        rendered: Rendered = render(study, slab, fields)
-        part = slice(slab.start, slab.stop)
-        rngs = [
-            np.random.default_rng([seed, index, 1, position]) for position in range(slab.start, slab.stop)
-        ]
-        hu = scan(
-            rendered.hu, kernel=kernel, noise_hu=study.noise_hu, pixel_mm=study.grid.spacing_mm[1], rngs=rngs
-        )
-        images[part] = np.rint(np.clip(hu, -1024, 3071))
+        rendered = render(study, slab.widened(HALO_SLICES), fields)
+        hu = scan(rendered.hu, slab.widened(HALO_SLICES), scanner)
+        for offset, z in enumerate(slab.z[:, 0, 0]):
+            rng = np.random.default_rng([*seed, slab.start + offset])
+            add_noise(hu[offset], rng, slab, scanner, float(z))
+        images[slab.start : slab.stop] = np.rint(np.clip(hu, _AIR_HU, _MOST_HU))
         for name, mask in masks.items():
-            mask[part] = getattr(rendered, name)
+            mask[slab.start : slab.stop] = getattr(rendered, name)[HALO_SLICES:-HALO_SLICES]
     return images, masks
 
 
-def _rows(study: Study, header: Header, present: np.ndarray) -> Rows:
-    labels = exam_labels(study.findings)
-    rows: Rows = []
-    for sop_uid, shown in zip(header.sop_uids, present, strict=True):
-        values = {
-            "StudyInstanceUID": study.uid, "SeriesInstanceUID": header.series_uid, "SOPInstanceUID": sop_uid,
-            "pe_present_on_image": int(shown),
-        } | labels  # fmt: skip
-        rows.append([values[column] for column in CSV_COLUMNS])
-    return rows
+def _write_images(folder: Path, header: Header, study: Study, images: np.ndarray) -> None:
+    """Write the series beside its place, then move it there as a whole."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    for leftover in (temporary, folder):  # of a run that was killed before the truth was written
+        shutil.rmtree(leftover, ignore_errors=True)
+    write_series(temporary / header.series_uid, header, study.grid, images)
+    temporary.rename(folder)
 
 
-def _write_truth(path: Path, study: Study, header: Header, masks: dict[str, np.ndarray]) -> None:
-    heart = study.anatomy.heart
-    emboli = [
-        {
-            "centre_lps_mm": study.grid.to_lps(embolus.path.mean(axis=0))[0].round(2).tolist(),
-            "kind": embolus.kind, "sides": sorted(study.findings.sides(embolus)), "length_mm": round(embolus.length_mm, 2),
-            "vessel_radius_mm": round(float(embolus.radii_mm.mean()), 2), "lumen_share": round(embolus.share, 3),
-            "hu": round(embolus.hu, 1),
-        }
-        for embolus in study.findings.emboli
-    ]  # fmt: skip
-    geometry = {
-        "rv_diameter_mm": heart.rv_diameter_mm, "lv_diameter_mm": heart.lv_diameter_mm,
-        "rv_lv_ratio": study.findings.rv_lv_ratio, "trunk_radius_mm": study.anatomy.trunk_radius_mm,
-        "emboli": emboli, "labels": exam_labels(study.findings),
-    }  # fmt: skip
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, **masks, affine=study.grid.affine, spacing_mm=np.array(study.grid.spacing_mm),
-            sop_instance_uid=np.array(header.sop_uids), geometry=np.array(json.dumps(geometry)),
-        )  # fmt: skip
+def _write_table(path: Path, rows: Rows, seed: int) -> None:
+    """Write train.csv in no order, as RSPECT's is."""
+    order = np.random.default_rng([seed, len(rows), _ROWS]).permutation(len(rows))
+    with atomic_path(path) as temporary:
+        pd.DataFrame(rows, columns=list(CSV_COLUMNS)).iloc[order].to_csv(temporary, index=False)

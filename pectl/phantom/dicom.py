@@ -1,17 +1,25 @@
 """DICOM files with headers as varied as those of RSPECT."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLSLossless,
+    generate_uid,
+)
 
+from pectl.config import PhantomConfig
+from pectl.phantom.acquisition import Scanner
 from pectl.phantom.grid import Array, Grid
 
-CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+HASHED_CLASS = "f5c1d2b7a09e"
+"""De-identification has replaced the SOPClassUID of some studies by a hash."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +40,22 @@ ENCODINGS = (
     Encoding(intercept=-1000, signed=False, bits=16, padding=None),
     Encoding(intercept=0, signed=True, bits=16, padding=None),
 )
+_ENCODING_SHARES = (0.5, 0.15, 0.1, 0.15, 0.1)
 
-ORIENTATIONS = {
-    "HFS": (1, 0, 0, 0, 1, 0),
-    "FFS": (1, 0, 0, 0, 1, 0),
-    "FFS mirrored": (-1, 0, 0, 0, 1, 0),
-    "HFP": (-1, 0, 0, 0, -1, 0),
+ORIENTATIONS = (
+    ("HFS", (1, 0, 0, 0, 1, 0), 0.5),
+    ("FFS", (1, 0, 0, 0, 1, 0), 0.25),
+    ("FFS", (-1, 0, 0, 0, 1, 0), 0.15),
+    ("HFP", (-1, 0, 0, 0, -1, 0), 0.1),
+)
+"""PatientPosition, ImageOrientationPatient, share of studies: as recumbent, mirrored, and turned half round."""
+
+TRANSFER_SYNTAXES = {
+    "implicit": ImplicitVRLittleEndian,
+    "explicit": ExplicitVRLittleEndian,
+    "jpeg-ls": JPEGLSLossless,
 }
+_IMPLICIT_SHARE = 0.65
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,105 +64,130 @@ class Header:
 
     study_uid: str
     series_uid: str
-    sop_uids: tuple[str, ...]
-    """By slice, canonical order."""
     patient_id: str
+    sop_uids: tuple[str, ...]
+    """By slice, bottom first."""
+    instance_numbers: tuple[int, ...]
+    """By slice, bottom first; up, down or in no order."""
     encoding: Encoding
-    orientation: str
-    implicit_vr: bool
+    position: str
+    orientation: tuple[int, ...]
+    syntax: str
+    """Key of TRANSFER_SYNTAXES."""
     kernel: str
     slice_thickness_mm: float
-    instance_descends: bool
-    """InstanceNumber falls with z."""
     many_windows: bool
+    """WindowCenter and WindowWidth hold two values."""
     hashed_class: bool
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, grid: Grid, study_uid: str, kernel: str) -> "Header":
+    def draw(
+        cls, rng: np.random.Generator, config: PhantomConfig, grid: Grid, scanner: Scanner, study_uid: str
+    ) -> "Header":
         """Draw the header of one series."""
         count = grid.shape[0]
+        way = int(rng.choice(len(ORIENTATIONS), p=[share for _, _, share in ORIENTATIONS]))
+        syntax = "implicit" if rng.random() < _IMPLICIT_SHARE else "explicit"
+        up = np.arange(1, count + 1)
+        orders = (up, up[::-1], rng.permutation(up))
         return cls(
-            study_uid=study_uid, series_uid=rng.bytes(6).hex(), patient_id=rng.bytes(6).hex(),
-            sop_uids=tuple(rng.bytes(6).hex() for _ in range(count)),
-            encoding=ENCODINGS[int(rng.choice(len(ENCODINGS), p=(0.5, 0.15, 0.1, 0.15, 0.1)))],
-            orientation=list(ORIENTATIONS)[int(rng.choice(4, p=(0.55, 0.2, 0.15, 0.1)))],
-            implicit_vr=bool(rng.random() < 0.65), kernel=kernel,
-            slice_thickness_mm=round(grid.spacing_mm[0] * rng.choice((0.625, 1.0, 1.25, 1.6)), 3),
-            instance_descends=bool(rng.random() < 0.6), many_windows=bool(rng.random() < 0.4),
-            hashed_class=bool(rng.random() < 0.5),
+            study_uid=study_uid, series_uid=draw_id(rng), patient_id=draw_id(rng),
+            sop_uids=tuple(draw_id(rng) for _ in range(count)),
+            instance_numbers=tuple(int(n) for n in orders[int(rng.choice(3, p=(0.35, 0.5, 0.15)))]),
+            encoding=ENCODINGS[int(rng.choice(len(ENCODINGS), p=_ENCODING_SHARES))],
+            position=ORIENTATIONS[way][0], orientation=ORIENTATIONS[way][1],
+            syntax="jpeg-ls" if rng.random() < config.compressed_fraction else syntax, kernel=scanner.kernel,
+            slice_thickness_mm=round(grid.spacing_mm[0] * scanner.thickness_to_step, 3),
+            many_windows=bool(rng.random() < 0.4), hashed_class=bool(rng.random() < 0.5),
         )  # fmt: skip
+
+
+def draw_id(rng: np.random.Generator) -> str:
+    """Draw an identifier as RSPECT has them: 12 hex digits."""
+    return rng.bytes(6).hex()
 
 
 def write_series(folder: Path, header: Header, grid: Grid, hu: Array) -> None:
     """Write slices hu (D, H, W), canonical orientation, as <SOPInstanceUID>.dcm into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    stored = _stored(hu, header.encoding, grid)
-    axes = np.array(ORIENTATIONS[header.orientation], dtype=float).reshape(2, 3)
-    flips = tuple(slice(None, None, -1 if axes[axis, axis] < 0 else 1) for axis in (1, 0))
-    with disable_value_validation():  # 12-hex ids aren't valid UIDs; RSPECT has them
-        for index in range(len(stored)):
+    stored = _stored(hu, header.encoding)
+    flips = (slice(None, None, header.orientation[4]), slice(None, None, header.orientation[0]))
+    with disable_value_validation():  # 12-hex ids aren't valid UIDs, and pydicom would warn once for each
+        for index, image in enumerate(stored):
             dataset = _dataset(header, grid, index)
-            dataset.ImagePositionPatient = _position(grid, index, axes)
-            dataset.PixelData = np.ascontiguousarray(stored[index][flips]).tobytes()
+            dataset.PixelData = np.ascontiguousarray(image[flips]).tobytes()
+            if header.syntax == "jpeg-ls":
+                dataset.compress(JPEGLSLossless, generate_instance_uid=False)
             dataset.save_as(folder / f"{header.sop_uids[index]}.dcm", enforce_file_format=False)
 
 
-def _stored(hu: Array, encoding: Encoding, grid: Grid) -> np.ndarray:
+def _stored(hu: Array, encoding: Encoding) -> np.ndarray:
+    """Return stored numbers of slices (D, H, W) of whole HU."""
     low = -(2 ** (encoding.bits - 1)) if encoding.signed else 0
-    values = np.clip(np.rint(hu) - encoding.intercept, low, low + 2**encoding.bits - 1)
+    values = np.clip(hu.astype(np.int32) - encoding.intercept, low, low + 2**encoding.bits - 1)
     if encoding.padding is not None:
-        _, height, width = grid.shape
+        _, height, width = hu.shape
         h, w = np.ogrid[:height, :width]
         outside = np.hypot(h - (height - 1) / 2, w - (width - 1) / 2) > width / 2
         values[:, outside] = encoding.padding
     return values.astype(np.int16 if encoding.signed else np.uint16)
 
 
-def _position(grid: Grid, index: int, axes: np.ndarray) -> list[float]:
-    corner = np.array([index, 0.0, 0.0, 1.0])
-    corner[1] = grid.shape[1] - 1 if axes[1, 1] < 0 else 0
-    corner[2] = grid.shape[2] - 1 if axes[0, 0] < 0 else 0
-    return [round(float(value), 4) for value in (grid.affine @ corner)[:3]]
-
-
 def _dataset(header: Header, grid: Grid, index: int) -> Dataset:
+    """Return the data set of one slice, all but its pixels; Manufacturer is absent, as in RSPECT."""
     dataset = Dataset()
-    dataset.file_meta = _file_meta(header, index)
     dataset.preamble = b"\x00" * 128
-    dataset.SOPClassUID = (
-        hashlib.sha256(b"class").hexdigest()[:12] if header.hashed_class else CT_IMAGE_STORAGE
-    )
+    dataset.file_meta = _file_meta(header, index)
+    dataset.SOPClassUID = HASHED_CLASS if header.hashed_class else CTImageStorage
     dataset.SOPInstanceUID = header.sop_uids[index]
     dataset.Modality = "CT"
     dataset.PatientID = header.patient_id
     dataset.SliceThickness = header.slice_thickness_mm
     dataset.KVP = 120
     dataset.ConvolutionKernel = header.kernel
-    dataset.PatientPosition = header.orientation.split()[0]
+    dataset.PatientPosition = header.position
     dataset.StudyInstanceUID = header.study_uid
     dataset.SeriesInstanceUID = header.series_uid
-    count = grid.shape[0]
-    dataset.InstanceNumber = count - index if header.instance_descends else index + 1
-    dataset.ImageOrientationPatient = list(ORIENTATIONS[header.orientation])
+    dataset.InstanceNumber = header.instance_numbers[index]
+    dataset.ImagePositionPatient = _first_pixel(header, grid, index)
+    dataset.ImageOrientationPatient = list(header.orientation)
+    _describe_pixels(dataset, header, grid)
+    return dataset
+
+
+def _describe_pixels(dataset: Dataset, header: Header, grid: Grid) -> None:
+    encoding = header.encoding
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = grid.shape[1:]
-    dataset.PixelSpacing = [round(grid.spacing_mm[1], 6), round(grid.spacing_mm[2], 6)]
-    encoding = header.encoding
+    dataset.PixelSpacing = [round(step, 6) for step in grid.spacing_mm[1:]]
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, encoding.bits, encoding.bits - 1
     dataset.PixelRepresentation = int(encoding.signed)
+    if encoding.padding is not None:
+        dataset.PixelPaddingValue = encoding.padding
     dataset.WindowCenter = [100, -600] if header.many_windows else 50
     dataset.WindowWidth = [700, 1500] if header.many_windows else 350
     dataset.RescaleIntercept, dataset.RescaleSlope = encoding.intercept, 1
-    return dataset
+
+
+def _first_pixel(header: Header, grid: Grid, index: int) -> list[float]:
+    """Return ImagePositionPatient: where the first stored pixel lies once rows and columns are flipped."""
+    corner = np.array([
+        index,
+        grid.shape[1] - 1 if header.orientation[4] < 0 else 0,
+        grid.shape[2] - 1 if header.orientation[0] < 0 else 0,
+        1,
+    ])  # fmt: skip
+    return [round(float(value), 4) for value in (grid.affine @ corner)[:3]]
 
 
 def _file_meta(header: Header, index: int) -> FileMetaDataset:
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0  # written anew with the file
     meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = CT_IMAGE_STORAGE
-    # not the SOPInstanceUID of the data set: de-identified files are like that
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    # not the SOPInstanceUID of the data set: RSPECT's de-identified files are like that
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[header.series_uid, str(index)])
-    meta.TransferSyntaxUID = ImplicitVRLittleEndian if header.implicit_vr else ExplicitVRLittleEndian
+    syntax = "explicit" if header.syntax == "jpeg-ls" else header.syntax  # compress() sets its own
+    meta.TransferSyntaxUID = TRANSFER_SYNTAXES[syntax]
     return meta

@@ -19,7 +19,7 @@ class SmoothField:
     cell_mm: float
 
     @classmethod
-    def make(cls, rng: np.random.Generator, slab: Slab, cell_mm: float) -> "SmoothField":
+    def draw(cls, rng: np.random.Generator, slab: Slab, cell_mm: float) -> "SmoothField":
         """Draw a field that covers the slab's grid."""
         extent = [n * step for n, step in zip(slab.grid.shape, slab.grid.spacing_mm, strict=True)]
         shape = tuple(int(length / cell_mm) + 2 * _MARGIN_CELLS + 1 for length in extent)

@@ -75,6 +75,10 @@ class Slab:
     start: int
     stop: int
 
+    def widened(self, slices: int) -> "Slab":
+        """Return the slab with so many slices more below and above, beyond the grid's ends too."""
+        return Slab(self.grid, self.start - slices, self.stop + slices)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(slices, H, W)."""

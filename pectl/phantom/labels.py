@@ -3,10 +3,14 @@
 Central means trunk or main arteries. A main artery counts for its own side too; the trunk for neither.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
+from pectl.phantom.confounders import Confounders
 from pectl.phantom.emboli import Embolus
 from pectl.phantom.vessels import Tree
+
+ExamType = Literal["negative", "positive", "indeterminate"]
 
 CSV_COLUMNS = (
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "pe_present_on_image", "negative_exam_for_pe",
@@ -21,27 +25,25 @@ class Findings:
     """What a study shows: the source of its exam labels."""
 
     tree: Tree
-    emboli: list[Embolus] = field(default_factory=list)
+    emboli: tuple[Embolus, ...]
     rv_lv_ratio: float
-    motion: bool = False
-    poor_contrast: bool = False
-    flow_artifact: bool = False
-    other_defect: bool = False
+    motion: bool
+    poor_contrast: bool
+    confounders: Confounders
 
     def sides(self, embolus: Embolus) -> set[str]:
         """Return which of left, right and central an embolus is."""
         touched = [self.tree.branches[index] for index in embolus.branches]
         sides: set[str] = {branch.side for branch in touched if branch.side != "middle"}
-        return sides | (
-            {"central"} if any(branch.level in ("trunk", "main") for branch in touched) else set()
-        )
+        central = any(branch.level in ("trunk", "main") for branch in touched)
+        return sides | {"central"} if central else sides
 
 
 def exam_labels(findings: Findings) -> dict[str, int]:
     """Return the exam and quality labels of a study, 0 or 1 each."""
     positive = bool(findings.emboli)
     indeterminate = findings.motion or findings.poor_contrast
-    sides = set().union(*(findings.sides(embolus) for embolus in findings.emboli))
+    sides = {side for embolus in findings.emboli for side in findings.sides(embolus)}
     chronic = {embolus.chronic for embolus in findings.emboli}
     truths = {
         "negative_exam_for_pe": not positive and not indeterminate,
@@ -55,7 +57,7 @@ def exam_labels(findings: Findings) -> dict[str, int]:
         "rv_lv_ratio_lt_1": positive and findings.rv_lv_ratio < 1.0,
         "qa_motion": findings.motion,
         "qa_contrast": findings.poor_contrast,
-        "flow_artifact": findings.flow_artifact,
-        "true_filling_defect_not_pe": findings.other_defect,
+        "flow_artifact": bool(findings.confounders.unmixed),
+        "true_filling_defect_not_pe": bool(findings.confounders.clots),
     }
     return {name: int(value) for name, value in truths.items()}

@@ -4,13 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pectl.phantom.confounders import Unmixed
 from pectl.phantom.fields import SmoothField
-from pectl.phantom.grid import Array, Points, Slab, mix, soft
+from pectl.phantom.grid import Array, Slab, mix, soft
+from pectl.phantom.mediastinum import (
+    paint_airways,
+    paint_course,
+    paint_great_vessels,
+    paint_heart,
+    tubes_share,
+)
 from pectl.phantom.study import Study
 from pectl.phantom.torso import paint_torso
-from pectl.phantom.tubes import paint_tubes
+from pectl.phantom.tubes import ball
 
-AIR_HU, LUNG_HU, FAT_HU, MUSCLE_HU, HEART_HU = -1000.0, -855.0, -98.0, 55.0, 100.0
+AIR_HU, LUNG_HU = -1000.0, -860.0
+_GRAVITY_HU_PER_MM = 0.4
+"""Lungs are denser towards the back of a patient who lies on it."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,11 @@ class Fields:
 
     coarse: SmoothField
     fine: SmoothField
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, slab: Slab) -> "Fields":
+        """Draw fields that cover the slab's grid."""
+        return cls(SmoothField.draw(rng, slab, 25.0), SmoothField.draw(rng, slab, 8.0))
 
 
 @dataclass(frozen=True)
@@ -33,39 +48,58 @@ class Rendered:
 
 def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
     """Paint one slab of a study, (d, H, W)."""
-    x, y, z = slab.x, slab.y, slab.z
     coarse, fine = fields.coarse.on(slab), fields.fine.on(slab)
-    width = slab.grid.spacing_mm[1]
+    at = (slab.x, slab.y, slab.z)
     hu = np.full(slab.shape, AIR_HU, dtype=np.float32)
     paint_torso(hu, study.anatomy, slab, coarse)
-    lung = soft(study.anatomy.lung_distance(x, y, z) + 1.5 * coarse, width)
-    mix(hu, lung, LUNG_HU + 0.35 * (y + 80.0) + 12.0 * fine)
-    _paint_heart(hu, study, slab)
-    _paint_airways(hu, study, slab)
-    _paint_great_vessels(hu, study, slab)
-    artery = _share_of(slab, *study.veins.tubes())
-    mix(hu, artery, study.contrast.vein)
-    artery = _share_of(slab, *study.arteries.tubes())
-    mix(hu, artery, study.contrast.artery)
+    lung = soft(study.anatomy.lung_distance(*at) + 1.5 * coarse, slab.grid.spacing_mm[1])
+    mix(hu, lung, LUNG_HU + _GRAVITY_HU_PER_MM * (slab.y + 80.0) + 14.0 * fine + 10.0 * coarse)
+    paint_heart(hu, study.anatomy.heart, study.anatomy.heart.distance(*at), study.contrast, slab, fine)
+    paint_airways(hu, study.airways, slab)
+    _paint_nodes(hu, study, slab)
+    paint_great_vessels(hu, study.contrast, slab)
+    mix(hu, tubes_share(slab, *study.veins.tubes()), study.contrast.vein)
+    _paint_other_clots(hu, study, slab)
+    artery = tubes_share(slab, *study.arteries.tubes())
+    mix(hu, artery, _arterial_blood(study, slab))
     embolus = _paint_emboli(hu, study, slab)
-    return Rendered(hu=hu, embolus=embolus > 0.5, artery=np.maximum(artery, embolus) > 0.5, lung=lung > 0.5)
+    return Rendered(hu, embolus > 0.5, np.maximum(artery, embolus) > 0.5, lung > 0.5)
 
 
-def _share_of(slab: Slab, starts: Points, ends: Points, radii: Points) -> Array:
-    share = np.zeros(slab.shape, dtype=np.float32)
-    paint_tubes(share, slab, starts, ends, radii)
-    return share
+def _paint_nodes(hu: Array, study: Study, slab: Slab) -> None:
+    for node in study.findings.confounders.nodes:
+        piece = ball(slab, node.centre, node.radius_mm)
+        if piece is not None:
+            box, distance = piece
+            mix(hu[box], soft(distance, slab.grid.spacing_mm[1]), node.hu)
 
 
-def _paint_line(
-    hu: Array, slab: Slab, points: list[tuple[float, float, float]], radii: float | list[float], value: float
-) -> None:
-    nodes = np.asarray(points, dtype=np.float64)
-    share = _share_of(slab, nodes[:-1], nodes[1:], np.broadcast_to(np.asarray(radii, float), len(nodes) - 1))
-    mix(hu, share, value)
+def _paint_other_clots(hu: Array, study: Study, slab: Slab) -> None:
+    for clot in study.findings.confounders.clots:
+        paint_course(hu, slab, clot.path, clot.radius_mm, clot.hu)
+
+
+def _arterial_blood(study: Study, slab: Slab) -> Array | float:
+    """Return the HU of arterial blood: one number, or (d, H, W) where contrast is unmixed."""
+    clouds = study.findings.confounders.unmixed
+    if not clouds:
+        return study.contrast.artery
+    blood = np.full(slab.shape, study.contrast.artery, dtype=np.float32)
+    for cloud in clouds:
+        _thin_out(blood, cloud, slab)
+    return blood
+
+
+def _thin_out(blood: Array, cloud: Unmixed, slab: Slab) -> None:
+    piece = ball(slab, cloud.centre, 2.0 * cloud.radius_mm)
+    if piece is not None:
+        box, distance = piece
+        away = (distance + 2.0 * cloud.radius_mm) / cloud.radius_mm
+        blood[box] *= 1.0 - cloud.loss * np.exp(-(away**2))
 
 
 def _paint_emboli(hu: Array, study: Study, slab: Slab) -> Array:
+    """Paint the emboli over the blood and return the share of each voxel that they fill."""
     total = np.zeros(slab.shape, dtype=np.float32)
     for embolus in study.findings.emboli:
         filled = embolus.fill(slab)
@@ -75,42 +109,3 @@ def _paint_emboli(hu: Array, study: Study, slab: Slab) -> Array:
             hu[box] += new * (embolus.hu - study.contrast.artery)
             total[box] += new
     return total
-
-
-def _paint_heart(hu: Array, study: Study, slab: Slab) -> None:
-    heart, width = study.anatomy.heart, slab.grid.spacing_mm[1]
-    at = (slab.x, slab.y, slab.z)
-    blood = study.contrast
-    mix(hu, soft(heart.distance(*at), width), HEART_HU)
-    for chamber, value in (
-        (heart.left_ventricle, blood.aorta),
-        (heart.left_atrium, blood.vein),
-        (heart.right_ventricle, blood.artery),
-        (heart.right_atrium, blood.artery),
-    ):
-        mix(hu, soft(chamber.distance(*at), width), value)
-
-
-def _paint_great_vessels(hu: Array, study: Study, slab: Slab) -> None:
-    blood = study.contrast
-    _paint_line(hu, slab, [(-24, -22, 60), (-25, -20, 0), (-26, -18, -60)], 9.0, blood.svc)
-    _paint_line(hu, slab, [(48, -34, 84), (10, -36, 66), (-24, -22, 54)], 6.5, blood.svc)
-    aorta = [
-        (4, -22, -60), (-6, -28, -35), (-9, -26, -10), (-6, -18, 14), (3, -4, 28), (14, 14, 31), (23, 28, 24),
-        (27, 37, 6), (27, 40, -60), (20, 44, -140),
-    ]  # fmt: skip
-    _paint_line(hu, slab, aorta, [15.0, 15.0, 15.0, 14.5, 14.0, 13.0, 12.5, 12.0, 12.0], blood.aorta)
-    for x, y in ((-12, -14), (2, -6), (16, 4)):
-        _paint_line(hu, slab, [(x / 2 + 3, y / 2 + 2, 30), (x * 1.4, y - 6, 100)], 4.5, blood.aorta)
-    _paint_line(hu, slab, [(6, -64, -76), (13, -54, -62)], 13.0, blood.artery)
-
-
-def _paint_airways(hu: Array, study: Study, slab: Slab) -> None:
-    lines = [
-        ([(0, 10, 100), (0, 12, 0)], 8.5),
-        ([(0, 12, 0), (-20, 18, -18), (-36, 24, -36), (-44, 26, -54)], 6.0),
-        ([(0, 12, 0), (22, 18, -24), (38, 22, -36)], 5.5),
-    ]
-    for value, extra in ((30.0, 1.8), (AIR_HU + 10.0, 0.0)):
-        for points, radius in lines:
-            _paint_line(hu, slab, points, radius + extra, value)

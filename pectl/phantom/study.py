@@ -5,96 +5,111 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.config import PhantomConfig
+from pectl.phantom.airways import Airways, lay_airways
 from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
-from pectl.phantom.emboli import draw_emboli
+from pectl.phantom.confounders import draw_confounders
+from pectl.phantom.courses import ARTERY_STEMS, VEIN_STEMS, Stem
 from pectl.phantom.grid import Grid
-from pectl.phantom.labels import Findings
-from pectl.phantom.vessels import ARTERY_STEMS, VEIN_STEMS, Tree, grow_tree, lobe_points
+from pectl.phantom.labels import ExamType, Findings
+from pectl.phantom.mediastinum import Contrast
+from pectl.phantom.placement import draw_emboli
+from pectl.phantom.vessels import Tree, grow_tree, lobe_points
 
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """HU of blood by place; timing decides how bright the left side of the heart is."""
-
-    artery: float
-    vein: float
-    aorta: float
-    svc: float
+_VEIN_ROOT_MM = 11.0
+"""Radius of the vessel that would carry the flow of all pulmonary veins."""
+_SMALLEST_VESSEL_PX = 0.42
+_MOST_ENDS, _FEWEST_ENDS = 4000, 800
+_STRAIN_WITHOUT_PE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """One subject on one scanner."""
 
-    uid: str
     grid: Grid
     anatomy: Anatomy
     arteries: Tree
     veins: Tree
+    airways: Airways
     contrast: Contrast
     findings: Findings
-    noise_hu: float
 
 
-def draw_study(rng: np.random.Generator, config: PhantomConfig) -> Study:
-    """Draw one study of the cohort."""
-    uid = rng.bytes(6).hex()
-    indeterminate = rng.random() < config.indeterminate_fraction
-    positive = not indeterminate and rng.random() < config.prevalence / (
-        1 - config.indeterminate_fraction + 1e-9
-    )
-    ratio = _rv_lv_ratio(rng, config, positive=positive)
-    anatomy = Anatomy.draw(rng, rv_lv_ratio=ratio)
+def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) -> Study:
+    """Draw one study of the given type."""
+    central = exam == "positive" and bool(rng.random() < config.central_share)
+    ratio = _rv_lv_ratio(rng, config, positive=exam == "positive", central=central)
+    anatomy = Anatomy.draw(rng, rv_lv_ratio=ratio, effusion_probability=config.effusion_probability)
     grid = _draw_grid(rng, config)
-    arteries = _tree(rng, anatomy, grid, ARTERY_STEMS, anatomy.trunk_radius_mm)
-    veins = _tree(rng, anatomy, grid, VEIN_STEMS, 11.0)
-    emboli = draw_emboli(rng, arteries, grid.whole(), config) if positive else []
-    motion = indeterminate and bool(rng.random() < 0.4)
-    poor = indeterminate and (not motion or bool(rng.random() < 0.2))
+    arteries = _draw_tree(rng, anatomy, grid, ARTERY_STEMS, anatomy.trunk_radius_mm)
+    veins = _draw_tree(rng, anatomy, grid, VEIN_STEMS, _VEIN_ROOT_MM)
+    confounders = draw_confounders(rng, arteries, veins, config)
+    poor, motion = _faults(rng, exam)
     findings = Findings(
-        tree=arteries, emboli=emboli, rv_lv_ratio=ratio, motion=motion, poor_contrast=poor,
-        flow_artifact=bool(rng.random() < config.flow_probability),
+        tree=arteries, rv_lv_ratio=ratio, motion=motion, poor_contrast=poor, confounders=confounders,
+        emboli=draw_emboli(rng, arteries, grid.whole(), config, central=central) if exam == "positive" else (),
     )  # fmt: skip
     return Study(
-        uid=uid, grid=grid, anatomy=anatomy, arteries=arteries, veins=veins,
-        contrast=_contrast(rng, config, poor=poor), findings=findings, noise_hu=rng.uniform(*config.noise_hu),
+        grid=grid, anatomy=anatomy, arteries=arteries, veins=veins, findings=findings,
+        airways=lay_airways(rng, arteries, plugs=confounders.mucus_plugs),
+        contrast=_draw_contrast(rng, config, poor=poor),
     )  # fmt: skip
 
 
-def _rv_lv_ratio(rng: np.random.Generator, config: PhantomConfig, *, positive: bool) -> float:
-    strained = rng.random() < (config.rv_strain_share if positive else 0.05)
-    if strained:
+def _rv_lv_ratio(rng: np.random.Generator, config: PhantomConfig, *, positive: bool, central: bool) -> float:
+    """Draw RV/LV: strain goes with PE, and more often with central PE."""
+    strain = _STRAIN_WITHOUT_PE
+    if positive:
+        strain = config.rv_strain_share * (1.4 if central else 0.85)
+    if rng.random() < strain:
         return float(rng.uniform(1.0 + config.rv_lv_gap, 1.55))
     return float(rng.uniform(0.65, 1.0 - config.rv_lv_gap))
 
 
+def _faults(rng: np.random.Generator, exam: ExamType) -> tuple[bool, bool]:
+    """Return (poor contrast, motion): at least one of them in an indeterminate study, none in others."""
+    if exam != "indeterminate":
+        return False, False
+    poor = bool(rng.random() < 0.7)
+    return poor, not poor or bool(rng.random() < 0.25)
+
+
 def _draw_grid(rng: np.random.Generator, config: PhantomConfig) -> Grid:
-    fov = rng.uniform(330.0, 365.0)
+    pixel = rng.uniform(325.0, 365.0) / config.matrix_px
     step = (TOP_MM - BOTTOM_MM) / config.slices * rng.uniform(0.97, 1.03)
-    pixel = fov / config.matrix_px
-    half = pixel * (config.matrix_px - 1) / 2
+    first = -pixel * (config.matrix_px - 1) / 2
     return Grid(
         shape=(config.slices, config.matrix_px, config.matrix_px),
         spacing_mm=(step, pixel, pixel),
-        first_mm=(TOP_MM - step * (config.slices - 1) + rng.uniform(-3, 3), -half + rng.uniform(-6, 6), -half + rng.uniform(-6, 6)),
-        angle_rad=float(np.deg2rad(rng.normal(0.0, 2.0))),
-        offset_lps_mm=(rng.uniform(-15, 15), rng.uniform(-180, 0), rng.uniform(-1500, 300)),
-    )  # fmt: skip
-
-
-def _tree(rng: np.random.Generator, anatomy: Anatomy, grid: Grid, stems: dict, radius: float) -> Tree:
-    smallest = 0.45 * grid.spacing_mm[1]
-    count = int(np.clip((radius / smallest) ** 3, 300, 1800))
-    targets = lobe_points(rng, anatomy, count)
-    return grow_tree(rng, stems, targets, root_radius_mm=radius, shift=anatomy.jitter)
-
-
-def _contrast(rng: np.random.Generator, config: PhantomConfig, *, poor: bool) -> Contrast:
-    artery = rng.uniform(90.0, 140.0) if poor else rng.uniform(*config.contrast_hu)
-    left = rng.uniform(0.6, 0.95)
-    return Contrast(
-        artery=artery,
-        vein=artery * left,
-        aorta=artery * left * rng.uniform(0.85, 1.0),
-        svc=rng.uniform(500.0, 900.0),
+        first_mm=(
+            TOP_MM - step * (config.slices - 1) + rng.uniform(-3.0, 3.0),
+            first + rng.uniform(-6.0, 10.0),
+            first + rng.uniform(-6.0, 6.0),
+        ),
+        angle_rad=float(np.deg2rad(rng.normal(0.0, 2.5))),
+        offset_lps_mm=(rng.uniform(-15.0, 15.0), rng.uniform(-180.0, 0.0), rng.uniform(-1500.0, 300.0)),
     )
+
+
+def _draw_tree(
+    rng: np.random.Generator, anatomy: Anatomy, grid: Grid, stems: dict[str, Stem], root_radius_mm: float
+) -> Tree:
+    """Grow a tree down to vessels that a pixel can hardly show."""
+    smallest = _SMALLEST_VESSEL_PX * grid.spacing_mm[1]
+    ends = int(np.clip((root_radius_mm / smallest) ** 3, _FEWEST_ENDS, _MOST_ENDS))
+    targets = lobe_points(rng, anatomy, ends)
+    return grow_tree(rng, stems, targets, root_radius_mm=root_radius_mm, shift_mm=anatomy.shift_mm)
+
+
+def _draw_contrast(rng: np.random.Generator, config: PhantomConfig, *, poor: bool) -> Contrast:
+    """Draw HU of blood; in a poor study the contrast has gone through to the left side."""
+    if poor:
+        artery = rng.uniform(85.0, 130.0)
+        vein = rng.uniform(130.0, 200.0)
+    else:
+        artery = rng.uniform(*config.contrast_hu)
+        vein = artery * rng.uniform(0.6, 0.95)
+    return Contrast(
+        artery=artery, vein=vein, aorta=vein * rng.uniform(0.85, 1.0),
+        cava=rng.uniform(180.0, 300.0) if poor else rng.uniform(500.0, 900.0), inferior_cava=rng.uniform(70.0, 130.0),
+    )  # fmt: skip

@@ -1,57 +1,79 @@
-"""The chest wall and what lies under the diaphragm: skin, fat, muscle, bones, table."""
+"""The body without lungs, heart and vessels: skin, fat, muscle, organs under the diaphragm, table."""
 
 import numpy as np
 
-from pectl.phantom.anatomy import Anatomy
+from pectl.phantom.anatomy import WALL_MM, Anatomy
+from pectl.phantom.bones import paint_bones
 from pectl.phantom.grid import Array, Slab, mix, soft
 
-FAT_HU, MUSCLE_HU = -98.0, 55.0
+FAT_HU, MUSCLE_HU, SKIN_HU, LIVER_HU, SPLEEN_HU, STOMACH_HU, FLUID_HU = (
+    -102.0,
+    58.0,
+    20.0,
+    85.0,
+    95.0,
+    25.0,
+    12.0,
+)
+GAS_HU = -980.0
+TABLE_HU = -60.0
+_SKIN_MM, _FAT_PLANE_MM = 2.0, 2.0
+
+_ANGLES = np.array([0.0, 0.35, 0.6, 1.0, 1.5, 1.9, 2.3, 2.8, 3.15])
+_MUSCLE_LOW_MM = np.array([16.0, 22.0, 12.0, 12.0, 12.0, 7.0, 5.0, 4.0, 2.0])
+_MUSCLE_HIGH_MM = np.array([16.0, 22.0, 26.0, 30.0, 24.0, 14.0, 20.0, 16.0, 2.0])
+"""Muscle outside the ribs by angle from the back, at the height of the diaphragm and of the arm pits."""
 
 
 def paint_torso(hu: Array, anatomy: Anatomy, slab: Slab, rough: Array) -> None:
-    """Paint the body without lungs and heart over air, in place."""
+    """Paint the body over air, in place; `rough` is a smooth random field (d, H, W)."""
     x, y, z = slab.x, slab.y, slab.z
     width = slab.grid.spacing_mm[1]
     cage = anatomy.cage_distance(x, y, z)
-    skin = anatomy.body_distance(x, y, z) + 1.5 * rough
-    mix(hu, soft(skin, width), FAT_HU + 6.0 * rough)
-    muscle = np.maximum(cage - 14.0 + 3.0 * rough, skin + anatomy.fat_mm)
-    mix(hu, soft(muscle, width), MUSCLE_HU)
-    inside = soft(cage, width)
-    mix(hu, inside, FAT_HU)
-    below = z - anatomy.diaphragm_height(x, y)
-    mix(hu, soft(np.maximum(below, cage), width), 60.0)
-    _paint_ribs(hu, anatomy, slab, cage)
-    _paint_spine(hu, slab)
-    sternum = _ellipse(x, y + anatomy.depth * 84.0 + 8.0, 17.0, 6.0) + 0.0 * z
-    mix(hu, soft(sternum, width) * (np.abs(z + 20.0) < 75.0), 260.0)
+    skin = anatomy.skin_distance(x, y, z) + 1.5 * rough
+    _paint_table(hu, slab, anatomy)
+    mix(hu, soft(skin, width), SKIN_HU)
+    mix(hu, soft(skin + _SKIN_MM, width), FAT_HU + 7.0 * rough)
+    _paint_muscle(hu, slab, cage, skin + anatomy.fat_mm, rough)
+    mix(hu, soft(cage, width), FAT_HU + 8.0 * rough)
+    if any(anatomy.effusion_mm):
+        mix(hu, soft(np.maximum(cage, anatomy.fluid_distance(x, y, z)), width), FLUID_HU)
+    _paint_abdomen(hu, anatomy, slab, cage)
+    paint_bones(hu, anatomy, slab, cage)
 
 
-def _paint_ribs(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None:
-    angle = np.arctan2(np.abs(slab.x), slab.y - 4.0)  # 0 at the back, pi at the front
-    drop = 30.0 * (1.0 - np.cos(angle))
-    phase = (slab.z + drop) % 25.0 - 12.5
-    rib = np.sqrt((phase / 1.7) ** 2 + (cage - 6.5) ** 2) - 4.0
-    front = angle > 2.45
-    mix(
-        hu,
-        soft(rib, slab.grid.spacing_mm[1]),
-        np.where(front, 110.0, np.where(rib > -1.8, 600.0, 250.0)).astype(np.float32),
-    )
-
-
-def _paint_spine(hu: Array, slab: Slab) -> None:
-    x, y = slab.x, slab.y
+def _paint_muscle(hu: Array, slab: Slab, cage: Array, under_fat: Array, rough: Array) -> None:
     width = slab.grid.spacing_mm[1]
-    body = _ellipse(x, y - 56.0, 17.0, 15.0)
-    disc = (np.abs(slab.z % 24.0 - 12.0) > 10.0).astype(np.float32)
-    lamina = np.abs(_ellipse(x, y - 79.0, 13.0, 12.0)) - 3.0
-    process = np.maximum(np.abs(x) - 3.0, np.abs(y - 98.0) - 10.0)
-    mix(hu, soft(_ellipse(np.abs(x) - 24.0, y - 88.0, 20.0, 14.0), width), MUSCLE_HU)
-    mix(hu, soft(np.minimum(lamina, process), width), 480.0)
-    mix(hu, soft(body, width), np.where(body > -2.0, 520.0, 210.0) * (1 - disc) + 90.0 * disc)
+    angle = np.arctan2(np.abs(slab.x), slab.y - 4.0)  # 0 at the back, pi at the front
+    high = np.clip((slab.z + 70.0) / 90.0, 0.0, 1.0)
+    low, top = (np.interp(angle, _ANGLES, t).astype(np.float32) for t in (_MUSCLE_LOW_MM, _MUSCLE_HIGH_MM))
+    outer = WALL_MM + low + high * (top - low) + 3.0 * rough
+    outer = outer + np.maximum(slab.z - 45.0, 0.0) * np.float32(1.1) * (angle < 2.2)  # shoulders
+    muscle = np.maximum(cage - outer, under_fat)
+    value = MUSCLE_HU + 6.0 * rough
+    planes = np.minimum(
+        np.abs(cage - WALL_MM), np.abs(cage - WALL_MM - 0.5 * (outer - WALL_MM) - 3.0 * rough)
+    )
+    value -= 110.0 * soft(planes - _FAT_PLANE_MM / 2, 2.0 * width) * np.clip(1.0 + rough, 0.0, 1.0)
+    mix(hu, soft(muscle, width), value)
 
 
-def _ellipse(x: Array, y: Array, width: float, depth: float) -> Array:
-    scaled = np.sqrt((x / width) ** 2 + (y / depth) ** 2)
-    return ((scaled - 1.0) * min(width, depth)).astype(np.float32)
+def _paint_abdomen(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None:
+    x, y, z = slab.x, slab.y, slab.z
+    width = slab.grid.spacing_mm[1]
+    under = np.maximum(z - anatomy.diaphragm_height(x, y), cage)
+    inside = soft(under + 2.5, width)
+    mix(hu, soft(under, width), MUSCLE_HU)
+    spleen = np.sqrt((x - 88.0) ** 2 + (y - 38.0) ** 2) - 38.0
+    stomach = np.sqrt((x - 62.0) ** 2 + ((y + 28.0) / 1.3) ** 2) - 34.0
+    mix(hu, inside, FAT_HU)
+    mix(hu, inside * soft(x - 18.0, 12.0), LIVER_HU)
+    mix(hu, inside * soft(spleen, width), SPLEEN_HU)
+    mix(hu, inside * soft(stomach, width), STOMACH_HU)
+    mix(hu, inside * soft(np.maximum(stomach + 4.0, y + 34.0), width), GAS_HU)  # gas floats to the front
+
+
+def _paint_table(hu: Array, slab: Slab, anatomy: Anatomy) -> None:
+    """Paint the table's top, a shallow curved board under the back (it doesn't turn with the body: nearly)."""
+    board = slab.y - (106.0 * anatomy.depth + anatomy.fat_mm + 10.0 - slab.x**2 / 1400.0)
+    mix(hu, soft(np.abs(board) - 1.5, slab.grid.spacing_mm[1]) + 0.0 * slab.z, TABLE_HU)

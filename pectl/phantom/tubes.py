@@ -49,6 +49,11 @@ def capsule(slab: Slab, start: Points, end: Points, radius_mm: float) -> tuple[B
     return box, np.sqrt(np.maximum(squared, 0.0)) - np.float32(radius_mm)
 
 
+def ball(slab: Slab, centre: Points, radius_mm: float) -> tuple[Box, Array] | None:
+    """Return the box of a ball inside the slab and the signed distance in mm there, or None if outside."""
+    return capsule(slab, centre, centre, radius_mm)
+
+
 def box_around(nodes: Points, margin_mm: float, slab: Slab) -> Box | None:
     """Return the part of the slab within `margin_mm` of index points (n, 3), or None where there is none."""
     margin = margin_mm / np.asarray(slab.grid.spacing_mm)

@@ -1,22 +1,24 @@
-"""Branching trees: arteries, veins and airways that fill the lungs, radii by Murray's law.
+"""Branching trees of arteries and veins that fill the lungs, radii by Murray's law.
 
-A tree is grown over attraction points drawn in its lobe: each branch heads for the middle of its points, which are
-then cut in two for its children. A branch carries a flow in proportion to its points, and its radius is the root's
-times the cube root of its share of the flow, so r0^3 = r1^3 + r2^3 at every branching (Murray 1926).
+A tree grows over points drawn in its lobes: each branch heads for the middle of its points, which are then cut in two
+for its children. A branch carries a flow in proportion to its points, and its radius is the root's times the cube root
+of its share of the flow, so that r0^3 = r1^3 + r2^3 at every branching (Murray, PNAS 12:207, 1926).
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
+from pectl.phantom.courses import LOBES, Level, Side, Stem
 from pectl.phantom.grid import Points
 
-Side = Literal["right", "left", "middle"]
-Level = Literal["trunk", "main", "lobar", "segmental", "subsegmental"]
-
-LOBES = ("RU", "RM", "RL", "LU", "LL")
+_REACH = 0.42
+"""How far of the way to the middle of its points a branch goes before it divides."""
+_LARGE_POINTS = 12
+"""A branch that feeds more points than this is drawn with four pieces, others with two."""
+_SEGMENTAL_GENERATIONS = 2
+"""The first divisions of a lobe's artery count as segmental, later ones as subsegmental."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class Branch:
     level: Level
     side: Side
     parent: int
-    """Index of the branch it comes from, -1 for the root."""
+    """Index of the branch it comes from, -1 for a root."""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Tree:
     """Branches, parents before children."""
 
     branches: list[Branch] = field(default_factory=list)
+    _children: dict[int, list[int]] = field(default_factory=dict)
 
     def children(self, index: int) -> list[int]:
         """Return the indices of the branches that start where branch `index` ends."""
@@ -48,8 +51,6 @@ class Tree:
         self._children.setdefault(branch.parent, []).append(len(self.branches) - 1)
         return len(self.branches) - 1
 
-    _children: dict[int, list[int]] = field(default_factory=dict)
-
     def tubes(self) -> tuple[Points, Points, Points]:
         """Return starts (n, 3), ends (n, 3) and radii (n,) of all straight pieces."""
         starts = np.concatenate([branch.points[:-1] for branch in self.branches])
@@ -58,148 +59,107 @@ class Tree:
         return starts, ends, np.repeat([branch.radius_mm for branch in self.branches], counts)
 
 
-@dataclass(frozen=True)
-class _Stem:
-    """A named vessel with a fixed course: what it feeds, and the stem it comes from."""
-
-    points: tuple[tuple[float, float, float], ...]
-    lobes: tuple[str, ...]
-    level: Level
-    side: Side
-    parent: str | None
-
-
-ARTERY_STEMS: dict[str, _Stem] = {
-    "trunk": _Stem(
-        ((13.0, -54.0, -62.0), (16.0, -50.0, -48.0), (19.0, -40.0, -34.0), (17.0, -24.0, -24.0)),
-        LOBES, "trunk", "middle", None,
-    ),
-    "right main": _Stem(
-        ((17.0, -24.0, -24.0), (4.0, -8.0, -21.0), (-14.0, 1.0, -21.0), (-34.0, 3.0, -23.0)),
-        ("RU", "RM", "RL"), "main", "right", "trunk",
-    ),
-    "left main": _Stem(
-        ((17.0, -24.0, -24.0), (27.0, -10.0, -17.0), (38.0, 6.0, -11.0), (45.0, 18.0, -14.0)),
-        ("LU", "LL"), "main", "left", "trunk",
-    ),
-    "right upper": _Stem(
-        ((-34.0, 3.0, -23.0), (-43.0, -4.0, -12.0), (-50.0, -6.0, 0.0)), ("RU",), "lobar", "right", "right main"
-    ),
-    "right interlobar": _Stem(
-        ((-34.0, 3.0, -23.0), (-46.0, 8.0, -36.0), (-50.0, 14.0, -52.0)),
-        ("RM", "RL"), "lobar", "right", "right main",
-    ),
-    "right middle": _Stem(
-        ((-50.0, 14.0, -52.0), (-57.0, 2.0, -56.0), (-63.0, -10.0, -62.0)), ("RM",), "lobar", "right", "right interlobar"
-    ),
-    "right lower": _Stem(
-        ((-50.0, 14.0, -52.0), (-54.0, 22.0, -62.0), (-56.0, 28.0, -72.0)), ("RL",), "lobar", "right", "right interlobar"
-    ),
-    "left upper": _Stem(
-        ((45.0, 18.0, -14.0), (54.0, 8.0, -8.0), (58.0, -2.0, -2.0)), ("LU",), "lobar", "left", "left main"
-    ),
-    "left lower": _Stem(
-        ((45.0, 18.0, -14.0), (50.0, 27.0, -32.0), (53.0, 32.0, -50.0), (56.0, 34.0, -66.0)),
-        ("LL",), "lobar", "left", "left main",
-    ),
-}  # fmt: skip
-
-VEIN_STEMS: dict[str, _Stem] = {
-    "right superior": _Stem(
-        ((-16.0, 6.0, -50.0), (-32.0, -6.0, -44.0), (-48.0, -16.0, -34.0)),
-        ("RU", "RM"),
-        "lobar",
-        "right",
-        None,
-    ),
-    "right inferior": _Stem(
-        ((-16.0, 16.0, -68.0), (-36.0, 24.0, -72.0), (-52.0, 34.0, -78.0)), ("RL",), "lobar", "right", None
-    ),
-    "left superior": _Stem(
-        ((26.0, 6.0, -46.0), (40.0, -6.0, -40.0), (54.0, -14.0, -28.0)), ("LU",), "lobar", "left", None
-    ),
-    "left inferior": _Stem(
-        ((28.0, 16.0, -66.0), (42.0, 28.0, -70.0), (56.0, 38.0, -76.0)), ("LL",), "lobar", "left", None
-    ),
-}
-
-
 def lobe_points(rng: np.random.Generator, anatomy: Anatomy, count: int) -> dict[str, Points]:
     """Draw `count` points spread evenly through both lungs and sort them by lobe."""
     found: list[Points] = []
     while sum(map(len, found)) < count:
-        box = rng.uniform((-140.0, -95.0, BOTTOM_MM - 20.0), (140.0, 95.0, TOP_MM), size=(4 * count, 3))
+        box = rng.uniform((-140.0, -95.0, BOTTOM_MM - 20.0), (140.0, 95.0, TOP_MM), size=(3 * count, 3))
         x, y, z = box.T.astype(np.float32)
-        found.append(box[anatomy.lung_distance(x, y, z) < -4.0])
+        found.append(box[anatomy.lung_distance(x, y, z) < -3.0])
     points = np.concatenate(found)[:count]
     x, y, z = points.T
-    below_major = z < 30.0 - (60.0 - y) * 1.1  # oblique fissure: high at the back, low at the front
-    right_lower = np.where(z < -30.0, "RM", "RU")  # horizontal fissure
-    lobe = np.where(x < 0, np.where(below_major, "RL", right_lower), np.where(below_major, "LL", "LU"))
+    lower = z < 30.0 - (60.0 - y) * 1.1  # below the oblique fissure: high at the back, low at the front
+    right = np.where(lower, "RL", np.where(z < -30.0, "RM", "RU"))  # the horizontal fissure cuts RM off
+    lobe = np.where(x < 0.0, right, np.where(lower, "LL", "LU"))
     return {name: points[lobe == name] for name in LOBES}
 
 
 def grow_tree(
     rng: np.random.Generator,
-    stems: dict[str, _Stem],
+    stems: dict[str, Stem],
     targets: dict[str, Points],
     *,
     root_radius_mm: float,
-    shift: Points,
+    shift_mm: Points,
 ) -> Tree:
-    """Grow a tree from its stems to the targets of each lobe; `root_radius_mm` carries the flow of all targets."""
-    tree, index = Tree(), {}
-    unit = root_radius_mm / sum(map(len, targets.values())) ** (1 / 3)
+    """Grow a tree from its stems to the targets of each lobe.
+
+    Args:
+        rng: draws where points are cut.
+        stems: the named vessels, parents first.
+        targets: (n, 3) body-frame mm of each lobe.
+        root_radius_mm: of the vessel that would carry the flow of all targets.
+        shift_mm: (3,), moves the stems.
+    """
+    tree, index = Tree(), dict[str, int]()
+    unit = float(root_radius_mm / sum(map(len, targets.values())) ** (1 / 3))
     for name, stem in stems.items():
         flow = sum(len(targets[lobe]) for lobe in stem.lobes)
-        parent = -1 if stem.parent is None else index[stem.parent]
         index[name] = tree.add(
             Branch(
-                points=np.asarray(stem.points) + shift, radius_mm=unit * flow ** (1 / 3),
-                level=stem.level, side=stem.side, parent=parent,
+                points=np.asarray(stem.points) + shift_mm, radius_mm=unit * flow ** (1 / 3), level=stem.level,
+                side=stem.side, parent=-1 if stem.parent is None else index[stem.parent],
             )
         )  # fmt: skip
-    ends = {name for name, stem in stems.items() if not any(other.parent == name for other in stems.values())}
-    for name in stems:
-        if name in ends:
-            points = np.concatenate([targets[lobe] for lobe in stems[name].lobes])
-            _grow(rng, tree, index[name], points, unit)
+    ends = [name for name in stems if all(other.parent != name for other in stems.values())]
+    fed = [np.concatenate([targets[lobe] for lobe in stems[name].lobes]) for name in ends]
+    _grow(rng, tree, [index[name] for name in ends], fed, unit)
     return tree
 
 
-def _grow(rng: np.random.Generator, tree: Tree, root: int, targets: Points, unit: float) -> None:
-    """Split targets in two, send a branch to each half, and go on from its end, until single targets are left."""
-    waiting = [(root, targets, 1)]
-    while waiting:
-        parent, points, generation = waiting.pop()
-        for part in _halves(rng, points):
-            if len(part):
-                child = tree.add(_child(tree.branches[parent], parent, part, generation, unit))
-                if len(part) > 1:
-                    waiting.append((child, part, generation + 1))
+def _grow(rng: np.random.Generator, tree: Tree, roots: list[int], fed: list[Points], unit: float) -> None:
+    """Send two branches from each end, generation by generation, until each ends at a single point."""
+    parents = np.array(roots)
+    counts = np.array([len(points) for points in fed])
+    points, generation = np.concatenate(fed), 0
+    while len(parents):
+        generation += 1
+        points, counts = _halve(rng, points, counts)
+        parents = np.repeat(parents, 2)
+        level: Level = "segmental" if generation <= _SEGMENTAL_GENERATIONS else "subsegmental"
+        children = _add_branches(tree, parents, points, counts, level, unit)
+        going_on = counts > 1
+        points = points[np.repeat(going_on, counts)]
+        parents, counts = children[going_on], counts[going_on]
 
 
-def _halves(rng: np.random.Generator, points: Points) -> tuple[Points, Points]:
-    """Cut a cloud of points at a random place near the middle of its longest axis."""
-    spread = points.max(axis=0) - points.min(axis=0)
-    order = np.argsort(points[:, int(np.argmax(spread * rng.uniform(0.7, 1.3, 3)))])
-    cut = max(1, round(len(points) * rng.uniform(0.32, 0.68)))
-    return points[order[:cut]], points[order[cut:]]
+def _halve(rng: np.random.Generator, points: Points, counts: Points) -> tuple[Points, Points]:
+    """Cut each cloud of points (they follow one another in `points`) near the middle of its longest axis."""
+    starts = np.cumsum(counts) - counts
+    spread = np.maximum.reduceat(points, starts) - np.minimum.reduceat(points, starts)
+    axis = np.argmax(spread * rng.uniform(0.7, 1.3, spread.shape), axis=1)
+    group = np.repeat(np.arange(len(counts)), counts)
+    order = np.lexsort((points[np.arange(len(points)), axis[group]], group))
+    first = np.clip(np.rint(counts * rng.uniform(0.32, 0.68, len(counts))).astype(int), 1, counts - 1)
+    return points[order], np.stack([first, counts - first], axis=1).ravel()
 
 
-def _child(origin: Branch, parent: int, points: Points, generation: int, unit: float) -> Branch:
-    start = origin.points[-1]
-    middle = points.mean(axis=0)
-    reach = 1.0 if len(points) == 1 else 0.42
-    end = start + (middle - start) * reach
-    heading = origin.points[-1] - origin.points[-2]
-    heading = heading / (np.linalg.norm(heading) + 1e-9)
-    bend = (start + end) / 2 + heading * (0.15 * np.linalg.norm(end - start))
-    t = np.linspace(0.0, 1.0, 5 if len(points) > 12 else 3)[:, None]
-    return Branch(
-        points=(1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end,
-        radius_mm=unit * len(points) ** (1 / 3),
-        level="segmental" if generation <= 2 else "subsegmental",  # a lobe's first two divisions
-        side=origin.side,
-        parent=parent,
-    )
+def _add_branches(
+    tree: Tree, parents: Points, points: Points, counts: Points, level: Level, unit: float
+) -> Points:
+    """Add a branch from each parent's end towards the middle of its points, and return their indices."""
+    origins = [tree.branches[parent] for parent in parents]
+    start = np.array([origin.points[-1] for origin in origins])
+    heading = start - np.array([origin.points[-2] for origin in origins])
+    heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-9
+    middle = np.add.reduceat(points, np.cumsum(counts) - counts) / counts[:, None]
+    way = (middle - start) * np.where(counts == 1, 1.0, _REACH)[:, None]
+    bend = start + way / 2 + heading * (0.15 * np.linalg.norm(way, axis=1, keepdims=True))
+    curves = {pieces: _curves(start, bend, start + way, pieces) for pieces in (2, 4)}
+    radii = unit * counts ** (1 / 3)
+    return np.array([
+        tree.add(
+            Branch(
+                points=curves[4 if counts[i] > _LARGE_POINTS else 2][i], radius_mm=float(radii[i]), level=level,
+                side=origin.side, parent=int(parents[i]),
+            )
+        )
+        for i, origin in enumerate(origins)
+    ])  # fmt: skip
+
+
+def _curves(start: Points, bend: Points, end: Points, pieces: int) -> Points:
+    """Return (n, pieces + 1, 3) points of quadratic Bézier curves."""
+    t = np.linspace(0.0, 1.0, pieces + 1)[None, :, None]
+    curves: Points = (1 - t) ** 2 * start[:, None] + 2 * t * (1 - t) * bend[:, None] + t**2 * end[:, None]
+    return curves

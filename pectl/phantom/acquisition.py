@@ -1,0 +1,122 @@
+"""What the scanner makes of the true HU: motion, blur of kernel and slice, streaks, noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from pectl.config import PhantomConfig
+from pectl.phantom.courses import SUPERIOR_CAVA
+from pectl.phantom.grid import Array, Slab
+from pectl.phantom.tubes import ball
+
+HALO_SLICES = 2
+"""Slices that a slab needs above and below for the blur along z."""
+
+KERNELS = {
+    "STANDARD": (0.75, 1.0), "B30f": (0.80, 0.95), "B31f": (0.75, 1.0), "I30f": (0.80, 0.7), "FC08": (0.70, 1.0),
+    "B20f": (0.90, 0.8), "LUNG": (0.35, 1.8), "B60f": (0.40, 1.7),
+}  # fmt: skip
+"""ConvolutionKernel: standard deviation of its blur in mm, factor on the noise; the last two are sharp."""
+_KERNEL_SHARES = (0.3, 0.15, 0.15, 0.1, 0.1, 0.1, 0.05, 0.05)
+
+_PROFILE = 0.3
+"""Deviation of the slice profile as a share of the slice's thickness."""
+_HEART_CENTRE_MM, _HEART_REACH_MM = np.array([12.0, -26.0, -72.0]), 62.0
+_STREAK_REACH_MM, _STREAK_FALL_MM = 75.0, 28.0
+_STREAK_RAYS = (5, 9, 14)
+_BREATH_MM = 17.0
+"""Distance of table travel in one cycle of motion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanner:
+    """How one study was acquired."""
+
+    kernel: str
+    noise_hu: float
+    thickness_to_step: float
+    """Thickness of a slice over the step between slices."""
+    pulsation_mm: float
+    """Movement of the heart while a slice is taken."""
+    motion_mm: float
+    """Movement of the whole patient; 0 is a held breath."""
+    streak_hu: float
+    phase: float
+
+
+def draw_scanner(rng: np.random.Generator, config: PhantomConfig, *, motion: bool) -> Scanner:
+    """Draw a scanner and its protocol."""
+    return Scanner(
+        kernel=str(rng.choice(list(KERNELS), p=_KERNEL_SHARES)),
+        noise_hu=rng.uniform(*config.noise_hu),
+        thickness_to_step=float(rng.choice((0.625, 1.0, 1.25, 1.6))),
+        pulsation_mm=rng.uniform(*config.pulsation_mm),
+        motion_mm=rng.uniform(6.0, 11.0) if motion else 0.0,
+        streak_hu=rng.uniform(*config.streak_hu),
+        phase=rng.uniform(0.0, 2.0 * np.pi),
+    )
+
+
+def scan(hu: Array, slab: Slab, scanner: Scanner) -> Array:
+    """Return the HU that the scanner measures, without noise, for a slab with its halo, (d, H, W)."""
+    if scanner.motion_mm:
+        hu = _move(hu, slab, scanner)
+    _pulsate(hu, slab, scanner.pulsation_mm)
+    _add_streaks(hu, slab, scanner)
+    sigma = KERNELS[scanner.kernel][0] / slab.grid.spacing_mm[1]
+    blurred = ndimage.gaussian_filter(hu, (_PROFILE * scanner.thickness_to_step, sigma, sigma), truncate=3.0)
+    result: Array = blurred[HALO_SLICES:-HALO_SLICES]
+    return result
+
+
+def add_noise(image: Array, rng: np.random.Generator, slab: Slab, scanner: Scanner, z: float) -> None:
+    """Add noise with the kernel's grain to one slice (H, W), in place: more in the middle and at the shoulders."""
+    blur_mm, loudness = KERNELS[scanner.kernel]
+    grain = max(0.4, 0.9 * blur_mm / slab.grid.spacing_mm[1])
+    noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), grain, truncate=3.0)
+    noise /= max(float(noise.std()), 1e-6)
+    along = ndimage.gaussian_filter1d(noise, 9.0 / slab.grid.spacing_mm[2], axis=1)
+    shoulders = float(np.clip((z - 35.0) / 40.0, 0.0, 1.5))
+    away = (slab.x[0] ** 2 + slab.y[0] ** 2) / np.float32(2 * 90.0**2)
+    image += (noise * (0.75 + 0.4 * np.exp(-away)) + shoulders * along) * np.float32(
+        scanner.noise_hu * loudness
+    )
+
+
+def _move(hu: Array, slab: Slab, scanner: Scanner) -> Array:
+    """Superpose each slice at three moments of a movement to the front and the left."""
+    moved = np.empty_like(hu)
+    for index, z in enumerate(slab.z[:, 0, 0]):
+        at = scanner.phase + 2.0 * np.pi * float(z) / _BREATH_MM
+        shifts = scanner.motion_mm * np.sin(at + np.array([-0.9, 0.0, 0.9])) / slab.grid.spacing_mm[1]
+        copies = [ndimage.shift(hu[index], (-s, 0.4 * s), order=1, mode="nearest") for s in shifts]
+        moved[index] = np.mean(copies, axis=0)
+    return moved
+
+
+def _pulsate(hu: Array, slab: Slab, amplitude_mm: float) -> None:
+    """Blur the heart and its surroundings along the direction of its beat, in place."""
+    piece = ball(slab, _HEART_CENTRE_MM, _HEART_REACH_MM)
+    if piece is None:
+        return
+    box, distance = piece
+    step = amplitude_mm / slab.grid.spacing_mm[1] / np.sqrt(2.0)
+    view = hu[box]
+    moments = [ndimage.shift(view, (0.0, s, s), order=1, mode="nearest") for s in (-step, step)]
+    weight = np.clip(-distance / 15.0, 0.0, 1.0)
+    view += weight * (0.5 * (moments[0] + moments[1]) - view)
+
+
+def _add_streaks(hu: Array, slab: Slab, scanner: Scanner) -> None:
+    """Add bright and dark rays around the dense contrast of the superior cava, in place."""
+    course = np.array(SUPERIOR_CAVA)
+    for index, z in enumerate(slab.z[:, 0, 0]):
+        if not course[-1, 2] < z < course[0, 2]:
+            continue
+        centre = [np.interp(-z, -course[:, 2], course[:, axis]) for axis in (0, 1)]
+        x, y = slab.x[0] - np.float32(centre[0]), slab.y[0] - np.float32(centre[1])
+        away, angle = np.hypot(x, y), np.arctan2(y, x)
+        rays = sum(np.cos(n * angle + scanner.phase * n + 0.11 * n * z) for n in _STREAK_RAYS)
+        fade = np.exp(-away / _STREAK_FALL_MM) * np.clip(away / 8.0, 0.0, 1.0) * (away < _STREAK_REACH_MM)
+        hu[index] += np.where(hu[index] > -300.0, scanner.streak_hu * rays * fade, 0.0)

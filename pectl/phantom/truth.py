@@ -1,0 +1,77 @@
+"""The truth of one study: masks and measures that no reader of the images is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pectl.core.data.files import atomic_path
+from pectl.core.data.stamp import RESEARCH_USE
+from pectl.phantom.dicom import Header
+from pectl.phantom.emboli import Embolus
+from pectl.phantom.labels import CSV_COLUMNS, exam_labels
+from pectl.phantom.study import Study
+
+Masks = dict[str, np.ndarray]
+Rows = list[list[object]]
+
+
+def write_truth(
+    path: Path, study: Study, header: Header, masks: Masks, present: np.ndarray, made_with: str
+) -> None:
+    """Write `path`, a compressed .npz, whole or not at all.
+
+    It holds the masks embolus, artery and lung (D, H, W) bool in canonical orientation, `affine` (4, 4) from
+    (d, h, w, 1) to LPS mm, `spacing_mm` (3,), `sop_instance_uid` (D,), `present` (D,) bool, and `geometry`: JSON.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file, **masks, affine=study.grid.affine, spacing_mm=np.array(study.grid.spacing_mm),
+            sop_instance_uid=np.array(header.sop_uids), present=present,
+            geometry=np.array(json.dumps(_geometry(study, header, made_with))),
+        )  # fmt: skip
+
+
+def read_geometry(path: Path) -> dict[str, Any]:
+    """Return the measures and labels of a truth file."""
+    with np.load(path) as data:
+        geometry: dict[str, Any] = json.loads(str(data["geometry"]))
+    return geometry
+
+
+def read_rows(path: Path) -> Rows:
+    """Return a study's rows of train.csv from its truth file, bottom slice first."""
+    with np.load(path) as data:
+        geometry = json.loads(str(data["geometry"]))
+        images = list(zip(data["sop_instance_uid"].tolist(), data["present"].tolist(), strict=True))
+    exam = {"StudyInstanceUID": path.stem, "SeriesInstanceUID": geometry["series_uid"]} | geometry["labels"]
+    rows: Rows = []
+    for sop_uid, present in images:
+        values = exam | {"SOPInstanceUID": sop_uid, "pe_present_on_image": int(present)}
+        rows.append([values[column] for column in CSV_COLUMNS])
+    return rows
+
+
+def _geometry(study: Study, header: Header, made_with: str) -> dict[str, Any]:
+    heart, findings = study.anatomy.heart, study.findings
+    centres = np.array([heart.right_ventricle.centre, heart.left_ventricle.centre])
+    right, left = study.grid.to_lps(centres).round(3).tolist()
+    return {
+        "use": RESEARCH_USE, "made_with": made_with, "series_uid": header.series_uid, "labels": exam_labels(findings),
+        "rv_diameter_mm": round(heart.rv_diameter_mm, 3), "lv_diameter_mm": round(heart.lv_diameter_mm, 3),
+        "rv_centre_lps_mm": right, "lv_centre_lps_mm": left, "rv_lv_ratio": round(findings.rv_lv_ratio, 6),
+        "trunk_radius_mm": round(study.arteries.branches[0].radius_mm, 3), "artery_hu": round(study.contrast.artery, 1),
+        "emboli": [_embolus(study, embolus) for embolus in findings.emboli],
+        "nodes": len(findings.confounders.nodes), "mucus_plugs": findings.confounders.mucus_plugs,
+    }  # fmt: skip
+
+
+def _embolus(study: Study, embolus: Embolus) -> dict[str, Any]:
+    middle = embolus.path[len(embolus.path) // 2]
+    return {
+        "centre_lps_mm": study.grid.to_lps(middle)[0].round(2).tolist(), "kind": embolus.kind,
+        "sides": sorted(study.findings.sides(embolus)), "length_mm": round(embolus.length_mm, 2),
+        "vessel_radius_mm": round(float(embolus.radii_mm.mean()), 2), "lumen_share": round(embolus.share, 3),
+        "hu": round(embolus.hu, 1),
+    }  # fmt: skip
