@@ -6,7 +6,8 @@ import numpy as np
 
 from pectl.phantom.courses import LEFT_BRONCHUS, RIGHT_BRONCHUS, TRACHEA
 from pectl.phantom.grid import Points
-from pectl.phantom.vessels import Branch, Tree
+from pectl.phantom.heart import Heart
+from pectl.phantom.vessels import Branch, Tree, keep_off_heart
 
 BRONCHUS_TO_ARTERY = 0.75
 """Inner radius of a bronchus over that of its artery."""
@@ -28,19 +29,20 @@ class Airways:
     """(n,) bool: filled with mucus."""
 
 
-def lay_airways(rng: np.random.Generator, arteries: Tree, *, plugs: int) -> Airways:
+def lay_airways(rng: np.random.Generator, arteries: Tree, heart: Heart, *, plugs: int) -> Airways:
     """Lay bronchi beside the arteries; `plugs` of them, and what branches off them, are filled with mucus."""
-    beside = {
-        index: _beside(branch)
+    indices = [
+        index
         for index, branch in enumerate(arteries.branches)
         if branch.level not in ("trunk", "main") and branch.radius_mm >= _SMALLEST_ARTERY_MM
-    }
-    candidates = [index for index in beside if arteries.branches[index].level != "lobar"]
+    ]
+    courses = keep_off_heart([_beside(arteries.branches[index]) for index in indices], heart)
+    candidates = [index for index in indices if arteries.branches[index].level != "lobar"]
     plugged = _with_descendants(arteries, rng.permutation(candidates)[:plugs].tolist())
     lines = [(np.asarray(course, dtype=float), radius, False) for course, radius in _NAMED]
     lines += [
         (points, BRONCHUS_TO_ARTERY * arteries.branches[index].radius_mm, index in plugged)
-        for index, points in beside.items()
+        for index, points in zip(indices, courses, strict=True)
     ]
     counts = [len(points) - 1 for points, _, _ in lines]
     return Airways(

@@ -79,7 +79,7 @@ class Anatomy:
         if not self.female:
             return skin
         breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))
-        return np.minimum(skin, breast.distance(np.abs(x), y, z))
+        return _blend(skin, breast.distance(np.abs(x), y, z), 30.0)
 
     def mediastinum_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to what lies between the lungs."""
@@ -87,7 +87,7 @@ class Anatomy:
         spine = superellipse(x, y - 66.0, np.float32(25.0), np.float32(33.0))
         front = superellipse(x - 4.0, y + 62.0, at(z, _COLUMN_WIDTH) - 17.0, np.float32(46.0))
         heart = self.heart.distance(x, y, z) - PERICARDIUM_MM
-        return np.minimum(np.minimum(column, heart), np.minimum(front, spine))
+        return np.minimum(_blend(_blend(column, front, 16.0), heart, 10.0), spine)
 
     def diaphragm_height(self, x: Array, y: Array) -> Array:
         """Body z of the diaphragm's surface at (x, y)."""
@@ -108,6 +108,12 @@ class Anatomy:
         right, left = (mm if mm else -1e3 for mm in self.effusion_mm)
         depth = np.where(x < 0.0, np.float32(right), np.float32(left))
         return 84.0 * self.depth - depth - y + 0.25 * (z + 60.0)
+
+
+def _blend(one: Array, other: Array, reach_mm: float) -> Array:
+    """Return the signed distance to the union of two shapes whose seam is rounded off."""
+    near = np.maximum(np.float32(reach_mm) - np.abs(one - other), 0.0)
+    return np.minimum(one, other) - near * near / np.float32(4.0 * reach_mm)
 
 
 def at(z: Array, table: Points) -> Array:

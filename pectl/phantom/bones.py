@@ -4,7 +4,7 @@ import numpy as np
 
 from pectl.phantom.anatomy import Anatomy
 from pectl.phantom.grid import Array, Slab, mix, soft
-from pectl.phantom.tubes import paint_tubes
+from pectl.phantom.tubes import tubes_share
 
 CORTEX_HU, MARROW_HU, CARTILAGE_HU, DISC_HU, CANAL_HU, MUSCLE_HU = 700.0, 190.0, 105.0, 85.0, 25.0, 55.0
 _RIB_STEP_MM, _VERTEBRA_STEP_MM = 25.0, 24.0
@@ -48,7 +48,8 @@ def _paint_breast_bone(hu: Array, slab: Slab, cage: Array) -> None:
         slab.z, [-110.0, -95.0, 15.0, 30.0, 48.0, 56.0], [0.0, 14.0, 15.0, 24.0, 26.0, 12.0]
     )
     half_depth = np.float32(5.5)
-    across = np.maximum(np.abs(slab.x) - half_width.astype(np.float32), np.abs(cage - 7.0) - half_depth)
+    ends = np.maximum(np.abs(slab.x) - half_width.astype(np.float32) + half_depth, 0.0)  # rounded
+    across = np.hypot(ends, cage - 7.0) - half_depth
     bone = np.where((slab.y < 0.0) & (slab.z > -105.0) & (slab.z < 56.0), across, np.float32(9.0))
     _bone(hu, slab, bone, cortex_hu=450.0)
 
@@ -60,9 +61,7 @@ def _paint_collar_bones(hu: Array, anatomy: Anatomy, slab: Slab) -> None:
         )
         nodes *= (side, anatomy.depth, 1.0)
         for radius, value in ((6.0, CORTEX_HU), (3.8, MARROW_HU)):
-            share = np.zeros(slab.shape, dtype=np.float32)
-            paint_tubes(share, slab, nodes[:-1], nodes[1:], np.full(len(nodes) - 1, radius))
-            mix(hu, share, value)
+            mix(hu, tubes_share(slab, nodes[:-1], nodes[1:], np.full(len(nodes) - 1, radius)), value)
 
 
 def _paint_spine(hu: Array, slab: Slab) -> None:

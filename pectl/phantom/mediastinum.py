@@ -9,7 +9,7 @@ from pectl.phantom.airways import WALL_MM, Airways
 from pectl.phantom.courses import Course
 from pectl.phantom.grid import Array, Points, Slab, mix, soft
 from pectl.phantom.heart import Ellipsoid, Heart
-from pectl.phantom.tubes import box_around, paint_tubes
+from pectl.phantom.tubes import box_around, tubes_share
 
 HEART_MUSCLE_HU, WALL_HU, AIR_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0
 _TRABECULAE_MM = 1.4
@@ -80,13 +80,6 @@ def paint_course(
     nodes = np.asarray(course, dtype=np.float64)
     radii = np.broadcast_to(np.asarray(radii_mm, dtype=np.float64), len(nodes) - 1)
     mix(hu, tubes_share(slab, nodes[:-1], nodes[1:], radii), value)
-
-
-def tubes_share(slab: Slab, starts: Points, ends: Points, radii_mm: Points) -> Array:
-    """Return the share of each voxel (d, H, W) that tubes fill."""
-    share = np.zeros(slab.shape, dtype=np.float32)
-    paint_tubes(share, slab, starts, ends, radii_mm)
-    return share
 
 
 def _paint_chamber(hu: Array, chamber: Ellipsoid, value: float, slab: Slab, fine: Array) -> None:

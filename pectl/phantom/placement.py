@@ -10,6 +10,8 @@ from pectl.phantom.vessels import Branch, Tree
 EMBOLUS_HU = (30.0, 90.0)
 _STEP_MM = 3.0
 _TRIES = 40
+_NARROWEST = 0.6
+"""An embolus ends where its artery is narrower than this share of the smallest one that may hold its beginning."""
 
 Path = tuple[Points, list[int]]
 """(n, 3) body-frame mm and, for each point, the index of the artery it lies in."""
@@ -79,6 +81,8 @@ def _run(
     owners = [current] * len(points)
     while _along(points)[-1] < length_mm and (next_ones := tree.children(current)):
         current = max(next_ones, key=lambda index: tree.branches[index].radius_mm * rng.uniform(0.8, 1.0))
+        if tree.branches[current].radius_mm < _NARROWEST * config.min_artery_radius_mm:
+            break
         more = _dense(tree.branches[current].points)[1:]
         points = np.concatenate([points, more])
         owners += [current] * len(more)

@@ -12,11 +12,10 @@ from pectl.phantom.mediastinum import (
     paint_course,
     paint_great_vessels,
     paint_heart,
-    tubes_share,
 )
 from pectl.phantom.study import Study
 from pectl.phantom.torso import paint_torso
-from pectl.phantom.tubes import ball
+from pectl.phantom.tubes import ball, tubes_share
 
 AIR_HU, LUNG_HU = -1000.0, -860.0
 _GRAVITY_HU_PER_MM = 0.4

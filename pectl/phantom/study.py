@@ -51,7 +51,7 @@ def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) 
     )  # fmt: skip
     return Study(
         grid=grid, anatomy=anatomy, arteries=arteries, veins=veins, findings=findings,
-        airways=lay_airways(rng, arteries, plugs=confounders.mucus_plugs),
+        airways=lay_airways(rng, arteries, anatomy.heart, plugs=confounders.mucus_plugs),
         contrast=_draw_contrast(rng, config, poor=poor),
     )  # fmt: skip
 
@@ -98,7 +98,9 @@ def _draw_tree(
     smallest = _SMALLEST_VESSEL_PX * grid.spacing_mm[1]
     ends = int(np.clip((root_radius_mm / smallest) ** 3, _FEWEST_ENDS, _MOST_ENDS))
     targets = lobe_points(rng, anatomy, ends)
-    return grow_tree(rng, stems, targets, root_radius_mm=root_radius_mm, shift_mm=anatomy.shift_mm)
+    tree = grow_tree(rng, stems, targets, root_radius_mm=root_radius_mm, shift_mm=anatomy.shift_mm)
+    tree.keep_off_heart(anatomy.heart, len(stems))
+    return tree
 
 
 def _draw_contrast(rng: np.random.Generator, config: PhantomConfig, *, poor: bool) -> Contrast:

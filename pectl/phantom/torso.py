@@ -76,4 +76,4 @@ def _paint_abdomen(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None
 def _paint_table(hu: Array, slab: Slab, anatomy: Anatomy) -> None:
     """Paint the table's top, a shallow curved board under the back (it doesn't turn with the body: nearly)."""
     board = slab.y - (106.0 * anatomy.depth + anatomy.fat_mm + 10.0 - slab.x**2 / 1400.0)
-    mix(hu, soft(np.abs(board) - 1.5, slab.grid.spacing_mm[1]) + 0.0 * slab.z, TABLE_HU)
+    mix(hu, soft(np.abs(board) - 2.0, slab.grid.spacing_mm[1]) + 0.0 * slab.z, TABLE_HU)

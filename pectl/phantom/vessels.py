@@ -5,16 +5,18 @@ for its children. A branch carries a flow in proportion to its points, and its r
 of its share of the flow, so that r0^3 = r1^3 + r2^3 at every branching (Murray, PNAS 12:207, 1926).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
 from pectl.phantom.courses import LOBES, Level, Side, Stem
 from pectl.phantom.grid import Points
+from pectl.phantom.heart import Heart
 
 _REACH = 0.42
 """How far of the way to the middle of its points a branch goes before it divides."""
+_HEART_GAP_MM, _PUSHES = 5.0, 3
 _LARGE_POINTS = 12
 """A branch that feeds more points than this is drawn with four pieces, others with two."""
 _SEGMENTAL_GENERATIONS = 2
@@ -51,12 +53,41 @@ class Tree:
         self._children.setdefault(branch.parent, []).append(len(self.branches) - 1)
         return len(self.branches) - 1
 
+    def keep_off_heart(self, heart: Heart, first: int) -> None:
+        """Move branches from index `first` on out of the heart, in place."""
+        lines = keep_off_heart([branch.points for branch in self.branches[first:]], heart)
+        for index, points in enumerate(lines, start=first):
+            if points is not self.branches[index].points:
+                self.branches[index] = replace(self.branches[index], points=points)
+
     def tubes(self) -> tuple[Points, Points, Points]:
         """Return starts (n, 3), ends (n, 3) and radii (n,) of all straight pieces."""
         starts = np.concatenate([branch.points[:-1] for branch in self.branches])
         ends = np.concatenate([branch.points[1:] for branch in self.branches])
         counts = [len(branch.points) - 1 for branch in self.branches]
         return starts, ends, np.repeat([branch.radius_mm for branch in self.branches], counts)
+
+
+def keep_off_heart(lines: list[Points], heart: Heart) -> list[Points]:
+    """Move points of lines (n, 3) that lie in the heart or touch it to its surface and a little further.
+
+    Lines that are clear of the heart come back as they are.
+    """
+    moved = np.concatenate(lines)
+    near = np.flatnonzero(heart.distance(*moved.T) < _HEART_GAP_MM)
+    for _ in range(_PUSHES):
+        points = moved[near]
+        distance = heart.distance(*points.T)
+        outward = np.stack([heart.distance(*(points + step).T) - distance for step in np.eye(3)], axis=1)
+        outward /= np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9
+        moved[near] = points + outward * np.maximum(_HEART_GAP_MM - distance, 0.0)[:, None]
+    changed = np.zeros(len(moved), dtype=bool)
+    changed[near] = True
+    stops = np.cumsum([len(line) for line in lines])
+    return [
+        moved[stop - len(line) : stop] if changed[stop - len(line) : stop].any() else line
+        for line, stop in zip(lines, stops, strict=True)
+    ]
 
 
 def lobe_points(rng: np.random.Generator, anatomy: Anatomy, count: int) -> dict[str, Points]:
