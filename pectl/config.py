@@ -167,6 +167,10 @@ class EvaluateConfig(Section):
     target: Fraction = 0.85
     """The sensitivity or specificity that the rule of that name asks for on validation."""
     calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    miss_rate: Fraction = 0.05
+    """Bound on the share of studies with PE that the abstain band rules out."""
+    false_alarm_rate: Fraction = 0.1
+    """Bound on the share of studies without PE that the abstain band rules in."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     bootstrap_replicates: Annotated[int, Field(ge=100)] = 1000
     prevalence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
@@ -184,9 +188,9 @@ class PhantomConfig(Section):
     slices: Annotated[int, Field(ge=24, le=1200)] = 72
     emboli: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 4)
     """Fewest and most emboli of a positive study."""
-    embolus_length_mm: Interval = (45.0, 90.0)
+    embolus_length_mm: tuple[Positive, Positive] = (45.0, 90.0)
     """Length along the vessel."""
-    lumen_share: Interval = (0.55, 0.8)
+    lumen_share: tuple[Fraction, Fraction] = (0.55, 0.8)
     """Share of the lumen's cross-section that an embolus takes."""
     min_artery_radius_mm: Positive = 5.0
     """Smallest artery that an embolus starts in; 2 is the realistic setting (4 mm arteries)."""
@@ -233,18 +237,9 @@ class PhantomConfig(Section):
             raise ValueError("prevalence + indeterminate_fraction must be at most 1")
         if self.chronic_share + self.acute_and_chronic_share > 1.0:
             raise ValueError("chronic_share + acute_and_chronic_share must be at most 1")
-        ranges = (
-            "emboli",
-            "embolus_length_mm",
-            "lumen_share",
-            "contrast_hu",
-            "noise_hu",
-            "pulsation_mm",
-            "streak_hu",
-        )
-        for name in ranges:
-            lower, upper = getattr(self, name)
-            if lower > upper:
+        for name, value in self:
+            if isinstance(value, tuple) and value[0] > value[1]:
+                lower, upper = value
                 raise ValueError(f"{name}: lower {lower} must not be above upper {upper}")
         return self
 

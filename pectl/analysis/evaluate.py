@@ -10,23 +10,20 @@ import pandas as pd
 
 from pectl.analysis.bootstrap import study_weights
 from pectl.analysis.competition import competition_loss
+from pectl.analysis.exam_level import exam_level, exam_subgroups, judged_exams
 from pectl.analysis.measure import Json, Units, jsonable, measure
-from pectl.analysis.metrics import Confusion, FloatArray
+from pectl.analysis.metrics import FloatArray
 from pectl.analysis.paper_results import paper_block
 from pectl.analysis.tables import exam_table, write_tables
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import write_json
-from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import PE_PRESENT, Indeterminate, Predictions, pe_score, pe_truth, with_pe
+from pectl.core.data.labels import UNKNOWN
+from pectl.core.data.predictions import PE_PRESENT, Predictions, with_pe
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
-from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions, aligned_truth
+from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions
 
 STAGE1 = "pe_present_stage1"
-_OTHER_WAY: Mapping[str, tuple[Indeterminate, str]] = {
-    "exclude": ("as-negative", "pe_present_as_negative"),
-    "as-negative": ("exclude", "pe_present_excluded"),
-}
 
 
 def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result goes
@@ -44,6 +41,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     Args:
         predictions: of the split that is judged; windows and images carry their labels.
         truth: exam labels, index StudyInstanceUID, nine columns 0, 1 or NaN (unknown, or not defined).
+            Further columns that `subgroups` knows (QA labels, kernel, slice_step_mm ...) make subgroups.
         decisions: fitted on validation; None where there is none: thresholds 0.5, nothing calibrated.
         config: intervals, and how indeterminate studies count in `pe_present`.
         out: folder for metrics.json, decisions.json, exam.csv, window.csv, image.csv and submission.csv.
@@ -56,22 +54,22 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     """
     decisions = decisions or Decisions()
     decisions.check_not_fitted_on(predictions)
-    truth = aligned_truth(predictions.exam, truth)
-    calibrated = decisions.calibrated(predictions.exam)
-    answers = _answers(predictions, calibrated)
+    exams = judged_exams(predictions, truth, decisions)
+    answers = _answers(predictions, exams.calibrated)
     projection = project(answers, predictions.image)
     result = {
         **_head(predictions, decisions, config, seed),
         "window": _window_level(predictions.window, decisions, config, seed),
         "image": _image_level(predictions.image, decisions, config, seed),
-        "exam": _exam_level(predictions.exam, calibrated, truth, decisions, config),
-        **_competition(predictions, answers, truth, projection),
+        "exam": exam_level(exams, decisions, config),
+        "subgroups": exam_subgroups(exams, predictions.image, decisions, config),
+        **_competition(predictions, answers, exams.truth, projection),
         "missing": _missing(predictions),
         "notes": list(predictions.notes),
         "lineage": dict(lineage),
         "paper": paper_block(lineage.get("split_method")),
     }
-    write_tables(out, predictions, exam_table(predictions.exam, calibrated, projection, truth), projection)
+    write_tables(out, predictions, exam_table(exams, projection), projection)
     write_json(out / "decisions.json", decisions.to_json())
     write_json(out / "metrics.json", result)
     return result
@@ -129,49 +127,8 @@ def _clustered_units(part: pd.DataFrame, column: str, config: EvaluateConfig, se
     return Units(part["label"].to_numpy() == 1, score, score, study=study, weights=weights)
 
 
-def _exam_level(
-    exam: pd.DataFrame,
-    calibrated: pd.DataFrame,
-    truth: pd.DataFrame,
-    decisions: Decisions,
-    config: EvaluateConfig,
-) -> Json | None:
-    """Measure the nine labels and PE present, the latter both ways of counting indeterminate studies."""
-    if exam.empty:
-        return None
-    raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
-    other_way, other_name = _OTHER_WAY[config.indeterminate]
-    columns = {name: (name, truth[name]) for name in EXAM_LABELS}
-    columns[PE_PRESENT] = (PE_PRESENT, pe_truth(truth, config.indeterminate))
-    columns[other_name] = (PE_PRESENT, pe_truth(truth, other_way))
-    blocks = {
-        key: _measure(_exam_units(label, raw[name], calibrated[name]), decisions, name, config)
-        for key, (name, label) in columns.items()
-    }
-    for key in (PE_PRESENT, other_name):
-        blocks[key] |= _at_prevalence(blocks[key], config.prevalence)
-    return blocks
-
-
-def _exam_units(truth: pd.Series, raw: pd.Series, calibrated: pd.Series) -> Units:
-    known = truth.notna().to_numpy()
-    return Units(_floats(truth)[known] == 1, _floats(raw)[known], _floats(calibrated)[known])
-
-
 def _measure(units: Units, decisions: Decisions, name: str, config: EvaluateConfig) -> Json:
     return measure(units, threshold=decisions.thresholds[name].value, confidence=config.confidence)
-
-
-def _at_prevalence(block: Json, prevalence: float | None) -> Json:
-    """Return PPV and NPV at the prevalence that the configuration asks for, if any."""
-    if prevalence is None:
-        return {}
-    ppv, npv = Confusion(**block["confusion"]).predictive_values_at(prevalence)
-    return {
-        "prevalence": prevalence,
-        "ppv_at_prevalence": jsonable(ppv),
-        "npv_at_prevalence": jsonable(npv),
-    }
 
 
 def _competition(

@@ -4,18 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from pectl.analysis.exam_level import JudgedExams
 from pectl.core.data.files import atomic_path
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import INDETERMINATE, NEGATIVE, PE_PRESENT, Predictions, pe_score, pe_truth
+from pectl.core.data.predictions import INDETERMINATE, NEGATIVE, PE_PRESENT, Predictions, pe_truth
 from pectl.core.decisions.consistency import Projection
 
 _FLOAT_FORMAT = "%.9g"
 """Keeps float32 scores exactly, and clipped values on their side of 0.5."""
 
 
-def exam_table(
-    raw: pd.DataFrame, calibrated: pd.DataFrame, projection: Projection, truth: pd.DataFrame
-) -> pd.DataFrame:
+def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
     """Return, for each label and `pe_present`, the columns `_truth`, `_raw`, `_calibrated` and `_consistent`.
 
     `pe_present_truth` is empty in indeterminate studies. `pe_present_consistent` is 1 - the larger of
@@ -23,9 +22,9 @@ def exam_table(
     """
     consistent = projection.exam[list(EXAM_LABELS)]
     versions = {
-        "truth": truth.assign(**{PE_PRESENT: pe_truth(truth, "exclude")}),
-        "raw": raw.assign(**{PE_PRESENT: pe_score(raw)}),
-        "calibrated": calibrated,
+        "truth": exams.truth.assign(**{PE_PRESENT: pe_truth(exams.truth, "exclude")}),
+        "raw": exams.raw,
+        "calibrated": exams.calibrated,
         "consistent": consistent.assign(
             **{PE_PRESENT: 1 - consistent[[NEGATIVE, INDETERMINATE]].max(axis=1)}
         ),
@@ -35,7 +34,7 @@ def exam_table(
         for name in (*EXAM_LABELS, PE_PRESENT)
         for version, table in versions.items()
     }
-    return pd.DataFrame(columns, index=raw.index).rename_axis("StudyInstanceUID")
+    return pd.DataFrame(columns, index=exams.raw.index).rename_axis("StudyInstanceUID")
 
 
 def write_tables(out: Path, predictions: Predictions, exam: pd.DataFrame, projection: Projection) -> None:

@@ -128,20 +128,41 @@ def methods(metrics: Block) -> list[str]:
     return sorted(METHOD_TITLES[name] for name in names)
 
 
+ATTRIBUTE_TITLES = {
+    "kernel": "Kernel",
+    "manufacturer": "Manufacturer",
+    "slice step": "Slice step",
+    "qa_motion": "Motion",
+    "qa_contrast": "Poor contrast",
+    "flow_artifact": "Flow artefact",
+    "true_filling_defect_not_pe": "Filling defect that is no PE",
+    "central_pe": "Central PE",
+    "positive slices": "Slices with PE",
+    "embolus volume": "Embolus volume",
+}
+
+
+def subgroup_rows(metrics: Block) -> list[Row]:
+    """Return a row for each subgroup, its attribute as the level."""
+    return [
+        Row(ATTRIBUTE_TITLES[item["attribute"]], item["value"], item, None) for item in metrics["subgroups"]
+    ]
+
+
 def row_cells(row: Row) -> dict[str, str]:
     """Return the text of the row's numeric cells."""
     block = row.block
     return {
         "auroc": number(block["auroc"]),
         "auroc_ci": interval(block["auroc_ci"]),
-        "average_precision": number(block["average_precision"]),
-        "threshold": number(block["threshold"]),
+        "average_precision": number(block.get("average_precision")),
+        "threshold": number(block.get("threshold")),
         "sensitivity": percent(block["sensitivity"]),
         "sensitivity_ci": _percents(block["sensitivity_ci"]),
         "specificity": percent(block["specificity"]),
         "specificity_ci": _percents(block["specificity_ci"]),
-        "brier": number(block["brier"]),
-        "ece": number(block["ece"]),
+        "brier": number(block.get("brier")),
+        "ece": number(block.get("ece")),
         "paper": "" if row.paper is None else estimate(row.paper["auroc"], row.paper.get("auroc_ci")),
     }
 

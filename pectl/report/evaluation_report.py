@@ -63,7 +63,7 @@ def _context(
     figures: list[SavedFigure],
     summary: Mapping[str, Any],
 ) -> dict[str, Any]:
-    rows = content.headline_rows(metrics)
+    rows, groups = content.headline_rows(metrics), content.subgroup_rows(metrics)
     missed, alarms = _worst(metrics, tables)
     config = out / "config.toml"
     return {
@@ -72,6 +72,9 @@ def _context(
         "sentence": content.summary(metrics),
         "rows": rows,
         "axis_start": content.axis_start(rows),
+        "groups": groups,
+        "groups_start": content.axis_start(groups),
+        "band": (metrics["exam"] or {}).get(PE_PRESENT, {}).get("band"),
         "methods": content.methods(metrics),
         "figures": [(figure, _inline(out / f"{figure.name}.svg")) for figure in figures],
         "confusions": [row for row in rows if row.asks_for_pe and row.block["n"]],

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,3 +66,20 @@ def test_parts_without_weight_are_undefined():
     assert np.isnan([found.total, found.exam, found.image]).all()
     unlabelled = image.assign(label=-1)
     assert np.isnan(competition_loss(empty, empty, unlabelled).image)
+
+
+@pytest.mark.real
+def test_the_constant_predictor_on_the_real_exam_labels():
+    """Predicting each label's prevalence costs the weighted sum of their entropies."""
+    folder = Path(os.environ.get("PECTL_REAL_DATA", Path(__file__).parents[3] / "shared/data"))
+    path = folder / "rspect/exam_labels_7279.csv"
+    if not path.is_file():
+        pytest.skip(f"no real labels at {path}")
+    truth = pd.read_csv(path)[list(EXAM_LABELS)].astype(float)
+    constant = pd.DataFrame(np.tile(truth.mean().to_numpy(), (len(truth), 1)), columns=truth.columns)
+    p = truth.mean()
+    entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p))
+    expected = sum(COMPETITION_WEIGHTS[name] * entropy[name] for name in EXAM_LABELS)
+    found = competition_loss(truth, constant).exam
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert found == pytest.approx(0.3183454, abs=1e-6)

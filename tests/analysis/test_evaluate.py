@@ -94,6 +94,29 @@ def test_indeterminate_studies_are_counted_both_ways(run, judged, decisions):
     assert second["pe_present_excluded"]["auroc"] == pytest.approx(excluded, abs=1e-12)
 
 
+def test_the_band_sorts_every_study_into_three(run, judged, decisions):
+    block = run(*judged, decisions)["exam"]["pe_present"]
+    band = block["band"]
+    assert sum(band["with_pe"].values()) == block["n_positive"]
+    assert sum(band["without_pe"].values()) == block["n"] - block["n_positive"]
+    assert (band["rule_out"], band["miss_rate_bound"]) == (decisions.band.rule_out, 0.05)
+
+
+def test_what_is_known_of_the_studies_makes_subgroups(run, judged, decisions):
+    predictions, truth = judged
+    kernels = truth.assign(kernel=np.where(np.arange(len(truth)) % 2, "A", "B")).sample(
+        frac=1, random_state=0
+    )
+    rows = [row for row in run(predictions, kernels, decisions)["subgroups"] if row["attribute"] == "kernel"]
+    assert [row["value"] for row in rows] == ["A", "B"]
+    whole = run(predictions, truth, decisions)["exam"]["pe_present"]
+    assert sum(row["n"] for row in rows) == whole["n"]
+    assert sum(row["n_positive"] for row in rows) == whole["n_positive"]
+    chosen = truth.index[np.arange(len(truth)) % 2 == 1]
+    half = run(replace(predictions, exam=predictions.exam.loc[chosen]), truth, decisions)
+    assert rows[0]["auroc"] == half["exam"]["pe_present"]["auroc"]
+
+
 def test_predictive_values_at_the_prevalence_asked_for(run, judged, decisions):
     block = run(*judged, decisions)["exam"]["pe_present"]
     hit, false_alarm = 0.1 * block["sensitivity"], 0.9 * (1 - block["specificity"])

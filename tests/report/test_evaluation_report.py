@@ -108,6 +108,16 @@ def test_headline_sentence_counts_what_the_table_says(evaluated, make_cohort):
 
 
 @pytest.mark.usefixtures("without_figures")
+def test_subgroups_and_the_band_are_shown(evaluated, make_cohort):
+    predictions, truth = make_cohort(60, seed=2)
+    known = truth.assign(kernel=["B30f", "LUNG"] * 30)
+    text = "".join(_parsed(write_evaluation_report(evaluated(predictions, known))).texts)
+    assert "B30f" in text
+    assert "in the smaller class" in text
+    assert "at most 5 % of studies with PE score below" in text
+
+
+@pytest.mark.usefixtures("without_figures")
 def test_paper_is_shown_beside_ours_for_its_split(evaluated):
     text = write_evaluation_report(evaluated(split_method="ma2022")).read_text()
     assert "Ma et al. 2022" in text

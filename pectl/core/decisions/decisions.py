@@ -13,6 +13,7 @@ from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
 from pectl.core.data.predictions import EXTERNAL, PE_PRESENT, Predictions, pe_score, pe_truth
 from pectl.core.data.stamp import digest_of
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
+from pectl.core.decisions.conformal import AbstainBand, fit_band
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
 from pectl.errors import PredictionsError, StoreError
 
@@ -30,7 +31,8 @@ def _same_for(names: tuple[str, ...], value: T) -> dict[str, T]:
 class Decisions:
     """Calibrators of the exam labels and `pe_present`, thresholds of those and of windows and images.
 
-    Exam thresholds apply to calibrated probabilities; window and image thresholds to the scores.
+    Exam thresholds and the band of `pe_present` apply to calibrated probabilities, window and image
+    thresholds to scores.
     `split` is None where nothing was fitted. `studies_digest` identifies the studies that were fitted on.
     """
 
@@ -40,6 +42,7 @@ class Decisions:
     n_studies: int = 0
     calibrators: Mapping[str, Calibrator] = field(default_factory=lambda: _same_for(EXAM_NAMES, Calibrator()))
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: _same_for(_ALL_NAMES, Threshold()))
+    band: AbstainBand = field(default_factory=AbstainBand)
 
     def calibrated(self, exam: pd.DataFrame) -> pd.DataFrame:
         """Return the calibrated nine labels of `exam`, and `pe_present` (from the raw scores)."""
@@ -79,6 +82,7 @@ class Decisions:
             "n_studies": self.n_studies,
             "calibrators": {name: item.to_json() for name, item in self.calibrators.items()},
             "thresholds": {name: item.to_json() for name, item in self.thresholds.items()},
+            "band": self.band.to_json(),
         }
 
     @classmethod
@@ -91,7 +95,8 @@ class Decisions:
         try:
             calibrators = {name: Calibrator.from_json(data["calibrators"][name]) for name in EXAM_NAMES}
             thresholds = {name: Threshold.from_json(data["thresholds"][name]) for name in _ALL_NAMES}
-            return cls(**{**data, "calibrators": calibrators, "thresholds": thresholds})
+            band = AbstainBand.from_json(data["band"])
+            return cls(**{**data, "calibrators": calibrators, "thresholds": thresholds, "band": band})
         except (KeyError, TypeError) as error:
             raise StoreError(
                 where="decisions", expected="calibrators and thresholds as pectl writes them",
@@ -126,6 +131,7 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
         n_studies=len(predictions.uids()),
         calibrators=calibrators,
         thresholds=thresholds | _fit_unit_thresholds(predictions, config),
+        band=_fit_band(truth[PE_PRESENT], calibrated[PE_PRESENT], config),
     )
 
 
@@ -159,6 +165,13 @@ def _fit_one_threshold(truth: pd.Series, score: pd.Series, config: EvaluateConfi
     known = truth.notna().to_numpy()
     label, values = _positive(truth, known), _scores(score, known)
     return fit_threshold(label, values, rule=config.threshold_rule, target=config.target)
+
+
+def _fit_band(truth: pd.Series, score: pd.Series, config: EvaluateConfig) -> AbstainBand:
+    known = truth.notna().to_numpy()
+    label, values = _positive(truth, known), _scores(score, known)
+    rates = {"miss_rate": config.miss_rate, "false_alarm_rate": config.false_alarm_rate}
+    return fit_band(label, values, **rates)
 
 
 def _fit_unit_thresholds(predictions: Predictions, config: EvaluateConfig) -> dict[str, Threshold]:

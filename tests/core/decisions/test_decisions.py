@@ -42,6 +42,18 @@ def test_target_sensitivity_holds_on_validation(make_cohort):
     assert called[window["label"] == 1].mean() >= 0.9
 
 
+def test_the_band_is_fitted_on_calibrated_pe_scores(make_cohort):
+    predictions, truth = make_cohort(150, seed=1, split="val")
+    config = EvaluateConfig(miss_rate=0.1, false_alarm_rate=0.2)
+    decisions = fit_decisions(predictions, truth, config)
+    score = decisions.calibrated(predictions.exam)["pe_present"]
+    present = (truth["negative_exam_for_pe"] == 0) & (truth["indeterminate"] == 0)
+    negative = truth["negative_exam_for_pe"] == 1
+    assert (score[present] < decisions.band.rule_out).mean() <= 0.1
+    assert (score[negative] >= decisions.band.rule_in).mean() <= 0.2
+    assert (decisions.band.n_positive, decisions.band.n_negative) == (present.sum(), negative.sum())
+
+
 def test_undefined_and_unknown_labels_are_left_out(make_cohort):
     predictions, truth = make_cohort(150, seed=1, split="val")
     plain = fit_decisions(predictions, truth, CONFIG)
