@@ -21,7 +21,7 @@ _ABOVE_ALL = float(np.nextafter(1.0, 2.0))
 
 @dataclass(frozen=True)
 class AbstainBand:
-        rule_in: at most `false_alarm_rate` of those without PE reach it; above 1 if too few.
+    """Scores below `rule_out` are called negative, from `rule_in` on positive, and between them nothing.
 
     Attributes:
         rule_out: at most `miss_rate` of studies with PE lie below it; 0 if too few were seen.
