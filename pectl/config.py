@@ -178,7 +178,7 @@ class EvaluateConfig(Section):
 
 
 class PhantomConfig(Section):
-    """The synthetic cohort: how many studies, how large, how hard. The defaults are small and easy (the demo)."""
+    """The synthetic cohort: how many studies, how large, how hard; the defaults are small and easy."""
 
     studies: Annotated[int, Field(ge=1)] = 24
     prevalence: Fraction = 0.4

@@ -14,8 +14,8 @@ HALO_SLICES = 2
 """Slices that a slab needs above and below for the blur along z."""
 
 KERNELS = {
-    "STANDARD": (0.75, 1.0), "B30f": (0.80, 0.95), "B31f": (0.75, 1.0), "I30f": (0.80, 0.7), "FC08": (0.70, 1.0),
-    "B20f": (0.90, 0.8), "LUNG": (0.35, 1.8), "B60f": (0.40, 1.7),
+    "STANDARD": (0.75, 1.0), "B30f": (0.80, 0.95), "B31f": (0.75, 1.0), "I30f": (0.80, 0.7),
+    "FC08": (0.70, 1.0), "B20f": (0.90, 0.8), "LUNG": (0.35, 1.8), "B60f": (0.40, 1.7),
 }  # fmt: skip
 """ConvolutionKernel: standard deviation of its blur in mm, factor on the noise; the last two are sharp."""
 _KERNEL_SHARES = (0.3, 0.15, 0.15, 0.1, 0.1, 0.1, 0.05, 0.05)
@@ -71,7 +71,7 @@ def scan(hu: Array, slab: Slab, scanner: Scanner) -> Array:
 
 
 def add_noise(image: Array, rng: np.random.Generator, slab: Slab, scanner: Scanner, z: float) -> None:
-    """Add noise with the kernel's grain to one slice (H, W), in place: more in the middle and at the shoulders."""
+    """Add noise of the kernel's grain to a slice (H, W), in place: more in the middle and the shoulders."""
     blur_mm, loudness = KERNELS[scanner.kernel]
     grain = max(0.4, 0.9 * blur_mm / slab.grid.spacing_mm[1])
     noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), grain, truncate=3.0)

@@ -1,6 +1,6 @@
 """The measures of one subject, and the closed shapes (skin, cage, lungs) as signed distances in mm.
 
-Shapes take body-frame coordinates that broadcast together, so they serve a slab of voxels and a list of points.
+Shapes take body-frame coordinates that broadcast together: those of a slab of voxels, or of a list of points.
 Sizes follow textbook adult anatomy around the carina (z = 0).
 """
 
@@ -12,7 +12,7 @@ from pectl.phantom.grid import Array, Points
 from pectl.phantom.heart import Ellipsoid, Heart
 
 TOP_MM, BOTTOM_MM = 98.0, -132.0
-"""Body z of the first and last slice of a scan: from the apex of the lungs to below the domes of the diaphragm."""
+"""Body z of the first and last slice of a scan: from the lungs' apex to below the domes of the diaphragm."""
 
 PERICARDIUM_MM = 4.0
 WALL_MM = 13.0
@@ -25,7 +25,7 @@ _CAGE_CENTRE = np.array([-2.0, -2.0, 0.0, 4.0, 8.0, 12.0, 15.0, 18.0])
 _BODY_WIDTH = np.array([147.0, 149.0, 151.0, 156.0, 162.0, 166.0, 166.0, 160.0])
 _BODY_DEPTH = np.array([104.0, 104.0, 102.0, 97.0, 92.0, 86.0, 78.0, 68.0])
 _COLUMN_WIDTH = np.array([26.0, 26.0, 28.0, 32.0, 35.0, 37.0, 38.0, 38.0])
-_POWER = np.float32(2.4)
+_POWER = 2.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Anatomy:
     def draw(cls, rng: np.random.Generator, *, rv_lv_ratio: float, effusion_probability: float) -> "Anatomy":
         """Draw a subject whose ventricles have the given ratio of axial diameters."""
         lv_diameter = rng.uniform(37.0, 45.0) / max(1.0, rv_lv_ratio) ** 0.4  # a wide RV leaves less room
-        fluid = rng.uniform(20.0, 70.0, 2) * (rng.random(2) < effusion_probability)
+        fluid = rng.uniform(12.0, 50.0, 2) * (rng.random(2) < effusion_probability)
         return cls(
             width=rng.uniform(0.94, 1.06),
             depth=rng.uniform(0.94, 1.06),
@@ -83,9 +83,9 @@ class Anatomy:
 
     def mediastinum_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to what lies between the lungs."""
-        column = superellipse(x - 2.0, y - 8.0, at(z, _COLUMN_WIDTH), np.float32(46.0))
-        spine = superellipse(x, y - 66.0, np.float32(25.0), np.float32(33.0))
-        front = superellipse(x - 4.0, y + 62.0, at(z, _COLUMN_WIDTH) - 17.0, np.float32(46.0))
+        column = superellipse(x - 2.0, y - 8.0, at(z, _COLUMN_WIDTH), 46.0)
+        spine = superellipse(x, y - 66.0, 25.0, 33.0)
+        front = superellipse(x - 4.0, y + 62.0, at(z, _COLUMN_WIDTH) - 17.0, 46.0)
         heart = self.heart.distance(x, y, z) - PERICARDIUM_MM
         return np.minimum(_blend(_blend(column, front, 16.0), heart, 10.0), spine)
 
@@ -107,13 +107,15 @@ class Anatomy:
         """Signed distance to the half spaces that effusions fill: lowest at the back, deeper further down."""
         right, left = (mm if mm else -1e3 for mm in self.effusion_mm)
         depth = np.where(x < 0.0, np.float32(right), np.float32(left))
-        return 84.0 * self.depth - depth - y + 0.25 * (z + 60.0)
+        distance: Array = 84.0 * self.depth - depth - y + 0.25 * (z + 60.0)
+        return distance
 
 
 def _blend(one: Array, other: Array, reach_mm: float) -> Array:
     """Return the signed distance to the union of two shapes whose seam is rounded off."""
     near = np.maximum(np.float32(reach_mm) - np.abs(one - other), 0.0)
-    return np.minimum(one, other) - near * near / np.float32(4.0 * reach_mm)
+    union: Array = np.minimum(one, other) - near * near / np.float32(4.0 * reach_mm)
+    return union
 
 
 def at(z: Array, table: Points) -> Array:
@@ -121,7 +123,8 @@ def at(z: Array, table: Points) -> Array:
     return np.interp(z, _Z, table).astype(np.float32)
 
 
-def superellipse(x: Array, y: Array, width: Array, depth: Array) -> Array:
+def superellipse(x: Array, y: Array, width: Array | float, depth: Array | float) -> Array:
     """Signed radial distance in mm to a superellipse with these half axes."""
     total = (np.abs(x) ** _POWER) * (width**-_POWER) + (np.abs(y) ** _POWER) * (depth**-_POWER)
-    return np.sqrt(x * x + y * y) * (1.0 - np.maximum(total, 1e-6) ** np.float32(-1.0 / _POWER))
+    distance: Array = np.sqrt(x * x + y * y) * (1.0 - np.maximum(total, 1e-6) ** (-1.0 / _POWER))
+    return distance

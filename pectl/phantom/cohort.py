@@ -54,10 +54,10 @@ def make_cohort(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write `config.studies` studies to `out/train`, their truth to `out/truth`, and `out/train.csv` at the end.
+    """Write studies to `out/train`, their truth to `out/truth`, and `out/train.csv` at the end.
 
-    The same (config, seed) gives the same bytes whatever `workers` is. Studies whose truth is already there are
-    kept, so a run that was killed goes on, and a cohort can be made larger.
+    The same (config, seed) gives the same bytes whatever `workers` is. Studies whose truth is already there
+    are kept, so a run that was killed goes on, and a cohort can be made larger.
 
     Args:
         out: the cohort's folder.

@@ -47,10 +47,12 @@ ARTERY_STEMS = {
         (_RIGHT_HILUM, (-46.0, 8.0, -36.0), _RIGHT_BASE), ("RM", "RL"), "lobar", "right", "right main"
     ),
     "right middle": Stem(
-        (_RIGHT_BASE, (-57.0, 2.0, -56.0), (-63.0, -10.0, -62.0)), ("RM",), "lobar", "right", "right interlobar"
+        (_RIGHT_BASE, (-57.0, 2.0, -56.0), (-63.0, -10.0, -62.0)),
+        ("RM",), "lobar", "right", "right interlobar",
     ),
     "right lower": Stem(
-        (_RIGHT_BASE, (-54.0, 22.0, -62.0), (-56.0, 28.0, -72.0)), ("RL",), "lobar", "right", "right interlobar"
+        (_RIGHT_BASE, (-54.0, 22.0, -62.0), (-56.0, 28.0, -72.0)),
+        ("RL",), "lobar", "right", "right interlobar",
     ),
     "left upper": Stem(
         (_LEFT_HILUM, (54.0, 8.0, -8.0), (58.0, -2.0, -2.0)), ("LU",), "lobar", "left", "left main"

@@ -48,7 +48,7 @@ ORIENTATIONS = (
     ("FFS", (-1, 0, 0, 0, 1, 0), 0.15),
     ("HFP", (-1, 0, 0, 0, -1, 0), 0.1),
 )
-"""PatientPosition, ImageOrientationPatient, share of studies: as recumbent, mirrored, and turned half round."""
+"""PatientPosition, ImageOrientationPatient, share: as recumbent, mirrored, turned half round."""
 
 TRANSFER_SYNTAXES = {
     "implicit": ImplicitVRLittleEndian,

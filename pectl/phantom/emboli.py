@@ -65,7 +65,7 @@ class Embolus:
         return box, np.minimum(lumen, self._tube(slab, box, scales, _FLOAT * (1.0 - scale)))
 
     def _tube(self, slab: Slab, box: Box, scales: Points, shift: float) -> Array:
-        """Return the share in `box` of a tube along the path; scales and shift to the wall are in lumen radii."""
+        """Return what a tube along the path fills in `box`; scales and shift are in lumen radii."""
         share = np.zeros([part.stop - part.start for part in box], dtype=np.float32)
         offsets = self.lean * (shift * self.radii_mm)[:, None]
         starts, ends = self.path[:-1] + offsets, self.path[1:] + offsets

@@ -7,12 +7,14 @@ Patient frame (LPS): the body frame, turned a little about z and moved to where 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Points = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Box = tuple[slice, slice, slice]
 
 _SLAB_VOXELS = 4_000_000
@@ -44,16 +46,20 @@ class Grid:
 
     def to_lps(self, body: Points) -> Points:
         """Move points (n, 3) x, y, z from the body frame to LPS mm."""
-        return self._turned(body) + np.asarray(self.offset_lps_mm)
+        points: Points = self._turned(body) + np.asarray(self.offset_lps_mm)
+        return points
 
     def to_index(self, body: Points) -> Points:
         """Return the fractional voxel index (n, 3) d, h, w of body-frame points (n, 3) x, y, z."""
-        return (self._turned(body)[:, ::-1] - np.asarray(self.first_mm)) / np.asarray(self.spacing_mm)
+        from_first = self._turned(body)[:, ::-1] - np.asarray(self.first_mm)
+        index: Points = from_first / np.asarray(self.spacing_mm)
+        return index
 
     def _turned(self, body: Points) -> Points:
         cosine, sine = np.cos(self.angle_rad), np.sin(self.angle_rad)
         turn = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
-        return np.atleast_2d(body) @ turn
+        turned: Points = np.atleast_2d(body) @ turn
+        return turned
 
     def slabs(self) -> Iterator["Slab"]:
         """Cut the grid into slabs of whole slices that fit in memory, bottom first."""
@@ -113,7 +119,8 @@ class Slab:
 
 def soft(distance_mm: Array, width_mm: float) -> Array:
     """Turn a signed distance (negative inside) into the share of a voxel that lies inside, 0 to 1."""
-    return np.clip(0.5 - distance_mm / np.float32(width_mm), 0.0, 1.0)
+    share: Array = np.clip(0.5 - distance_mm / np.float32(width_mm), 0.0, 1.0)
+    return share
 
 
 def mix(image: Array, share: Array, value: Array | float) -> None:

@@ -35,7 +35,8 @@ class Ellipsoid:
         flat = (along / self.radii[0]) ** 2 + (across / self.radii[1]) ** 2  # (1, H, W) on a slab
         scaled = np.sqrt(flat + (pz / self.radii[2]) ** 2)
         length = np.sqrt((along**2 + across**2) + pz**2)
-        return (1.0 - 1.0 / np.maximum(scaled, 1e-2)) * length
+        distance: Array = (1.0 - 1.0 / np.maximum(scaled, 1e-2)) * length
+        return distance
 
     @property
     def reach_mm(self) -> float:

@@ -13,6 +13,8 @@ from pectl.phantom.tubes import box_around, tubes_share
 
 HEART_MUSCLE_HU, WALL_HU, AIR_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0
 _TRABECULAE_MM = 1.4
+_MIXING = 0.04
+"""Deviation of the contrast within a chamber, as a share of it."""
 _PAPILLARY_RADIUS_MM = 4.0
 
 
@@ -30,8 +32,9 @@ class Contrast:
     inferior_cava: float
 
 
-def paint_heart(hu: Array, heart: Heart, outline: Array, contrast: Contrast, slab: Slab, fine: Array) -> None:
-    """Paint muscle and chambers, in place; `outline` is the heart's signed distance, `fine` a random field."""
+def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, fine: Array) -> None:
+    """Paint muscle and chambers, in place; `fine` is a random field (d, H, W)."""
+    outline = heart.distance(slab.x, slab.y, slab.z)
     mix(hu, soft(outline, slab.grid.spacing_mm[1]), HEART_MUSCLE_HU)
     chambers = (
         (heart.left_atrium, contrast.vein),
@@ -39,7 +42,7 @@ def paint_heart(hu: Array, heart: Heart, outline: Array, contrast: Contrast, sla
         (heart.left_ventricle, contrast.aorta),
         (heart.right_ventricle, contrast.artery),
         (heart.right_appendage, contrast.artery),
-        (heart.right_atrium, 0.6 * contrast.artery + 0.4 * (contrast.artery + contrast.inferior_cava) / 2),
+        (heart.right_atrium, 0.8 * contrast.artery + 0.2 * contrast.inferior_cava),
     )
     for chamber, value in chambers:
         _paint_chamber(hu, chamber, value, slab, fine)
@@ -90,4 +93,5 @@ def _paint_chamber(hu: Array, chamber: Ellipsoid, value: float, slab: Slab, fine
     plane = (slice(None), *box[1:])
     distance = chamber.distance(slab.x[plane], slab.y[plane], slab.z[box[0]])
     view = hu[box]
-    mix(view, soft(distance + _TRABECULAE_MM * fine[box], slab.grid.spacing_mm[1]), value)
+    blood = value * (1.0 + _MIXING * fine[box])
+    mix(view, soft(distance + _TRABECULAE_MM * fine[box], slab.grid.spacing_mm[1]), blood)

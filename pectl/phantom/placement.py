@@ -11,7 +11,7 @@ EMBOLUS_HU = (30.0, 90.0)
 _STEP_MM = 3.0
 _TRIES = 40
 _NARROWEST = 0.6
-"""An embolus ends where its artery is narrower than this share of the smallest one that may hold its beginning."""
+"""An embolus ends where its artery is narrower than this share of the smallest that may hold its start."""
 
 Path = tuple[Points, list[int]]
 """(n, 3) body-frame mm and, for each point, the index of the artery it lies in."""
@@ -66,8 +66,9 @@ def _draw_one(
         points, owners = _run(rng, tree, length, config, central=central)
     radii = np.array([tree.branches[owner].radius_mm for owner in owners])
     return Embolus(
-        kind=kind, path=points, radii_mm=np.minimum(radii[:-1], radii[1:]), branches=tuple(dict.fromkeys(owners)),
-        share=rng.uniform(*config.lumen_share), lean=_across(rng, points[-1] - points[0]), hu=rng.uniform(*EMBOLUS_HU),
+        kind=kind, path=points, radii_mm=np.minimum(radii[:-1], radii[1:]),
+        branches=tuple(dict.fromkeys(owners)), share=rng.uniform(*config.lumen_share),
+        lean=_across(rng, points[-1] - points[0]), hu=rng.uniform(*EMBOLUS_HU),
     )  # fmt: skip
 
 

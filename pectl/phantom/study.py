@@ -9,6 +9,7 @@ from pectl.phantom.airways import Airways, lay_airways
 from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
 from pectl.phantom.confounders import draw_confounders
 from pectl.phantom.courses import ARTERY_STEMS, VEIN_STEMS, Stem
+from pectl.phantom.emboli import Embolus
 from pectl.phantom.grid import Grid
 from pectl.phantom.labels import ExamType, Findings
 from pectl.phantom.mediastinum import Contrast
@@ -44,10 +45,13 @@ def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) 
     arteries = _draw_tree(rng, anatomy, grid, ARTERY_STEMS, anatomy.trunk_radius_mm)
     veins = _draw_tree(rng, anatomy, grid, VEIN_STEMS, _VEIN_ROOT_MM)
     confounders = draw_confounders(rng, arteries, veins, config)
+    emboli: tuple[Embolus, ...] = ()
+    if exam == "positive":
+        emboli = draw_emboli(rng, arteries, grid.whole(), config, central=central)
     poor, motion = _faults(rng, exam)
     findings = Findings(
         tree=arteries, rv_lv_ratio=ratio, motion=motion, poor_contrast=poor, confounders=confounders,
-        emboli=draw_emboli(rng, arteries, grid.whole(), config, central=central) if exam == "positive" else (),
+        emboli=emboli,
     )  # fmt: skip
     return Study(
         grid=grid, anatomy=anatomy, arteries=arteries, veins=veins, findings=findings,
@@ -113,5 +117,6 @@ def _draw_contrast(rng: np.random.Generator, config: PhantomConfig, *, poor: boo
         vein = artery * rng.uniform(0.6, 0.95)
     return Contrast(
         artery=artery, vein=vein, aorta=vein * rng.uniform(0.85, 1.0),
-        cava=rng.uniform(180.0, 300.0) if poor else rng.uniform(500.0, 900.0), inferior_cava=rng.uniform(70.0, 130.0),
+        cava=rng.uniform(180.0, 300.0) if poor else rng.uniform(500.0, 900.0),
+        inferior_cava=rng.uniform(70.0, 130.0),
     )  # fmt: skip

@@ -25,17 +25,19 @@ _MUSCLE_HIGH_MM = np.array([16.0, 22.0, 26.0, 30.0, 24.0, 14.0, 20.0, 16.0, 2.0]
 """Muscle outside the ribs by angle from the back, at the height of the diaphragm and of the arm pits."""
 
 
-def paint_torso(hu: Array, anatomy: Anatomy, slab: Slab, rough: Array) -> None:
-    """Paint the body over air, in place; `rough` is a smooth random field (d, H, W)."""
+def paint_torso(hu: Array, anatomy: Anatomy, slab: Slab, rough: Array, fine: Array) -> None:
+    """Paint the body over air, in place; `rough` and `fine` are random fields (d, H, W)."""
     x, y, z = slab.x, slab.y, slab.z
     width = slab.grid.spacing_mm[1]
     cage = anatomy.cage_distance(x, y, z)
     skin = anatomy.skin_distance(x, y, z) + 1.5 * rough
     _paint_table(hu, slab, anatomy)
     mix(hu, soft(skin, width), SKIN_HU)
-    mix(hu, soft(skin + _SKIN_MM, width), FAT_HU + 7.0 * rough)
+    mix(hu, soft(skin + _SKIN_MM, width), FAT_HU + 5.0 * rough + 5.0 * fine)
     _paint_muscle(hu, slab, cage, skin + anatomy.fat_mm, rough)
-    mix(hu, soft(cage, width), FAT_HU + 8.0 * rough)
+    mix(
+        hu, soft(cage, width), FAT_HU + 8.0 * rough + 30.0 * np.maximum(fine, 0.0)
+    )  # fat of the mediastinum, with strands
     if any(anatomy.effusion_mm):
         mix(hu, soft(np.maximum(cage, anatomy.fluid_distance(x, y, z)), width), FLUID_HU)
     _paint_abdomen(hu, anatomy, slab, cage)
@@ -74,6 +76,6 @@ def _paint_abdomen(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None
 
 
 def _paint_table(hu: Array, slab: Slab, anatomy: Anatomy) -> None:
-    """Paint the table's top, a shallow curved board under the back (it doesn't turn with the body: nearly)."""
+    """Paint the table's top, a shallow curved board under the back."""
     board = slab.y - (106.0 * anatomy.depth + anatomy.fat_mm + 10.0 - slab.x**2 / 1400.0)
     mix(hu, soft(np.abs(board) - 2.0, slab.grid.spacing_mm[1]) + 0.0 * slab.z, TABLE_HU)

@@ -23,14 +23,18 @@ def write_truth(
     """Write `path`, a compressed .npz, whole or not at all.
 
     It holds the masks embolus, artery and lung (D, H, W) bool in canonical orientation, `affine` (4, 4) from
-    (d, h, w, 1) to LPS mm, `spacing_mm` (3,), `sop_instance_uid` (D,), `present` (D,) bool, and `geometry`: JSON.
+    (d, h, w, 1) to LPS mm, `spacing_mm` (3,), `sop_instance_uid` (D,), `present` (D,) bool, and `geometry`:
+    JSON.
     """
+    arrays: dict[str, Any] = masks | {
+        "affine": study.grid.affine,
+        "spacing_mm": np.array(study.grid.spacing_mm),
+        "sop_instance_uid": np.array(header.sop_uids),
+        "present": present,
+        "geometry": np.array(json.dumps(_geometry(study, header, made_with))),
+    }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, **masks, affine=study.grid.affine, spacing_mm=np.array(study.grid.spacing_mm),
-            sop_instance_uid=np.array(header.sop_uids), present=present,
-            geometry=np.array(json.dumps(_geometry(study, header, made_with))),
-        )  # fmt: skip
+        np.savez_compressed(file, **arrays)
 
 
 def read_geometry(path: Path) -> dict[str, Any]:
@@ -58,10 +62,11 @@ def _geometry(study: Study, header: Header, made_with: str) -> dict[str, Any]:
     centres = np.array([heart.right_ventricle.centre, heart.left_ventricle.centre])
     right, left = study.grid.to_lps(centres).round(3).tolist()
     return {
-        "use": RESEARCH_USE, "made_with": made_with, "series_uid": header.series_uid, "labels": exam_labels(findings),
+        "use": RESEARCH_USE, "made_with": made_with, "series_uid": header.series_uid,
+        "labels": exam_labels(findings), "artery_hu": round(study.contrast.artery, 1),
         "rv_diameter_mm": round(heart.rv_diameter_mm, 3), "lv_diameter_mm": round(heart.lv_diameter_mm, 3),
         "rv_centre_lps_mm": right, "lv_centre_lps_mm": left, "rv_lv_ratio": round(findings.rv_lv_ratio, 6),
-        "trunk_radius_mm": round(study.arteries.branches[0].radius_mm, 3), "artery_hu": round(study.contrast.artery, 1),
+        "trunk_radius_mm": round(study.arteries.branches[0].radius_mm, 3),
         "emboli": [_embolus(study, embolus) for embolus in findings.emboli],
         "nodes": len(findings.confounders.nodes), "mucus_plugs": findings.confounders.mucus_plugs,
     }  # fmt: skip

@@ -117,7 +117,7 @@ def _spread_thin(share: Array, slab: Slab, starts: Points, ends: Points, radii_m
 
 
 def _corners(index: Points, shape: tuple[int, int, int]) -> Iterator[tuple[Points, Points, Points]]:
-    """Yield for each of the eight neighbours: flat cells in the slab, which points lie there, their weights."""
+    """Yield for each of eight neighbours: flat cells in the slab, which points lie there, their weights."""
     base = np.floor(index).astype(int)
     fraction = index - base
     for corner in np.ndindex(2, 2, 2):

@@ -1,8 +1,9 @@
 """Branching trees of arteries and veins that fill the lungs, radii by Murray's law.
 
-A tree grows over points drawn in its lobes: each branch heads for the middle of its points, which are then cut in two
-for its children. A branch carries a flow in proportion to its points, and its radius is the root's times the cube root
-of its share of the flow, so that r0^3 = r1^3 + r2^3 at every branching (Murray, PNAS 12:207, 1926).
+A tree grows over points drawn in its lobes: each branch heads for the middle of its points, which are then
+cut in two for its children. A branch carries a flow in proportion to its points, and its radius is the root's
+times the cube root of its share of the flow, so that r0^3 = r1^3 + r2^3 at every branching (Murray, PNAS
+12:207, 1926).
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ import numpy as np
 
 from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
 from pectl.phantom.courses import LOBES, Level, Side, Stem
-from pectl.phantom.grid import Points
+from pectl.phantom.grid import Indices, Points
 from pectl.phantom.heart import Heart
 
 _REACH = 0.42
@@ -154,7 +155,7 @@ def _grow(rng: np.random.Generator, tree: Tree, roots: list[int], fed: list[Poin
         parents, counts = children[going_on], counts[going_on]
 
 
-def _halve(rng: np.random.Generator, points: Points, counts: Points) -> tuple[Points, Points]:
+def _halve(rng: np.random.Generator, points: Points, counts: Indices) -> tuple[Points, Indices]:
     """Cut each cloud of points (they follow one another in `points`) near the middle of its longest axis."""
     starts = np.cumsum(counts) - counts
     spread = np.maximum.reduceat(points, starts) - np.minimum.reduceat(points, starts)
@@ -166,8 +167,8 @@ def _halve(rng: np.random.Generator, points: Points, counts: Points) -> tuple[Po
 
 
 def _add_branches(
-    tree: Tree, parents: Points, points: Points, counts: Points, level: Level, unit: float
-) -> Points:
+    tree: Tree, parents: Indices, points: Points, counts: Indices, level: Level, unit: float
+) -> Indices:
     """Add a branch from each parent's end towards the middle of its points, and return their indices."""
     origins = [tree.branches[parent] for parent in parents]
     start = np.array([origin.points[-1] for origin in origins])
@@ -181,8 +182,8 @@ def _add_branches(
     return np.array([
         tree.add(
             Branch(
-                points=curves[4 if counts[i] > _LARGE_POINTS else 2][i], radius_mm=float(radii[i]), level=level,
-                side=origin.side, parent=int(parents[i]),
+                points=curves[4 if counts[i] > _LARGE_POINTS else 2][i], radius_mm=float(radii[i]),
+                level=level, side=origin.side, parent=int(parents[i]),
             )
         )
         for i, origin in enumerate(origins)
