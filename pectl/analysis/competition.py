@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pectl.analysis.metrics import FloatArray, log_losses
+from pectl.analysis.metrics import log_losses
 from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, UNKNOWN
-from pectl.core.data.predictions import INDETERMINATE, NEGATIVE, RV_LV
+from pectl.core.data.predictions import competition_truth
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,10 @@ def competition_loss(
 
 def _exam_part(truth: pd.DataFrame, exam: pd.DataFrame) -> _Part:
     names = list(EXAM_LABELS)
-    loss = log_losses(_competition_truth(truth), exam[names].to_numpy(np.float64))
+    label = competition_truth(truth)[names].to_numpy(np.float64)
+    loss = log_losses(label, exam[names].to_numpy(np.float64))
     weight = np.array([COMPETITION_WEIGHTS[name] for name in names]) * ~np.isnan(loss)
     return _Part(float(np.nansum(loss * weight)), float(weight.sum()))
-
-
-def _competition_truth(truth: pd.DataFrame) -> FloatArray:
-    without_pe = (truth[NEGATIVE] == 1) | (truth[INDETERMINATE] == 1)
-    filled = truth[list(EXAM_LABELS)].copy()
-    for name in RV_LV:
-        filled[name] = filled[name].mask(without_pe & filled[name].isna(), 0.0)
-    return filled.to_numpy(np.float64)
 
 
 def _image_part(image: pd.DataFrame | None) -> _Part:

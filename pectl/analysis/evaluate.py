@@ -10,7 +10,7 @@ import pandas as pd
 
 from pectl.analysis.bootstrap import study_weights
 from pectl.analysis.competition import competition_loss
-from pectl.analysis.exam_level import exam_level, exam_subgroups, judged_exams
+from pectl.analysis.exam_level import JudgedExams, exam_level, exam_subgroups, judged_exams
 from pectl.analysis.measure import Json, Units, jsonable, measure
 from pectl.analysis.metrics import FloatArray
 from pectl.analysis.paper_results import paper_block
@@ -18,7 +18,7 @@ from pectl.analysis.tables import exam_table, write_tables
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import write_json
 from pectl.core.data.labels import UNKNOWN
-from pectl.core.data.predictions import PE_PRESENT, Predictions, with_pe
+from pectl.core.data.predictions import PE_PRESENT, Predictions, as_competition
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
 from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions
@@ -55,15 +55,14 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     decisions = decisions or Decisions()
     decisions.check_not_fitted_on(predictions)
     exams = judged_exams(predictions, truth, decisions)
-    answers = _answers(predictions, exams.calibrated)
-    projection = project(answers, predictions.image)
+    projection = project(exams.answers, predictions.image)
     result = {
         **_head(predictions, decisions, config, seed),
         "window": _window_level(predictions.window, decisions, config, seed),
         "image": _image_level(predictions.image, decisions, config, seed),
         "exam": exam_level(exams, decisions, config),
         "subgroups": exam_subgroups(exams, predictions.image, decisions, config),
-        **_competition(predictions, answers, exams.truth, projection),
+        **_competition(predictions, exams, projection),
         "missing": _missing(predictions),
         "notes": list(predictions.notes),
         "lineage": dict(lineage),
@@ -75,16 +74,9 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     return result
 
 
-def _answers(predictions: Predictions, calibrated: pd.DataFrame) -> pd.DataFrame:
-    """Return the nine calibrated labels as the competition means them."""
-    if predictions.rv_lv == "given-pe":
-        return with_pe(calibrated, calibrated[PE_PRESENT])
-    return calibrated
-
-
 def _head(predictions: Predictions, decisions: Decisions, config: EvaluateConfig, seed: int) -> Json:
-    fitted = f"{decisions.split} ({decisions.n_studies} studies)"
-    unfitted = "nothing: thresholds are fixed at 0.5 and probabilities are not calibrated"
+    fitted = f"thresholds and calibration fitted on {decisions.split} ({decisions.n_studies:,} studies)"
+    unfitted = "thresholds fixed at 0.5, nothing calibrated"
     return {
         "split": predictions.split,
         "n_studies": len(predictions.uids()),
@@ -93,7 +85,7 @@ def _head(predictions: Predictions, decisions: Decisions, config: EvaluateConfig
         "confidence": config.confidence,
         "bootstrap_replicates": config.bootstrap_replicates,
         "indeterminate": config.indeterminate,
-        "decisions_fitted_on": unfitted if decisions.split is None else fitted,
+        "decisions": unfitted if decisions.split is None else fitted,
     }
 
 
@@ -131,16 +123,15 @@ def _measure(units: Units, decisions: Decisions, name: str, config: EvaluateConf
     return measure(units, threshold=decisions.thresholds[name].value, confidence=config.confidence)
 
 
-def _competition(
-    predictions: Predictions, answers: pd.DataFrame, truth: pd.DataFrame, projection: Projection
-) -> Json:
+def _competition(predictions: Predictions, exams: JudgedExams, projection: Projection) -> Json:
     """The competition's loss of the submission, and what consistency costs in it."""
-    image = predictions.image
+    image, truth, answers = predictions.image, exams.truth, exams.answers
     before = competition_loss(truth, answers, image)
     after = competition_loss(truth, projection.exam, projection.image)
     heuristic = clipping_heuristic(answers, image)
     clipped = competition_loss(truth, heuristic.exam, heuristic.image)
-    raw = competition_loss(truth, predictions.exam, image)
+    raw_answers = as_competition(exams.raw, exams.rv_lv)
+    raw = competition_loss(truth, raw_answers, image)
     return {
         "competition": {
             "weighted_log_loss": jsonable(after.total),
@@ -153,7 +144,7 @@ def _competition(
             "violations": int(violations(projection.exam, projection.image).sum()),
             "cost": jsonable(after.total - before.total),
             "violations_before": int(violations(answers, image).sum()),
-            "violations_raw": int(violations(predictions.exam, image).sum()),
+            "violations_raw": int(violations(raw_answers, image).sum()),
             "clipping_heuristic_cost": jsonable(clipped.total - before.total),
             "expected_cost_per_study": jsonable(float(projection.cost.mean())),
         },

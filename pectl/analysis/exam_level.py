@@ -1,7 +1,7 @@
 """Measures of whole studies: the nine exam labels, PE present, and PE present in subgroups."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,17 @@ from pectl.analysis.metrics import Confusion
 from pectl.analysis.subgroups import attributes, subgroups
 from pectl.config import EvaluateConfig
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT, Indeterminate, Predictions, pe_score, pe_truth
+from pectl.core.data.predictions import (
+    ALL_STUDIES,
+    PE_PRESENT,
+    Indeterminate,
+    Predictions,
+    RvLv,
+    as_competition,
+    competition_truth,
+    pe_score,
+    pe_truth,
+)
 from pectl.core.decisions.conformal import AbstainBand
 from pectl.core.decisions.decisions import Decisions, aligned_truth
 
@@ -29,6 +39,7 @@ class JudgedExams:
         raw: the nine labels and `pe_present`, as the model gives them.
         calibrated: the same, calibrated.
         truth: the nine labels, 0, 1 or NaN.
+        rv_lv: what the RV/LV columns of `raw` and `calibrated` mean.
         studies: all that is known of the studies: QA labels, scanner and so on.
     """
 
@@ -36,6 +47,17 @@ class JudgedExams:
     calibrated: pd.DataFrame
     truth: pd.DataFrame
     studies: pd.DataFrame
+    rv_lv: RvLv
+
+    @property
+    def answers(self) -> pd.DataFrame:
+        """The calibrated labels as the competition means them."""
+        return as_competition(self.calibrated, self.rv_lv)
+
+    def units_of_all_studies(self, name: str) -> Units:
+        """Return an RV/LV label in all studies, absent where there is no PE."""
+        meant = replace(self, raw=as_competition(self.raw, self.rv_lv), calibrated=self.answers)
+        return meant.units(name, competition_truth(self.truth)[name])
 
     def units(self, name: str, truth: pd.Series) -> Units:
         """Return the studies whose `truth` is known, with the scores of the label `name`."""
@@ -57,11 +79,15 @@ def judged_exams(predictions: Predictions, truth: pd.DataFrame, decisions: Decis
         calibrated=decisions.calibrated(exam),
         truth=aligned_truth(exam, truth),
         studies=truth.loc[exam.index],
+        rv_lv=predictions.rv_lv,
     )
 
 
 def exam_level(exams: JudgedExams, decisions: Decisions, config: EvaluateConfig) -> Json | None:
-    """Measure the nine labels and PE present, the latter both ways of counting indeterminate studies."""
+    """Measure the nine labels and PE present, the latter both ways of counting indeterminate studies.
+
+    RV/LV labels are measured where they are defined, in studies with PE, and under `_all_studies` in all.
+    """
     if exams.raw.empty:
         return None
     other_way, other_name = _OTHER_WAY[config.indeterminate]
@@ -69,6 +95,7 @@ def exam_level(exams: JudgedExams, decisions: Decisions, config: EvaluateConfig)
     columns[PE_PRESENT] = (PE_PRESENT, pe_truth(exams.truth, config.indeterminate))
     columns[other_name] = (PE_PRESENT, pe_truth(exams.truth, other_way))
     units = {key: (name, exams.units(name, truth)) for key, (name, truth) in columns.items()}
+    units |= {key: (key, exams.units_of_all_studies(name)) for key, name in ALL_STUDIES.items()}
     blocks = {key: _measure(found, decisions, name, config) for key, (name, found) in units.items()}
     for key in (PE_PRESENT, other_name):
         blocks[key] |= _at_prevalence(blocks[key], config.prevalence)

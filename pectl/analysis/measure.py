@@ -136,10 +136,14 @@ def _probability(units: Units) -> Json:
 def _reason(block: Json) -> str | None:
     """Say why metrics of the block are undefined."""
     undefined = [name for name, value in block.items() if value is not None and jsonable(value) is None]
-    if not undefined:
-        return None
+    whys = {
+        "no case is called positive": [name for name in undefined if name.startswith("ppv")],
+        "no case is called negative": [name for name in undefined if name.startswith("npv")],
+    }
     n, n_positive = block["n"], block["n_positive"]
     why = "no labelled cases" if n == 0 else f"{n_positive} of {n} are positive"
     if 0 < n_positive < n:
         why += ", too few or too well separated"
-    return f"{why}: {', '.join(undefined)} not defined"
+    whys[why] = [name for name in undefined if name[:3] not in ("ppv", "npv")]
+    texts = [f"{why}: {', '.join(names)} not defined" for why, names in whys.items() if names]
+    return "; ".join(reversed(texts)) or None

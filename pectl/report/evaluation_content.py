@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.predictions import ALL_STUDIES, PE_PRESENT
 from pectl.report.text import LABEL_TITLES, METHOD_TITLES, estimate, interval, number, percent
 
 Block = Mapping[str, Any]
@@ -56,7 +56,7 @@ def headline_rows(metrics: Block) -> list[Row]:
     """Return the rows: PE present, both ways of counting, then the nine labels, windows and images."""
     paper = metrics["paper"] or {}
     exam = metrics["exam"] or {}
-    order = [name for name in (PE_PRESENT, *_ASIDE, *EXAM_LABELS) if name in exam]
+    order = [name for name in (PE_PRESENT, *_ASIDE, *EXAM_LABELS, *ALL_STUDIES) if name in exam]
     rows = [Row("study", LABEL_TITLES[name], exam[name], paper.get("exam", {}).get(name)) for name in order]
     for (level, name), title in _UNIT_TITLES.items():
         if metrics[level] is not None:

@@ -15,6 +15,8 @@ LABEL_TITLES: Mapping[str, str] = {
     "rightsided_pe": "Right-sided",
     "rv_lv_ratio_gte_1": "RV/LV ≥ 1",
     "rv_lv_ratio_lt_1": "RV/LV < 1",
+    "rv_lv_ratio_gte_1_all_studies": "RV/LV ≥ 1, absent without PE",
+    "rv_lv_ratio_lt_1_all_studies": "RV/LV < 1, absent without PE",
 }
 METHOD_TITLES: Mapping[str, str] = {
     "delong": "DeLong 1988",

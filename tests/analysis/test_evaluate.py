@@ -10,6 +10,7 @@ from pectl.analysis.competition import competition_loss
 from pectl.analysis.evaluate import evaluate
 from pectl.config import EvaluateConfig
 from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.predictions import ALL_STUDIES
 from pectl.core.decisions.consistency import violations
 from pectl.core.decisions.decisions import fit_decisions
 from pectl.errors import PredictionsError
@@ -44,7 +45,7 @@ def test_metrics_json_follows_the_schema(run, judged, decisions, tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
     assert result["split"] == "test"
     assert result["n_studies"] == 120
-    assert set(result["exam"]) == {*EXAM_LABELS, "pe_present", "pe_present_as_negative"}
+    assert set(result["exam"]) == {*EXAM_LABELS, *ALL_STUDIES, "pe_present", "pe_present_as_negative"}
     assert set(result["window"]) == {"pe_present", "pe_present_stage1"}
     assert set(result["image"]) == {"pe_present"}
     blocks = [*result["exam"].values(), *result["window"].values(), *result["image"].values()]
@@ -163,8 +164,7 @@ def test_without_validation_nothing_is_fitted_and_it_is_said(run, judged):
     predictions, truth = judged
     bare = replace(predictions, split="external", window=None, image=None, notes=("a note",))
     result = run(bare, truth, None)
-    expected = "nothing: thresholds are fixed at 0.5 and probabilities are not calibrated"
-    assert result["decisions_fitted_on"] == expected
+    assert result["decisions"] == "thresholds fixed at 0.5, nothing calibrated"
     assert all(block["threshold"] == 0.5 for block in result["exam"].values())
     assert result["window"] is result["image"] is None
     assert result["missing"] == [
@@ -217,6 +217,20 @@ def test_paper_figures_only_beside_the_papers_split(run, judged, decisions):
     assert paper["exam"]["central_pe"] == {"auroc": 0.948, "auroc_ci": [0.926, 0.969]}
     assert paper["window"]["pe_present"]["sensitivity"] == 0.86
     assert run(*judged, decisions, split_method="stratified")["paper"] is None
+
+
+@pytest.mark.parametrize("rv_lv", ["with-pe", "given-pe"])
+def test_rv_lv_in_all_studies_is_absent_without_pe(run, judged, decisions, rv_lv):
+    predictions, truth = judged
+    result = run(replace(predictions, rv_lv=rv_lv), truth, decisions, split_method="ma2022")
+    exam = predictions.exam
+    given = (1 - exam["negative_exam_for_pe"]) * (1 - exam["indeterminate"]) if rv_lv == "given-pe" else 1.0
+    for name in ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"):
+        block = result["exam"][f"{name}_all_studies"]
+        assert block["n"] == 120
+        assert block["auroc"] == pytest.approx(roc_auc_score(truth[name].fillna(0), exam[name] * given))
+        assert name not in result["paper"]["exam"]
+        assert f"{name}_all_studies" in result["paper"]["exam"]
 
 
 def test_rv_lv_given_pe_is_submitted_as_pe_with_that_ratio(run, judged, tmp_path):

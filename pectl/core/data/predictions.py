@@ -14,6 +14,9 @@ PE_PRESENT = "pe_present"
 EXTERNAL = "external"
 """Name of the split of predictions that were read from a CSV."""
 Indeterminate = Literal["exclude", "as-negative"]
+RvLv = Literal["given-pe", "with-pe"]
+ALL_STUDIES = {f"{name}_all_studies": name for name in RV_LV}
+"""RV/LV labels judged as the competition and the paper do: absent, not undefined, in studies without PE."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Predictions:
     window: pd.DataFrame | None = None
     image: pd.DataFrame | None = None
     split_fingerprint: str = ""
-    rv_lv: Literal["given-pe", "with-pe"] = "with-pe"
+    rv_lv: RvLv = "with-pe"
     notes: tuple[str, ...] = ()
 
     def uids(self) -> list[str]:
@@ -46,9 +49,23 @@ class Predictions:
         return sorted(set().union(*(part.unique() for part in parts)))
 
 
-def with_pe(exam: pd.DataFrame, pe: pd.Series) -> pd.DataFrame:
-    """Return the exam table with RV/LV probabilities given PE turned into those of PE with that ratio."""
-    return exam.assign(**{name: exam[name] * pe for name in RV_LV})
+def as_competition(exam: pd.DataFrame, rv_lv: RvLv) -> pd.DataFrame:
+    """Return the table with RV/LV columns as the competition means them: PE with that ratio.
+
+    Args:
+        exam: the nine labels and `pe_present`.
+        rv_lv: what the RV/LV columns mean now.
+    """
+    if rv_lv == "with-pe":
+        return exam
+    return exam.assign(**{name: exam[name] * exam[PE_PRESENT] for name in RV_LV})
+
+
+def competition_truth(truth: pd.DataFrame) -> pd.DataFrame:
+    """Return the truth with RV/LV labels of studies that are known to be without PE as 0, not undefined."""
+    without_pe = (truth[NEGATIVE] == 1) | (truth[INDETERMINATE] == 1)
+    filled = {name: truth[name].mask(without_pe & truth[name].isna(), 0.0) for name in RV_LV}
+    return truth.assign(**filled)
 
 
 def pe_score(exam: pd.DataFrame) -> pd.Series:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from pectl.config import EvaluateConfig
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import EXTERNAL, PE_PRESENT, Predictions, pe_score, pe_truth
+from pectl.core.data.predictions import (
+    ALL_STUDIES,
+    EXTERNAL,
+    PE_PRESENT,
+    Predictions,
+    as_competition,
+    competition_truth,
+    pe_score,
+    pe_truth,
+)
 from pectl.core.data.stamp import digest_of
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band
@@ -19,7 +28,7 @@ from pectl.errors import PredictionsError, StoreError
 
 EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)
 WINDOW, WINDOW_STAGE1, IMAGE = "window", "window_stage1", "image"
-_ALL_NAMES = (*EXAM_NAMES, WINDOW, WINDOW_STAGE1, IMAGE)
+_ALL_NAMES = (*EXAM_NAMES, *ALL_STUDIES, WINDOW, WINDOW_STAGE1, IMAGE)
 T = TypeVar("T")
 
 
@@ -112,7 +121,8 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
         truth: exam labels, index StudyInstanceUID, the nine columns 0, 1 or NaN (unknown or not defined).
         config: calibration, threshold rule and target.
 
-    A label with one class only keeps the identity and the threshold 0.5, with the reason stored beside.
+    RV/LV calibrators are fitted where the scores mean something: in studies with PE if they are probabilities
+    given PE, else in all. A label with one class only keeps the identity and the threshold 0.5, and the reason.
 
     Raises:
         PredictionsError: a predicted study has no row in `truth`.
@@ -121,9 +131,14 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
     truth = aligned_truth(exam, truth)
     raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
     truth = truth.assign(**{PE_PRESENT: pe_truth(truth, config.indeterminate)})
-    calibrators = {name: _fit_one_calibrator(truth[name], raw[name], config) for name in EXAM_NAMES}
+    meant = competition_truth(truth) if predictions.rv_lv == "with-pe" else truth
+    calibrators = {name: _fit_one_calibrator(meant[name], raw[name], config) for name in EXAM_NAMES}
     calibrated = Decisions(calibrators=calibrators).calibrated(exam)
     thresholds = {name: _fit_one_threshold(truth[name], calibrated[name], config) for name in EXAM_NAMES}
+    answers, everywhere = as_competition(calibrated, predictions.rv_lv), competition_truth(truth)
+    thresholds |= {
+        key: _fit_one_threshold(everywhere[name], answers[name], config) for key, name in ALL_STUDIES.items()
+    }
     return Decisions(
         split=predictions.split,
         split_fingerprint=predictions.split_fingerprint,

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import Predictions, pe_score, pe_truth, with_pe
+from pectl.core.data.predictions import Predictions, as_competition, pe_score, pe_truth
 from pectl.core.data.predictions_csv import match_labels, read_predictions
 from pectl.errors import InputMissingError, PredictionsError
 
@@ -163,8 +163,9 @@ def test_pe_present_is_derived_from_negative_and_indeterminate():
 
 
 def test_rv_lv_given_pe_is_turned_into_pe_with_that_ratio(cohort):
-    exam = cohort[0].exam
-    turned = with_pe(exam, pd.Series(0.5, index=exam.index))
+    exam = cohort[0].exam.assign(pe_present=0.5)
+    assert as_competition(exam, "with-pe") is exam
+    turned = as_competition(exam, "given-pe")
     np.testing.assert_allclose(turned["rv_lv_ratio_gte_1"], exam["rv_lv_ratio_gte_1"] / 2)
     pd.testing.assert_series_equal(turned["central_pe"], exam["central_pe"])
 

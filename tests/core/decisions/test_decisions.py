@@ -7,7 +7,7 @@ import pytest
 
 from pectl.config import EvaluateConfig
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.predictions import ALL_STUDIES, PE_PRESENT
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
 from pectl.core.decisions.thresholds import Threshold
@@ -23,7 +23,14 @@ def fitted(make_cohort):
 
 def test_every_label_gets_a_calibrator_and_a_threshold(fitted):
     assert set(fitted.calibrators) == {*EXAM_LABELS, "pe_present"}
-    assert set(fitted.thresholds) == {*EXAM_LABELS, "pe_present", "window", "window_stage1", "image"}
+    assert set(fitted.thresholds) == {
+        *EXAM_LABELS,
+        *ALL_STUDIES,
+        "pe_present",
+        "window",
+        "window_stage1",
+        "image",
+    }
     assert all(item.kind == "temperature" for item in fitted.calibrators.values())
     assert all(item.rule == "youden" for item in fitted.thresholds.values())
     assert (fitted.split, fitted.n_studies, fitted.split_fingerprint) == ("val", 150, "fingerprint-0")
@@ -65,6 +72,8 @@ def test_undefined_and_unknown_labels_are_left_out(make_cohort):
         fit_decisions(predictions, unknown, CONFIG).thresholds["central_pe"] == few.thresholds["central_pe"]
     )
     assert few.thresholds["central_pe"] != plain.thresholds["central_pe"]
+    predictions = replace(predictions, rv_lv="given-pe")
+    plain = fit_decisions(predictions, truth, CONFIG)
     shuffled = predictions.exam.copy()  # RV/LV scores of studies without PE, where the label isn't defined
     shuffled.loc[truth["rv_lv_ratio_gte_1"].isna(), "rv_lv_ratio_gte_1"] = 0.999
     refitted = fit_decisions(replace(predictions, exam=shuffled), truth, CONFIG)
@@ -79,6 +88,16 @@ def test_one_class_on_validation_falls_back_with_a_reason(make_cohort):
     assert decisions.thresholds["chronic_pe"] == Threshold(0.5, "fixed", reason)
     for name in ("window", "window_stage1", "image"):
         assert decisions.thresholds[name].reason == "not fitted: no such predictions on validation"
+
+
+def test_rv_lv_calibrators_are_fitted_where_scores_mean_something(make_cohort):
+    predictions, truth = make_cohort(150, seed=1, split="val")
+    given = fit_decisions(replace(predictions, rv_lv="given-pe"), truth, CONFIG)
+    joint = fit_decisions(predictions, truth, CONFIG)
+    absent = fit_decisions(predictions, truth.fillna(0), CONFIG)
+    name = "rv_lv_ratio_gte_1"
+    assert joint.calibrators[name] == absent.calibrators[name] != given.calibrators[name]
+    assert joint.thresholds[f"{name}_all_studies"] == absent.thresholds[name]
 
 
 def test_pe_present_counts_indeterminate_studies_as_configured(make_cohort):
