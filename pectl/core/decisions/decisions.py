@@ -122,7 +122,7 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
         config: calibration, threshold rule and target.
 
     RV/LV calibrators are fitted where the scores mean something: in studies with PE if they are probabilities
-    given PE, else in all. A label with one class only keeps the identity and the threshold 0.5, and the reason.
+    given PE, else in all. A label with one class only keeps the identity and 0.5, with the reason.
 
     Raises:
         PredictionsError: a predicted study has no row in `truth`.
