@@ -122,7 +122,8 @@ def _dense(points: Points) -> Points:
     """Put points every few mm along a polyline."""
     at = _along(points)
     even = np.linspace(0.0, at[-1], max(2, int(at[-1] / _STEP_MM) + 1))
-    return np.stack([np.interp(even, at, column) for column in points.T], axis=1)
+    stops = np.union1d(even, at)  # with its corners, lest a path cuts them and leaves the artery
+    return np.stack([np.interp(stops, at, column) for column in points.T], axis=1)
 
 
 def _along(points: Points) -> Points:
