@@ -23,11 +23,15 @@ class AucCovariance:
     auc: FloatArray
     covariance: FloatArray
 
+    def difference_variance(self, first: int = 0, second: int = 1) -> float:
+        """Return the variance of the difference between two of the scores."""
+        cov = self.covariance
+        return float(cov[first, first] + cov[second, second] - 2 * cov[first, second])
+
     def paired_test(self, first: int = 0, second: int = 1) -> tuple[float, float, float]:
         """Compare two of the scores: difference first - second, z, two-sided p; NaN if its variance is 0."""
-        cov = self.covariance
         difference = float(self.auc[first] - self.auc[second])
-        variance = cov[first, first] + cov[second, second] - 2 * cov[first, second]
+        variance = self.difference_variance(first, second)
         if not variance > 0:
             return difference, np.nan, np.nan
         z = difference / float(np.sqrt(variance))

@@ -1,25 +1,21 @@
 """One offline HTML file, and PNG and SVG figures, from what `evaluate` wrote."""
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pectl.core.data.files import read_json, write_text
 from pectl.core.data.predictions import PE_PRESENT
-from pectl.errors import InputMissingError
 from pectl.report import evaluation_content as content
+from pectl.report.environment import inline_file, missing_input, template_environment
 from pectl.report.evaluation_figures import Tables, draw_figures
 from pectl.report.style import SavedFigure
-from pectl.report.text import LABEL_TITLES, estimate, number
 
 REPORT_NAME = "report.html"
 _MADE_BY = "pectl evaluate"
-_MIME_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 _SUMMARY_KEYS = ("statement", "studies")
 
 
@@ -42,18 +38,10 @@ def write_evaluation_report(out: Path, *, explain_summary: Mapping[str, Any] | N
     metrics = read_json(out / "metrics.json", made_by=_MADE_BY)
     tables = _read_tables(out, metrics)
     figures = draw_figures(metrics, tables, out)
-    template = _environment().get_template("evaluation.html.j2")
+    template = template_environment().get_template("evaluation.html.j2")
     page = template.render(_context(metrics, tables, out, figures, explain_summary or {}))
     write_text(out / REPORT_NAME, page)
     return out / REPORT_NAME
-
-
-def _environment() -> Environment:
-    loader = PackageLoader("pectl.report", "templates")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"number": number, "label_title": lambda name: LABEL_TITLES.get(name, name)}
-    environment.globals |= {"row_cells": content.row_cells, "estimate": estimate}
-    return environment
 
 
 def _context(
@@ -71,12 +59,13 @@ def _context(
         "cards": content.cards(metrics),
         "sentence": content.summary(metrics),
         "rows": rows,
+        "row_cells": content.row_cells,
         "axis_start": content.axis_start(rows),
         "groups": groups,
         "groups_start": content.axis_start(groups),
         "band": (metrics["exam"] or {}).get(PE_PRESENT, {}).get("band"),
         "methods": content.methods(metrics),
-        "figures": [(figure, _inline(out / f"{figure.name}.svg")) for figure in figures],
+        "figures": [(figure, inline_file(out / f"{figure.name}.svg")) for figure in figures],
         "confusions": [row for row in rows if row.asks_for_pe and row.block["n"]],
         "missed": missed,
         "alarms": alarms,
@@ -100,7 +89,7 @@ def _explained(summary: Mapping[str, Any], out: Path) -> dict[str, dict[str, str
     studies = summary.get("studies", {})
     return {
         uid: {
-            "image": _inline(out / shown["image"]) if shown.get("image") else "",
+            "image": inline_file(out / shown["image"]) if shown.get("image") else "",
             "link": str(shown.get("link", "")),
             "caption": str(shown.get("caption", "")),
         }
@@ -125,20 +114,4 @@ def _read_csv(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=text)
     except FileNotFoundError as error:
-        raise _missing(path) from error
-
-
-def _inline(path: Path) -> str:
-    """Return the picture as a data URI."""
-    try:
-        data = base64.b64encode(path.read_bytes()).decode()
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    return f"data:{_MIME_TYPES[path.suffix]};base64,{data}"
-
-
-def _missing(path: Path) -> InputMissingError:
-    return InputMissingError(
-        where=path, expected="a file that metrics.json or the explanations name", found="no such file",
-        fix=f"run {_MADE_BY} again",
-    )  # fmt: skip
+        raise missing_input(path) from error

@@ -27,6 +27,7 @@ METHOD_TITLES: Mapping[str, str] = {
 }
 _TO = "\N{EN DASH}"
 UNDEFINED = _TO
+_SMALLEST_P = 1e-4
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -42,6 +43,11 @@ def interval(bounds: Sequence[float] | None, digits: int = 3) -> str:
 def estimate(value: float | None, bounds: Sequence[float] | None, digits: int = 3) -> str:
     """Write `0.88 (0.85–0.91)`."""
     return number(value, digits) + (f" ({interval(bounds, digits)})" if bounds else "")
+
+
+def p_value(value: float | None) -> str:
+    """Write a p value with four digits, or that it is smaller."""
+    return "< 0.0001" if value is not None and value < _SMALLEST_P else number(value, 4)
 
 
 def percent(value: float | None) -> str:
