@@ -13,7 +13,7 @@ import pandas as pd
 from pectl.config import PhantomConfig
 from pectl.core.data.files import atomic_path
 from pectl.core.data.stamp import digest_of
-from pectl.errors import OutputExistsError
+from pectl.errors import OutputExistsError, StoreError
 from pectl.phantom.acquisition import HALO_SLICES, Scanner, add_noise, draw_scanner, scan
 from pectl.phantom.dicom import Header, draw_id, write_series
 from pectl.phantom.emboli import image_area_mm2
@@ -153,8 +153,15 @@ def _write_images(folder: Path, header: Header, study: Study, images: np.ndarray
     temporary = folder.with_name(f".{folder.name}.tmp")
     for leftover in (temporary, folder):  # of a run that was killed before the truth was written
         shutil.rmtree(leftover, ignore_errors=True)
-    write_series(temporary / header.series_uid, header, study.grid, images)
-    temporary.rename(folder)
+    try:
+        write_series(temporary / header.series_uid, header, study.grid, images)
+        temporary.rename(folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise StoreError(
+            where=folder, expected="to write a DICOM series", found=error.strerror or str(error),
+            fix="free space or choose another folder, then run the command again",
+        ) from error  # fmt: skip
 
 
 def _write_table(path: Path, rows: Rows, seed: int) -> None:

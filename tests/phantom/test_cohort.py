@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from pectl.config import PhantomConfig
-from pectl.errors import OutputExistsError
+from pectl.errors import OutputExistsError, StoreError
 from pectl.phantom.cohort import exam_types, make_cohort
 from pectl.phantom.emboli import image_area_mm2
 from pectl.phantom.labels import CSV_COLUMNS
@@ -92,6 +92,15 @@ def test_a_cohort_of_another_configuration_is_refused(tiny_cohort, tiny_config):
         make_cohort(tiny_cohort, other, seed=3)
     with pytest.raises(OutputExistsError, match="choose another folder"):
         make_cohort(tiny_cohort, tiny_config, seed=4)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tiny_config, tmp_path):
+    (tmp_path / "train").write_text("a file where a folder should be")
+    with pytest.raises(
+        StoreError, match=r"train/[0-9a-f]{12}: expected to write a DICOM series, found Not a dir"
+    ):
+        make_cohort(tmp_path, tiny_config, seed=3)
+    assert not (tmp_path / "train.csv").exists()
 
 
 @pytest.mark.parametrize("seed", range(5))
