@@ -36,8 +36,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def interval(bounds: Sequence[float] | None, digits: int = 3) -> str:
-    """Write `0.85–0.91`; a dash where it isn't defined."""
-    return UNDEFINED if bounds is None else f"{bounds[0]:.{digits}f}{_TO}{bounds[1]:.{digits}f}"
+    """Write `0.85–0.91`, or `-0.02 to 0.01` with a minus sign; a dash where it isn't defined."""
+    if bounds is None:
+        return UNDEFINED
+    to = " to " if bounds[0] < 0 else _TO
+    return f"{bounds[0]:.{digits}f}{to}{bounds[1]:.{digits}f}"
 
 
 def estimate(value: float | None, bounds: Sequence[float] | None, digits: int = 3) -> str:
