@@ -40,6 +40,8 @@ class PreprocessConfig(Section):
     lungmask_weights: Path | None = None
     margin_mm: Annotated[float, Field(ge=0.0, le=100.0)] = 10.0
     min_slices: Annotated[int, Field(ge=3)] = 16
+    max_gap_mm: Annotated[float, Field(ge=0.0)] = 10.0
+    """Missing slices are interpolated up to this many millimetres; a larger gap refuses the study."""
 
 
 class SplitConfig(Section):

@@ -1,4 +1,15 @@
-"""The labels of RSPECT: their names, the competition's weights, and the rules they obey."""
+"""The labels of RSPECT: their names, the competition's weights, and the table they come in."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pectl.core.data.label_rules import breaches
+from pectl.errors import InputMissingError, LabelsError
 
 EXAM_LABELS = (
     "negative_exam_for_pe",
@@ -31,3 +42,157 @@ IMAGE_WEIGHT = 0.07361963
 
 UNKNOWN = -1
 """A label that isn't known, in int8 label arrays."""
+
+QA_LABELS = ("qa_motion", "qa_contrast", "flow_artifact", "true_filling_defect_not_pe")
+"""Labels of image quality and confounders; of the study, like the exam labels."""
+
+STUDY_LABELS = EXAM_LABELS + QA_LABELS
+RV_LV_LABELS = ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")
+
+_STUDY, _IMAGE, _PRESENT = "StudyInstanceUID", "SOPInstanceUID", "pe_present_on_image"
+_COLUMNS = (_STUDY, _IMAGE, _PRESENT, *STUDY_LABELS)
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A labels table in the layout of RSPECT's `train.csv`, checked.
+
+    Attributes:
+        exam: by StudyInstanceUID (sorted), `STUDY_LABELS` as 0.0, 1.0 or NaN (RV/LV of non-positive studies).
+    """
+
+    exam: pd.DataFrame
+    _row_study: NDArray[np.intp]
+    _row_image: NDArray[np.object_]
+    _row_label: NDArray[np.int8]
+
+    @cached_property
+    def image(self) -> "pd.Series[int]":
+        """Return `pe_present_on_image` as int8 by (StudyInstanceUID, SOPInstanceUID), in the table's order."""
+        studies = self.exam.index.to_numpy()[self._row_study]
+        index = pd.MultiIndex.from_arrays([studies, self._row_image], names=[_STUDY, _IMAGE])
+        return pd.Series(self._row_label, index=index, name=_PRESENT)
+
+    def of_images(self, study_uid: str) -> dict[str, int]:
+        """Return the image labels of one study by SOPInstanceUID; empty for a study without labels."""
+        if study_uid not in self.exam.index:
+            return {}
+        order, start = self._rows_by_study
+        study = int(self.exam.index.get_loc(study_uid))  # type: ignore[arg-type]  # the index is unique
+        rows = order[start[study] : start[study + 1]]
+        return dict(zip(self._row_image[rows], self._row_label[rows].tolist(), strict=True))
+
+    @cached_property
+    def _rows_by_study(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        counts = np.bincount(self._row_study, minlength=len(self.exam))
+        return np.argsort(self._row_study, kind="stable"), np.concatenate(([0], counts.cumsum()))
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a labels table and check every rule of the labels.
+
+    Raises:
+        InputMissingError: there is no such file.
+        LabelsError: it isn't such a table, lacks columns, or breaks rules; all breaches are counted, with examples.
+    """
+    _check_columns(path)
+    table = _read_table(path)
+    study, uids = pd.factorize(table[_STUDY].to_numpy(), sort=True)
+    values = table[[_PRESENT, *STUDY_LABELS]].to_numpy(np.int8)
+    first = np.full(len(uids), -1)
+    first[study[::-1]] = np.arange(len(study))[::-1]
+    exam = pd.DataFrame(
+        values[first, 1:].astype(np.float64), index=pd.Index(uids, name=_STUDY), columns=list(STUDY_LABELS)
+    )
+    images = table[_IMAGE].to_numpy()
+    _raise_breaches(
+        path,
+        {
+            **_image_breaches(images, study, values, first, uids),
+            **breaches(exam, _any_image(study, values[:, 0], len(uids))),
+        },
+    )
+    positive = (exam["negative_exam_for_pe"] == 0) & (exam["indeterminate"] == 0)
+    exam.loc[~positive, list(RV_LV_LABELS)] = np.nan
+    return Labels(exam, study, images, values[:, 0])
+
+
+def _check_columns(path: Path) -> None:
+    try:
+        found = pd.read_csv(path, nrows=0).columns
+    except FileNotFoundError as error:
+        raise InputMissingError(
+            where=path,
+            expected="a labels table (CSV)",
+            found="no such file",
+            fix="check the path of --labels",
+        ) from error
+    except (ValueError, IsADirectoryError) as error:
+        raise LabelsError(
+            where=path, expected="a labels table (CSV)", found=str(error), fix="check the path of --labels"
+        ) from error
+    missing = [column for column in _COLUMNS if column not in found]
+    if missing:
+        raise LabelsError(
+            where=path, expected="the columns of RSPECT's train.csv", found=f"no {', '.join(missing)}",
+            fix="add the columns, or leave out --labels",
+        )  # fmt: skip
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read the needed columns compactly; a table that doesn't fit is read again as text to name what is wrong."""
+    types: dict[str, object] = dict.fromkeys(_COLUMNS, np.int8) | {_STUDY: object, _IMAGE: object}
+    try:
+        table = pd.read_csv(path, usecols=list(_COLUMNS), dtype=types)  # type: ignore[call-overload]
+    except (ValueError, OverflowError):
+        table = pd.read_csv(path, usecols=list(_COLUMNS), dtype=str)
+    if table.empty:
+        raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
+    _raise_breaches(path, _value_breaches(table))
+    return table.astype(dict.fromkeys((_PRESENT, *STUDY_LABELS), np.int8))
+
+
+def _value_breaches(table: pd.DataFrame) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for column in (_STUDY, _IMAGE):
+        empty = table[column].isna().to_numpy()
+        found[f"{column} is empty"] = [f"row {row + 2}" for row in np.flatnonzero(empty)]
+    for column in (_PRESENT, *STUDY_LABELS):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = np.flatnonzero(~numbers.isin((0, 1)).to_numpy())
+        found[f"{column} isn't 0 or 1"] = [f"row {row + 2}: {table[column].iloc[row]}" for row in wrong]
+        if not wrong.size:
+            table[column] = numbers
+    return found
+
+
+def _image_breaches(
+    images: NDArray[np.object_], study: NDArray[np.intp], values: NDArray[np.int8], first: NDArray[np.intp],
+    uids: NDArray[np.object_],
+) -> dict[str, list[str]]:  # fmt: skip
+    found: dict[str, list[str]] = {}
+    if len(set(images)) != len(images):
+        found[f"{_IMAGE} occurs more than once"] = sorted(
+            set(images[pd.Series(images).duplicated().to_numpy()])
+        )
+    differs = (values[:, 1:] != values[first[study], 1:]).any(axis=1)
+    found["exam labels differ between rows of one study"] = list(uids[np.unique(study[differs])])
+    return found
+
+
+def _any_image(study: NDArray[np.intp], present: NDArray[np.int8], n_studies: int) -> NDArray[np.bool_]:
+    return np.bincount(study, weights=present, minlength=n_studies) > 0
+
+
+def _raise_breaches(path: Path, found: dict[str, list[str]]) -> None:
+    broken = {rule: examples for rule, examples in found.items() if examples}
+    if broken:
+        listed = "; ".join(
+            f"{rule}: {len(examples)} times (e.g. {', '.join(examples[:_EXAMPLES])})"
+            for rule, examples in broken.items()
+        )
+        raise LabelsError(
+            where=path, expected="labels that obey the rules", found=f"{len(broken)} broken rules: {listed}",
+            fix="correct the table; docs/labels.md lists the rules",
+        )  # fmt: skip

@@ -1,0 +1,89 @@
+"""What the intake can say about a study: stable codes, each an error, a repair or a warning."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["error", "repair", "warning"]
+
+CODES: dict[str, tuple[Level, str]] = {
+    # which images there are
+    "no_image": ("error", "no file of the study holds an image"),
+    "missing_uid": ("error", "StudyInstanceUID or SOPInstanceUID is empty"),
+    "unsafe_uid": (
+        "error",
+        "a UID holds other characters than digits, letters and dots, or leads out of a folder",
+    ),
+    "repeated_uid": ("error", "one SOPInstanceUID in several files of the series"),
+    "not_ct": ("error", "Modality isn't CT"),
+    "localizer": ("error", "ImageType says LOCALIZER (scout, topogram, survey)"),
+    "screen_capture": (
+        "error",
+        "a picture without geometry or in colour (dose report, patient data, screen capture)",
+    ),
+    "multi_frame": ("error", "enhanced multi-frame CT"),
+    "not_axial": (
+        "error",
+        "the image plane leans more than 30 degrees from axial (coronal or sagittal reformat)",
+    ),
+    "too_few_slices": ("error", "fewer axial slices than preprocess.min_slices"),
+    "several_series": ("warning", "more than one series could be used; one was chosen by rule"),
+    "derived_series": ("warning", "no ORIGINAL series; a derived one was used"),
+    # how the slices fit together
+    "mixed_geometry": (
+        "error",
+        "slices of different orientation, matrix or pixel spacing, none the large majority",
+    ),
+    "minority_geometry": (
+        "repair",
+        "the few slices of another orientation, matrix or pixel spacing were left out",
+    ),
+    "conflicting_slices": ("error", "two slices at one position with different pixels"),
+    "several_acquisitions": (
+        "repair",
+        "positions repeat by AcquisitionNumber; the largest acquisition was used",
+    ),
+    "duplicate_slices": ("repair", "slices with position and pixels of another one were left out"),
+    "large_gap": ("error", "slices are missing over more than preprocess.max_gap_mm"),
+    "missing_slices": ("repair", "a gap in the slices was filled by linear interpolation"),
+    "irregular_step": (
+        "repair",
+        "steps between slices differ by more than 5 %; positions were used as they are",
+    ),
+    "thick_slices": ("warning", "the step between slices is larger than 3 mm; small emboli may be missed"),
+    "thickness_differs": ("warning", "SliceThickness and the step between positions differ by more than 5 %"),
+    "gantry_tilt": (
+        "repair",
+        "slices are shifted against each other by a tilted gantry; they were shifted back",
+    ),
+    "shifted_slices": ("error", "slices are shifted against each other, not along a line"),
+    "oblique": ("warning", "the stack leans more than 5 degrees from axial; it is kept in its own axes"),
+    # what the pixels hold
+    "absurd_size": ("error", "matrix, bit depth or sample count outside what a CT slice can have"),
+    "truncated_pixel_data": ("error", "fewer bytes of pixel data than the header promises"),
+    "undecodable_pixel_data": ("error", "the transfer syntax or the compressed stream can't be decoded"),
+    "absurd_rescale": ("error", "RescaleSlope or RescaleIntercept is missing or can't lead to HU"),
+    "not_hu": ("error", "the values have no air and no soft tissue where HU would"),
+    "padding": ("repair", "padding or values below -1024 HU became -1024"),
+    # what the body shows
+    "not_chest": ("error", "no lungs of plausible size in the volume"),
+    "lungs_cut_off": ("warning", "the scan ends inside the lungs"),
+    "lung_box_fallback": ("warning", "no plausible lung box; the box of the body was used"),
+    # labels
+    "images_without_labels": ("warning", "the study has labels, some of its slices have none"),
+    "labels_without_images": ("warning", "labels of slices that are not in the chosen series"),
+    "not_labelled": ("warning", "a labels table was given, and the study isn't in it"),
+}
+"""Every code with its level and meaning; `docs/codes.md` is this table."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One observation: a code of `CODES` and what exactly was seen; no file names, no patient data."""
+
+    code: str
+    detail: str
+
+    @property
+    def level(self) -> Level:
+        """Return `error`, `repair` or `warning`."""
+        return CODES[self.code][0]

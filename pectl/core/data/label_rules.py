@@ -1,0 +1,44 @@
+"""The rules between the labels of a study; they hold without exception in RSPECT (Colak et al. 2021)."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def breaches(exam: pd.DataFrame, any_positive_image: NDArray[np.bool_]) -> dict[str, list[str]]:
+    """Return each rule with the studies that break it.
+
+    Args:
+        exam: study labels 0 or 1 by StudyInstanceUID.
+        any_positive_image: (n,) whether some image of the study shows PE.
+    """
+    label = {str(name): (exam[name] == 1).to_numpy() for name in exam.columns}
+    broken = _of_type(label, any_positive_image) | _of_positives(label)
+    return {rule: exam.index[mask].tolist() for rule, mask in broken.items()}
+
+
+def _of_type(
+    label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_]
+) -> dict[str, NDArray[np.bool_]]:
+    negative, indeterminate = label["negative_exam_for_pe"], label["indeterminate"]
+    positive = ~negative & ~indeterminate
+    poor = label["qa_motion"] | label["qa_contrast"]
+    return {
+        "negative_exam_for_pe and indeterminate exclude each other": negative & indeterminate,
+        "a study is positive if and only if some image shows PE": positive != any_image,
+        "indeterminate if and only if qa_motion or qa_contrast": indeterminate != poor,
+    }
+
+
+def _of_positives(label: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
+    positive = ~label["negative_exam_for_pe"] & ~label["indeterminate"]
+    rv_lv = label["rv_lv_ratio_gte_1"].astype(int) + label["rv_lv_ratio_lt_1"]
+    placed = label["leftsided_pe"] | label["rightsided_pe"] | label["central_pe"]
+    chronic, both = label["chronic_pe"], label["acute_and_chronic_pe"]
+    return {
+        "a positive study has exactly one RV/LV label": positive & (rv_lv != 1),
+        "a positive study has PE on the left, on the right or centrally": positive & ~placed,
+        "chronic_pe and acute_and_chronic_pe exclude each other": chronic & both,
+        "a study without PE has none of the seven labels of PE": ~positive
+        & ((rv_lv > 0) | placed | chronic | both),
+    }

@@ -1,0 +1,177 @@
+"""The box of both lungs: air inside the body on a coarse grid, completed to a symmetric thorax."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pectl.config import PreprocessConfig
+from pectl.core.data.findings import Finding
+from pectl.core.data.volume import Volume
+from pectl.errors import StudyRefusedError
+
+COARSE_MM = 4.0
+"""Voxel of the coarse grid: lungs and their surroundings are centimetres."""
+
+_BODY_HU = -300
+_AIR_HU = -400
+_GAS_HU = -960  # bowel gas is purer air than any lung, emphysema included
+_OPENING_MM = 10.0  # takes away the trachea and main bronchi, keeps the apices
+_SMALLEST_PART_ML = 40.0
+_SMALLEST_LUNGS_ML = 300.0
+_SMALLEST_BOX_MM = (80.0, 80.0, 150.0)  # D, H, W of both lungs of a small adult or a phantom
+_CUT_OFF_CM2 = 25.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """Half-open index ranges in a volume: [d0, d1), [h0, h1), [w0, w1)."""
+
+    d: tuple[int, int]
+    h: tuple[int, int]
+    w: tuple[int, int]
+
+
+def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Finding]]:
+    """Find the box of both lungs by the configured method.
+
+    Raises:
+        StudyRefusedError: no lungs of plausible size, so this isn't a chest.
+    """
+    return lung_box(volume, margin_mm=config.margin_mm)
+
+
+def lung_box(volume: Volume, *, margin_mm: float) -> tuple[Box, list[Finding]]:
+    """Find the box of both lungs with a margin on every side.
+
+    Raises:
+        StudyRefusedError: no lungs of plausible size, so this isn't a chest.
+    """
+    coarse = _coarsen(volume)
+    body = _body(coarse.hu)
+    lungs = _lungs(coarse.hu, body, coarse.spacing_mm)
+    voxel_ml = float(np.prod(coarse.spacing_mm)) / 1000.0
+    if (size_ml := lungs.sum() * voxel_ml) < _SMALLEST_LUNGS_ML:
+        raise StudyRefusedError(
+            "not_chest", where="lungs", expected=f"{_SMALLEST_LUNGS_ML:g} ml of aerated lung or more",
+            found=f"{size_ml:.0f} ml", fix="give the chest series of this study",
+        )  # fmt: skip
+    ranges = _complete(lungs, body)
+    findings = list(_cut_off(lungs, coarse.spacing_mm))
+    extent = [(stop - start) * step for (start, stop), step in zip(ranges, coarse.spacing_mm, strict=True)]
+    if any(size < smallest for size, smallest in zip(extent, _SMALLEST_BOX_MM, strict=True)):
+        findings.append(Finding("lung_box_fallback", "x".join(f"{size:.0f}" for size in extent) + " mm"))
+        ranges = _extent(body)
+    return _to_box(ranges, coarse, volume, margin_mm), findings
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A coarse copy of a volume: `slices` are the source slices it took, `zoom` the source pixels per voxel (H, W)."""
+
+    hu: NDArray[np.int16]
+    slices: NDArray[np.intp]
+    zoom: tuple[float, float]
+    spacing_mm: tuple[float, float, float]
+
+
+def _coarsen(volume: Volume) -> Coarse:
+    """Take every n-th slice and average pixels in plane, to about 4 mm."""
+    _, height, width = volume.hu.shape
+    dy, dx = volume.stack.pixel_spacing_mm
+    stride = max(1, round(COARSE_MM / volume.stack.step_mm))
+    slices = np.arange(stride // 2, len(volume.hu), stride)
+    size = (max(8, round(width * dx / COARSE_MM)), max(8, round(height * dy / COARSE_MM)))  # cv2: (W, H)
+    hu = np.stack([cv2.resize(volume.hu[i], size, interpolation=cv2.INTER_AREA) for i in slices])
+    zoom = height / size[1], width / size[0]
+    return Coarse(hu, slices, zoom, (stride * volume.stack.step_mm, dy * zoom[0], dx * zoom[1]))
+
+
+def _body(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Return the body as a solid: its largest part without table and clothes, holes of each slice filled."""
+    disk = ndimage.generate_binary_structure(2, 1)[None]
+    solid = ndimage.binary_opening(hu > _BODY_HU, disk, iterations=2)
+    largest = _largest(solid)
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept: NDArray[np.bool_] = parts == sizes.argmax()
+    return kept
+
+
+def _lungs(
+    hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]
+) -> NDArray[np.bool_]:
+    """Return air inside the body, opened so that the airways fall away, without bowel gas and small parts."""
+    air = body & (hu < _AIR_HU)
+    reach = [max(1, round(_OPENING_MM / 2 / step)) for step in spacing_mm]
+    ball = _ellipsoid(reach)
+    parts, count = ndimage.label(ndimage.binary_opening(air, ball))
+    if not count:
+        return np.zeros_like(air)
+    index = np.arange(1, count + 1)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
+    large = np.bincount(parts.ravel(), minlength=count + 1)[1:] * voxel_ml >= _SMALLEST_PART_ML
+    lung_like = np.asarray(ndimage.median(hu, parts, index)) > _GAS_HU
+    kept: NDArray[np.bool_] = np.isin(parts, index[large & lung_like])
+    return kept
+
+
+def _ellipsoid(reach: list[int]) -> NDArray[np.bool_]:
+    axes = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    distance = sum((axis / (r + 0.5)) ** 2 for axis, r in zip(axes, reach, strict=True))
+    inside: NDArray[np.bool_] = np.asarray(distance) <= 1.0
+    return inside
+
+
+def _extent(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    ranges = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        ranges.append((int(used[0]), int(used[-1]) + 1))
+    return ranges
+
+
+def _complete(lungs: NDArray[np.bool_], body: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Mirror the lungs' extent about the body's midline, so that a side lost to mass or effusion stays inside."""
+    d, h, (w0, w1) = _extent(lungs)
+    columns = body[d[0] : d[1]].sum(axis=(0, 1))
+    middle = float(np.average(np.arange(len(columns)) + 0.5, weights=columns))
+    half = max(middle - w0, w1 - middle)
+    _, _, (body_w0, body_w1) = _extent(body[d[0] : d[1]])
+    return [d, h, (max(body_w0, int(np.floor(middle - half))), min(body_w1, int(np.ceil(middle + half))))]
+
+
+def _cut_off(lungs: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> list[Finding]:
+    area_cm2 = lungs.sum(axis=(1, 2)) * spacing_mm[1] * spacing_mm[2] / 100.0
+    ends = (("lower", area_cm2[0]), ("upper", area_cm2[-1]))
+    cut = [f"{area:.0f} cm2 of lung in the {name} slice" for name, area in ends if area > _CUT_OFF_CM2]
+    return [Finding("lungs_cut_off", ", ".join(cut))] if cut else []
+
+
+def _to_box(ranges: list[tuple[int, int]], coarse: Coarse, volume: Volume, margin_mm: float) -> Box:
+    """Return coarse ranges as source indices, widened by the margin, inside the volume."""
+    depth, height, width = volume.hu.shape
+    position = volume.stack.position_mm
+    half_mm = coarse.spacing_mm[0] / 2
+    lowest = position[coarse.slices[ranges[0][0]]] - half_mm - margin_mm
+    highest = position[coarse.slices[ranges[0][1] - 1]] + half_mm + margin_mm
+    d = int(np.searchsorted(position, lowest)), int(np.searchsorted(position, highest, side="right"))
+    h, w = (
+        (
+            max(0, int(np.floor(start * zoom - margin_mm / spacing))),
+            min(size, int(np.ceil(stop * zoom + margin_mm / spacing))),
+        )
+        for (start, stop), zoom, spacing, size in zip(
+            ranges[1:], coarse.zoom, volume.stack.pixel_spacing_mm, (height, width), strict=True
+        )
+    )
+    return Box((max(0, d[0]), min(depth, d[1])), h, w)

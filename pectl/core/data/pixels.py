@@ -1,0 +1,138 @@
+"""One DICOM slice as HU: its own rescale, its own padding, every transfer syntax the plug-ins decode."""
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels import pixel_array
+
+from pectl.core.data.dicom import SliceHeader
+from pectl.core.data.dicom_tags import EXPLICIT_LITTLE, IMPLICIT_LITTLE, quiet_pydicom
+from pectl.errors import StudyRefusedError
+
+AIR_HU = -1024
+"""The lowest HU that is kept; padding and everything below become it."""
+_HIGHEST = 32767
+_LARGEST_SIDE = 4096
+_NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
+
+
+def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> None:
+    """Write the slice's HU into `out` (rows, columns): slope * value + intercept, padding as -1024.
+
+    Raises:
+        StudyRefusedError: truncated or undecodable pixel data.
+        OSError: the file can't be read.
+    """
+    stored = (
+        _read_native(header) if header.pixel_offset and header.transfer_syntax in _NATIVE else _decode(header)
+    )
+    padded = _padding_mask(header, stored)
+    _rescale(header, _used_bits(header, stored), out)
+    if padded is not None:
+        out[padded] = AIR_HU
+
+
+def check_pixel_header(header: SliceHeader) -> None:
+    """Check what the header promises before memory is allocated for it.
+
+    Raises:
+        StudyRefusedError: a size or a rescale that no CT slice has.
+    """
+    sides = (header.rows, header.columns)
+    if not all(16 <= side <= _LARGEST_SIDE for side in sides):
+        raise _refused(header, "absurd_size", "16 to 4096 rows and columns", f"{sides[0]} x {sides[1]}")
+    if header.bits_allocated != 16 or not 8 <= header.bits_stored <= 16:
+        found = f"{header.bits_stored} of {header.bits_allocated} bits"
+        raise _refused(header, "absurd_size", "8 to 16 stored bits in 16 allocated", found)
+    slope, intercept = header.slope, header.intercept
+    if slope is None or intercept is None or not 0 < slope <= 100 or abs(intercept) > _HIGHEST:
+        found = f"slope {slope}, intercept {intercept}"
+        raise _refused(
+            header, "absurd_rescale", "RescaleSlope above 0 and a RescaleIntercept in range", found
+        )
+
+
+def _read_native(header: SliceHeader) -> NDArray[np.generic]:
+    """Read uncompressed pixels from their place in the file."""
+    count = header.rows * header.columns
+    dtype = "<i2" if header.signed else "<u2"
+    values: NDArray[np.generic] = np.fromfile(header.path, dtype, count, offset=header.pixel_offset)
+    if len(values) < count or header.pixel_length < 2 * count:
+        found = f"{min(2 * len(values), header.pixel_length)} bytes"
+        raise _refused(header, "truncated_pixel_data", f"{2 * count} bytes of pixel data", found)
+    return values.reshape(header.rows, header.columns)
+
+
+def _decode(header: SliceHeader) -> NDArray[np.generic]:
+    """Decode compressed or unusual pixel data with pydicom's plug-ins."""
+    with quiet_pydicom():
+        try:
+            dataset = pydicom.dcmread(header.path, force=True)
+            pixels: NDArray[np.generic] = pixel_array(dataset, raw=True)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - decoders raise any kind; each is a refusal of this study
+            code = "truncated_pixel_data" if "length" in str(error) else "undecodable_pixel_data"
+            raise _refused(
+                header, code, f"pixels in {header.transfer_syntax}", _first_words(error)
+            ) from error
+    if pixels.shape != (header.rows, header.columns) or pixels.dtype.kind not in "iu":
+        found = f"{pixels.dtype} of shape {pixels.shape}"
+        expected = f"integers of shape {(header.rows, header.columns)}"
+        raise _refused(header, "undecodable_pixel_data", expected, found)
+    wanted = np.int16 if header.signed else np.uint16
+    return pixels.astype(wanted, copy=False)
+
+
+def _padding_mask(header: SliceHeader, stored: NDArray[np.generic]) -> NDArray[np.bool_] | None:
+    """Find padding that the rescale wouldn't already bring to -1024 or below."""
+    if header.padding is None:
+        return None
+    slope, intercept = float(header.slope or 1), float(header.intercept or 0)
+    if slope * header.padding + intercept <= AIR_HU:
+        return None
+    mask: NDArray[np.bool_] = stored == header.padding
+    return mask if mask.any() else None
+
+
+def _used_bits(header: SliceHeader, stored: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Clear the bits above BitsStored, where old files keep overlays, and restore the sign."""
+    spare = 16 - header.bits_stored
+    if spare <= 0:
+        return stored
+    shifted: NDArray[np.generic] = np.right_shift(np.left_shift(stored, spare), spare)
+    return shifted
+
+
+def _rescale(header: SliceHeader, stored: NDArray[np.generic], out: NDArray[np.int16]) -> None:
+    slope, intercept = float(header.slope or 1), float(header.intercept or 0)
+    if slope == 1 and intercept.is_integer():
+        _shift(stored, int(intercept), out)
+    else:
+        scaled = np.rint(stored.astype(np.float32) * np.float32(slope) + np.float32(intercept))
+        out[...] = np.clip(scaled, AIR_HU, _HIGHEST)
+
+
+def _shift(stored: NDArray[np.generic], intercept: int, out: NDArray[np.int16]) -> None:
+    """Add an integer and limit to [-1024, 32767], in 16 bits throughout.
+
+    The limits are moved to the stored values; the sum then fits int16, and two's complement makes the addition exact for
+    signed and unsigned alike.
+    """
+    limits = np.iinfo(stored.dtype)
+    low = min(max(AIR_HU - intercept, limits.min), limits.max)
+    high = max(min(_HIGHEST - intercept, limits.max), low)
+    limited = np.clip(stored, stored.dtype.type(low), stored.dtype.type(high)).view(np.int16)
+    np.add(limited, np.array(intercept).astype(np.int16), out=out)
+
+
+def _refused(header: SliceHeader, code: str, expected: str, found: str) -> StudyRefusedError:
+    return StudyRefusedError(
+        code, where=f"SOPInstanceUID {header.sop_uid}", expected=expected, found=found,
+        fix="export the series again, or leave this study out",
+    )  # fmt: skip
+
+
+def _first_words(error: Exception) -> str:
+    """Name the failure without a file's path, which may hold a patient's name."""
+    return f"{type(error).__name__} in the decoder"

@@ -1,0 +1,181 @@
+"""Which studies train, validate and test: disjoint by patient, the same for the same seed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pectl.config import SplitConfig
+from pectl.core.data.stamp import digest_of
+from pectl.errors import InputMissingError, SplitError
+
+SPLITS = ("train", "val", "test")
+
+_MA2022_SEED, _MA2022_HELD_OUT = 100, 1000
+"""Ma et al. 2022 (and the winner of the competition before them): seed 100, 1000 test, 1000 validation."""
+_PLACEHOLDERS = frozenset(
+    {"", "0", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"}
+)
+
+
+def patient_groups(patient_id: dict[str, str]) -> dict[str, str]:
+    """Name the patient of each study by the first of that patient's studies, so that no id is kept.
+
+    Args:
+        patient_id: PatientID by StudyInstanceUID; empty and placeholder ids leave a study its own patient.
+    """
+    first: dict[str, str] = {}
+    groups = {}
+    for uid in sorted(patient_id):
+        patient = patient_id[uid].strip().lower()
+        groups[uid] = uid if patient in _PLACEHOLDERS else first.setdefault(patient, uid)
+    return groups
+
+
+def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd.Series[str]":
+    """Split studies by the method of the configuration.
+
+    Args:
+        studies: by StudyInstanceUID, with the columns patient_group, series_uid and the exam labels (NaN unknown).
+        config: method and fractions.
+        seed: of the stratified method.
+
+    Returns:
+        train, val or test by StudyInstanceUID, sorted.
+
+    Raises:
+        SplitError: the method can't split these studies, or its split leaks a patient.
+        InputMissingError: the table of method `csv` isn't there.
+    """
+    if config.method == "csv" and config.csv is not None:
+        splits = _from_csv(config.csv, studies.index)
+    elif config.method == "ma2022":
+        splits = ma2022([f"{uid}_{series}" for uid, series in studies["series_uid"].items()])
+    else:
+        splits = _stratified(studies, config, seed)
+    splits = splits.sort_index().rename("split")
+    check_leaks(splits, studies["patient_group"])
+    return splits
+
+
+def ma2022(study_series: Iterable[str]) -> "pd.Series[str]":
+    """Return the paper's split of `<StudyInstanceUID>_<SeriesInstanceUID>` ids, by StudyInstanceUID.
+
+    Raises:
+        SplitError: not more than 2000 studies.
+    """
+    ids = np.array(sorted(set(study_series)))
+    if len(ids) <= 2 * _MA2022_HELD_OUT:
+        raise SplitError(
+            where="split.method ma2022", expected=f"more than {2 * _MA2022_HELD_OUT} studies", found=f"{len(ids)}",
+            fix="use split.method = 'stratified' for smaller cohorts",
+        )  # fmt: skip
+    np.random.RandomState(_MA2022_SEED).shuffle(ids)  # noqa: NPY002 - the paper's generator gives the paper's split
+    names = np.full(len(ids), "train", object)
+    names[:_MA2022_HELD_OUT] = "test"
+    names[_MA2022_HELD_OUT : 2 * _MA2022_HELD_OUT] = "val"
+    uids = [str(study_series).split("_")[0] for study_series in ids]
+    return pd.Series(names, index=pd.Index(uids, name="StudyInstanceUID"), dtype=str)
+
+
+def split_fingerprint(splits: "pd.Series[str]") -> str:
+    """Return the digest of the sorted (study, split) pairs."""
+    return digest_of("split", sorted((str(uid), str(split)) for uid, split in splits.items()))
+
+
+def check_leaks(splits: "pd.Series[str]", groups: "pd.Series[str]") -> None:
+    """Check that no patient is in two splits.
+
+    Raises:
+        SplitError: one is; the message names studies.
+    """
+    n_splits = splits.groupby(groups.reindex(splits.index)).nunique()
+    leaking = sorted(n_splits.index[n_splits > 1])
+    if leaking:
+        raise SplitError(
+            where="split", expected="each patient in one split",
+            found=f"{len(leaking)} patients in more than one (e.g. of study {leaking[0]})",
+            fix="put all studies of a patient into one split",
+        )  # fmt: skip
+
+
+def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
+    """Deal the patients of each stratum in random order, so that every split gets its share of each.
+
+    The strata are dealt one after the other as one row of patients; positions are spread evenly over test, val and
+    train, so that also strata of two or three patients are shared out as far as their numbers allow.
+    """
+    strata = _strata(studies)
+    group_stratum = strata.groupby(studies["patient_group"]).max()
+    rng = np.random.default_rng(seed)
+    row: list[str] = []
+    for stratum in sorted(group_stratum.unique()):
+        members = sorted(group_stratum.index[group_stratum == stratum])
+        row += [members[i] for i in rng.permutation(len(members))]
+    dealt = dict(zip(row, _deal(len(row), config), strict=True))
+    return studies["patient_group"].map(dealt).astype(str)
+
+
+def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
+    """Name each study's stratum: its exam type, and for PE its place and RV/LV."""
+    labels = studies[["negative_exam_for_pe", "indeterminate", "central_pe", "leftsided_pe", "rightsided_pe"]]
+    names = []
+    for negative, indeterminate, central, left, right in labels.itertuples(index=False):
+        if np.isnan(negative):
+            names.append("0 unknown")
+        elif negative == 1:
+            names.append("1 negative")
+        elif indeterminate == 1:
+            names.append("2 indeterminate")
+        else:
+            names.append(f"3 positive central {central:.0f} left {left:.0f} right {right:.0f}")
+    return pd.Series(names, index=studies.index)
+
+
+def _deal(n: int, config: SplitConfig) -> list[str]:
+    """Spread test and val over n places as evenly as their fractions allow (each at least once from 3 places on)."""
+    shares = {"test": config.test_fraction, "val": config.val_fraction}
+    shares["train"] = 1.0 - sum(shares.values())
+    dealt = dict.fromkeys(shares, 0)
+    row = []
+    for place in range(1, n + 1):
+        behind = {name: share * place - dealt[name] for name, share in shares.items()}
+        name = max(behind, key=lambda key: behind[key])
+        dealt[name] += 1
+        row.append(name)
+    return row
+
+
+def _from_csv(path: Path, uids: "pd.Index[str]") -> "pd.Series[str]":
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except FileNotFoundError as error:
+        raise InputMissingError(
+            where=path, expected="a table with StudyInstanceUID and split", found="no such file",
+            fix="check split.csv",
+        ) from error  # fmt: skip
+    if not {"StudyInstanceUID", "split"} <= set(table.columns):
+        raise SplitError(
+            where=path, expected="the columns StudyInstanceUID and split", found=", ".join(table.columns),
+            fix="correct the header",
+        )  # fmt: skip
+    splits = table.drop_duplicates().set_index("StudyInstanceUID")["split"]
+    _check_csv(path, splits, uids)
+    return splits.loc[list(uids)]
+
+
+def _check_csv(path: Path, splits: "pd.Series[str]", uids: "pd.Index[str]") -> None:
+    faults = {
+        "in two splits": sorted(splits.index[splits.index.duplicated()]),
+        "in no split": sorted(set(uids) - set(splits.index)),
+        f"of a split other than {', '.join(SPLITS)}": sorted(splits.index[~splits.isin(SPLITS)]),
+    }
+    found = [
+        f"{len(studies)} studies {fault} (e.g. {studies[0]})" for fault, studies in faults.items() if studies
+    ]
+    if found:
+        raise SplitError(
+            where=path, expected="one of train, val and test for each study", found="; ".join(found),
+            fix="correct the table",
+        )  # fmt: skip

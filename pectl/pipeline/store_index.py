@@ -1,0 +1,88 @@
+"""The index files of a study store: begun with the identity of the store, finished when every study is accounted for."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from pectl.config import Config, write_config
+from pectl.core.data.files import atomic_path, read_json
+from pectl.core.data.splits import make_splits, patient_groups
+from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
+from pectl.core.data.labels import STUDY_LABELS
+from pectl.core.data.study_store import (
+    FORMAT,
+    MADE_BY,
+    ROW_COLUMNS,
+    VERSION,
+    store_digest,
+    study_path,
+    study_row,
+)
+
+_BEGUN, _FINISHED = "begun.json", "store.json"
+
+
+def refusal_path(store: Path, uid: str) -> Path:
+    """Return where a store keeps the reason why a study was refused."""
+    return store / "refused" / f"{uid}.json"
+
+
+def begin_store(out: Path, config: Config, labels: Path | None) -> None:
+    """Mark the folder as a store of this preprocessing and these labels, or check that it is.
+
+    Raises:
+        LineageError: it holds studies of other preprocessing or with other labels; both digests are named.
+    """
+    wanted = _stamp(config, labels)
+    for name in (_FINISHED, _BEGUN):
+        if (out / name).exists():
+            found = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
+            check_lineage(
+                where=out, expected=wanted.digest, found=found.digest, what="preprocessing with digest"
+            )
+            check_lineage(
+                where=out, expected=wanted.made_from["labels"], found=found.made_from["labels"],
+                what="labels with digest",
+            )  # fmt: skip
+            return
+    write_stamp(out / _BEGUN, wanted, preprocess=config.preprocess.model_dump(mode="json"))
+    with atomic_path(out / "config.toml") as temporary:
+        write_config(config, temporary)
+
+
+def finish_store(out: Path, patient_id: dict[str, str], config: Config, labels: Path | None) -> None:
+    """Write the index files (also of a cohort that was refused as a whole) from what the studies' own files say; the same bytes whoever writes them.
+
+    Raises:
+        SplitError: the studies can't be split as configured.
+    """
+    refused = [read_json(path, made_by=MADE_BY) for path in sorted((out / "refused").glob("*.json"))]
+    _write_csv(out / "refused.csv", pd.DataFrame(refused, columns=["study", "code", "reason"]))
+    studies = _studies(out, patient_id)
+    _write_csv(out / "studies.csv", studies)
+    splits = make_splits(studies, config.split, seed=config.seed)
+    _write_csv(out / "splits.csv", splits)
+    write_stamp(out / _FINISHED, _stamp(config, labels), preprocess=config.preprocess.model_dump(mode="json"))
+    (out / _BEGUN).unlink(missing_ok=True)
+
+
+def _stamp(config: Config, labels: Path | None) -> Stamp:
+    digest = "none" if labels is None else hashlib.sha256(labels.read_bytes()).hexdigest()
+    return Stamp(
+        format=FORMAT, version=VERSION, digest=store_digest(config.preprocess), made_from={"labels": digest},
+        config_digest=config.digest(),
+    )  # fmt: skip
+
+
+def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:
+    rows = [study_row(path) for uid in sorted(patient_id) if (path := study_path(out, uid)).exists()]
+    studies = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).set_index("StudyInstanceUID")
+    studies[list(STUDY_LABELS)] = studies[list(STUDY_LABELS)].astype(float)
+    studies["patient_group"] = pd.Series(patient_groups(patient_id), dtype=str)
+    return studies
+
+
+def _write_csv(path: Path, table: "pd.DataFrame | pd.Series[str]") -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=table.index.name is not None)
