@@ -17,6 +17,7 @@ COARSE_MM = 4.0
 
 _BODY_HU = -300
 _AIR_HU = -400
+_ROOM_AIR_HU = -900
 _GAS_HU = -960  # bowel gas is purer air than any lung, emphysema included
 _OPENING_MM = 10.0  # takes away the trachea and main bronchi, keeps the apices
 _SMALLEST_PART_ML = 40.0
@@ -90,11 +91,22 @@ def _coarsen(volume: Volume) -> Coarse:
 
 
 def _body(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Return the body as a solid: its largest part without table and clothes, holes of each slice filled."""
-    disk = ndimage.generate_binary_structure(2, 1)[None]
-    solid = ndimage.binary_opening(hu > _BODY_HU, disk, iterations=2)
-    largest = _largest(solid)
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
+    """Return the body as a solid: its largest connected part, the holes of each slice filled.
+
+    Where a slice's edge shows tissue and lung instead of room air, the field of view ends inside the body, and the edge
+    closes it.
+    """
+    tissue = _largest(hu > _BODY_HU)
+    return np.stack(
+        [ndimage.binary_fill_holes(_closed(plane, values)) for plane, values in zip(tissue, hu, strict=True)]
+    )
+
+
+def _closed(tissue: NDArray[np.bool_], hu: NDArray[np.int16]) -> NDArray[np.bool_]:
+    edge = np.ones_like(tissue)
+    edge[1:-1, 1:-1] = False
+    inside_body = (hu[edge] > _ROOM_AIR_HU).mean() > 0.5
+    return tissue | edge if inside_body else tissue
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -110,19 +122,34 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _lungs(
     hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]
 ) -> NDArray[np.bool_]:
-    """Return air inside the body, opened so that the airways fall away, without bowel gas and small parts."""
+    """Return the air of the lungs: the wide parts of the air inside the body, grown back into their thin recesses.
+
+    Opening cuts off the trachea, and bowel gas and small parts go out. It also takes the rim of lung around the diaphragm, which
+    reaches centimetres further down, so what is connected grows back, but not upwards into the trachea again.
+    """
     air = body & (hu < _AIR_HU)
     reach = [max(1, round(_OPENING_MM / 2 / step)) for step in spacing_mm]
-    ball = _ellipsoid(reach)
-    parts, count = ndimage.label(ndimage.binary_opening(air, ball))
-    if not count:
-        return np.zeros_like(air)
+    parts, count = ndimage.label(ndimage.binary_opening(air, _ellipsoid(reach)))
+    wide = np.isin(parts, _lung_parts(hu, parts, count, float(np.prod(spacing_mm)) / 1000.0))
+    if not wide.any():
+        return wide
+    air[int(np.flatnonzero(wide.any(axis=(1, 2)))[-1]) + 1 :] = False
+    lungs: NDArray[np.bool_] = ndimage.binary_propagation(wide, mask=air)
+    return lungs
+
+
+def _lung_parts(hu: NDArray[np.int16], parts: NDArray[np.int32], count: int, voxel_ml: float) -> list[int]:
+    """Choose the parts that are lungs: large, not pure gas, and beside the largest one rather than below or behind."""
     index = np.arange(1, count + 1)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    large = np.bincount(parts.ravel(), minlength=count + 1)[1:] * voxel_ml >= _SMALLEST_PART_ML
-    lung_like = np.asarray(ndimage.median(hu, parts, index)) > _GAS_HU
-    kept: NDArray[np.bool_] = np.isin(parts, index[large & lung_like])
-    return kept
+    size_ml = np.bincount(parts.ravel(), minlength=count + 1)[1:] * voxel_ml
+    large = index[size_ml >= _SMALLEST_PART_ML]
+    lung_like = [int(part) for part in large if np.median(hu[parts == part]) > _GAS_HU]
+    if not lung_like:
+        return []
+    largest = max(lung_like, key=lambda part: size_ml[part - 1])
+    (d0, d1), (h0, h1), _ = _extent(parts == largest)
+    centres = ndimage.center_of_mass(parts > 0, parts, lung_like)
+    return [part for part, (d, h, _) in zip(lung_like, centres, strict=True) if d0 <= d < d1 and h0 <= h < h1]
 
 
 def _ellipsoid(reach: list[int]) -> NDArray[np.bool_]:
