@@ -1,4 +1,7 @@
-"""DICOM folder to study store: every study is done, or refused with a code and a reason; a rerun does what is missing."""
+"""DICOM folder to study store.
+
+Every study is done, or refused with a code and a reason; a rerun does what is missing.
+"""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -16,6 +19,8 @@ from pectl.core.data.dicom_index import Cohort, index_files
 from pectl.core.data.files import write_json
 from pectl.core.data.intake import make_study
 from pectl.core.data.labels import STUDY_LABELS, Labels, read_labels
+from pectl.core.data.lungs import check_available
+from pectl.core.data.splits import check_method
 from pectl.core.data.study_store import study_path, write_study
 from pectl.errors import StudyRefusedError
 from pectl.pipeline.store_index import begin_store, finish_store, refusal_path
@@ -41,6 +46,7 @@ class PreprocessSummary:
         n_skipped: studies that were already there, done or refused.
         refused: studies refused by this run.
         unlabelled: studies that the labels table doesn't hold, sorted.
+        unreadable: files that can't be read (permissions, a failing disk), sorted.
         complete: whether the store is finished, so all studies of the root are done or refused.
     """
 
@@ -48,6 +54,7 @@ class PreprocessSummary:
     n_skipped: int
     refused: tuple[Refusal, ...]
     unlabelled: tuple[str, ...]
+    unreadable: tuple[Path, ...]
     complete: bool
 
     @property
@@ -68,7 +75,7 @@ class _Task:
     config: PreprocessConfig
 
 
-def preprocess(
+def preprocess(  # noqa: PLR0913 - the command's own options
     dicom_root: Path,
     out: Path,
     config: Config,
@@ -86,18 +93,22 @@ def preprocess(
         config: the experiment; `preprocess`, `split` and `seed` are used.
         labels: a table like RSPECT's `train.csv`; without it all labels are unknown.
         workers: processes; 1 works in this one.
-        shard: (index from 0, count): do only this share of the studies. The shard that finishes last writes the index files.
+        shard: (index from 0, count): do only this share of the studies. The shard that finishes last writes
+            the index files.
         progress: called with (studies finished, studies of this run) after each.
 
     Raises:
         InputMissingError: no such root, no DICOM inside, or no labels table.
         LabelsError: the labels table can't be used; nothing has been written.
         LineageError: `out` was made with other preprocessing or other labels.
+        WeightsError: `lungs = "lungmask"` without the package or its weights.
         SplitError: the studies can't be split as configured.
         StoreError: a file can't be written.
     """
+    check_available(config.preprocess)
     table = None if labels is None else read_labels(labels)
     cohort = index_files(dicom_root, shard=shard, known=lambda uid: _is_finished(out, uid))
+    check_method(config.split, len(cohort.patient_id))
     begin_store(out, config, labels)
     tasks = [_task(cohort, uid, table, out, config.preprocess) for uid in sorted(cohort.todo)]
     refused = []
@@ -113,6 +124,7 @@ def preprocess(
         n_skipped=cohort.n_known,
         refused=tuple(sorted(refused, key=lambda refusal: refusal.study)),
         unlabelled=_unlabelled(cohort, table),
+        unreadable=tuple(cohort.unreadable),
         complete=complete,
     )
 
@@ -124,7 +136,10 @@ def _is_finished(out: Path, uid: str) -> bool:
 def _task(cohort: Cohort, uid: str, table: Labels | None, out: Path, config: PreprocessConfig) -> _Task:
     exam: dict[str, int | None] = dict.fromkeys(STUDY_LABELS)
     if table is not None and uid in table.exam.index:
-        exam |= {name: None if np.isnan(value) else int(value) for name, value in table.exam.loc[uid].items()}
+        values = table.exam.loc[uid, list(STUDY_LABELS)].to_numpy(np.float64)
+        exam = {
+            name: None if np.isnan(value) else int(value) for name, value in zip(exam, values, strict=True)
+        }
     image_labels = {} if table is None else table.of_images(uid)
     return _Task(uid, cohort.todo[uid], image_labels, exam, out, config)
 

@@ -1,4 +1,7 @@
-"""The index files of a study store: begun with the identity of the store, finished when every study is accounted for."""
+"""The index files of a study store.
+
+They begin with the identity of the store and are finished when every study is done or refused.
+"""
 
 import hashlib
 from pathlib import Path
@@ -7,9 +10,9 @@ import pandas as pd
 
 from pectl.config import Config, write_config
 from pectl.core.data.files import atomic_path, read_json
+from pectl.core.data.labels import STUDY_LABELS
 from pectl.core.data.splits import make_splits, patient_groups
 from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
-from pectl.core.data.labels import STUDY_LABELS
 from pectl.core.data.study_store import (
     FORMAT,
     MADE_BY,
@@ -52,7 +55,9 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
 
 
 def finish_store(out: Path, patient_id: dict[str, str], config: Config, labels: Path | None) -> None:
-    """Write the index files (also of a cohort that was refused as a whole) from what the studies' own files say; the same bytes whoever writes them.
+    """Write the index files from what the studies' own files say: the same bytes whoever writes them.
+
+    A cohort that was refused as a whole has empty tables.
 
     Raises:
         SplitError: the studies can't be split as configured.

@@ -45,8 +45,8 @@ _WANTED = frozenset(_TAGS.values())
 class SliceHeader(NamedTuple):
     """What one image says about itself; a value is None where the file lacks it or it can't be read.
 
-    `position` and `orientation` are ImagePositionPatient and ImageOrientationPatient (LPS, mm), `pixel_spacing_mm` is
-    (row step, column step), `contrast` tells whether a ContrastBolusAgent is named.
+    `position` and `orientation` are ImagePositionPatient and ImageOrientationPatient (LPS, mm),
+    `pixel_spacing_mm` is (row step, column step), `contrast` tells whether a ContrastBolusAgent is named.
     """
 
     path: Path
@@ -80,7 +80,7 @@ class SliceHeader(NamedTuple):
 
 
 def is_safe_uid(uid: str) -> bool:
-    """Tell whether a UID may become a file name: digits, letters and dots, 64 at most, no way out of a folder."""
+    """Tell whether a UID may become a file name: 64 digits, letters and dots, no way out of a folder."""
     return _UID.fullmatch(uid) is not None and not uid.startswith(".") and ".." not in uid
 
 
@@ -191,5 +191,5 @@ def _unsigned(value: bytes) -> int:
 
 @lru_cache(maxsize=64)
 def _padding(value: bytes, *, signed: bool) -> int | None:
-    """Read PixelPaddingValue, whose sign is that of the pixels whatever its own VR says (PS3.3, C.7.5.1.1.2)."""
+    """Read PixelPaddingValue; it is signed if the pixels are, whatever its VR (PS3.3, C.7.5.1.1.2)."""
     return int(struct.unpack_from("<h" if signed else "<H", value)[0]) if len(value) >= 2 else None

@@ -1,7 +1,6 @@
 """Every study below a folder: the headers of those still to be done, and whose studies they all are."""
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +17,13 @@ class Cohort:
         todo: headers by study, of the studies of this shard that aren't finished.
         patient_id: PatientID by study, of all studies; it never leaves the process.
         n_known: studies of this shard that were finished before.
+        unreadable: files that can't be read.
     """
 
     todo: dict[str, tuple[SliceHeader, ...]] = field(default_factory=dict)
     patient_id: dict[str, str] = field(default_factory=dict)
     n_known: int = 0
+    unreadable: list[Path] = field(default_factory=list)
 
 
 def index_files(root: Path, *, shard: tuple[int, int] | None = None, known: Callable[[str], bool]) -> Cohort:
@@ -41,21 +42,18 @@ def index_files(root: Path, *, shard: tuple[int, int] | None = None, known: Call
             where=root, expected="a folder with DICOM files", found="no such folder", fix="check the path"
         )
     cohort, unnamed = Cohort(), _Unnamed()
-    kept: dict[str, list[SliceHeader]] = defaultdict(list)
-    wanted: dict[str, bool] = {}
+    kept: dict[str, list[SliceHeader]] = {}
     n_files = 0
     for path in find_files(root):
         n_files += 1
-        header = read_header(path)
+        header = _read(path, cohort)
         if header is None:
             continue
         uid = header.study_uid if is_safe_uid(header.study_uid) else unnamed.name(path.parent)
-        cohort.patient_id.setdefault(uid, header.patient_id)
-        if uid not in wanted:
-            mine = in_shard(uid, shard)
-            wanted[uid] = mine and not known(uid)
-            cohort.n_known += mine and not wanted[uid]
-        if wanted[uid]:
+        if uid not in cohort.patient_id:
+            cohort.patient_id[uid] = header.patient_id
+            _register(uid, kept, cohort, mine=in_shard(uid, shard), known=known)
+        if uid in kept:
             kept[uid].append(header)
     if not cohort.patient_id:
         raise InputMissingError(
@@ -65,8 +63,26 @@ def index_files(root: Path, *, shard: tuple[int, int] | None = None, known: Call
     return cohort
 
 
+def _read(path: Path, cohort: Cohort) -> SliceHeader | None:
+    try:
+        return read_header(path)
+    except OSError:
+        cohort.unreadable.append(path)
+        return None
+
+
+def _register(
+    uid: str, kept: dict[str, list[SliceHeader]], cohort: Cohort, *, mine: bool, known: Callable[[str], bool]
+) -> None:
+    """Open a place for the headers of a study, if this run has to do it."""
+    if mine and known(uid):
+        cohort.n_known += 1
+    elif mine:
+        kept[uid] = []
+
+
 def in_shard(uid: str, shard: tuple[int, int] | None) -> bool:
-    """Tell whether a study belongs to a shard, the same in every process and whatever other studies there are."""
+    """Tell whether a study belongs to a shard, whatever other studies there are."""
     if shard is None:
         return True
     index, count = shard

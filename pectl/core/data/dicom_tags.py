@@ -1,7 +1,7 @@
 """The raw header values of one DICOM file: a short walk over its elements, pydicom for everything unusual.
 
-Values stay bytes, so nothing is decoded, checked or warned about that nobody asked for. The walk costs a tenth of
-`pydicom.dcmread(stop_before_pixels=True, specific_tags=...)`, which matters for 1.8 million files.
+Values stay bytes, so nothing is decoded, checked or warned about that nobody asked for. The walk costs a
+tenth of `pydicom.dcmread(stop_before_pixels=True, specific_tags=...)`, which matters for 1.8 million files.
 """
 
 import logging
@@ -172,7 +172,8 @@ def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader | None:
             values = {tag: _raw_value(dataset, tag) for tag in wanted if tag in dataset}
         except OSError:
             raise
-        except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError,
+        except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, EOFError,
+        NotImplementedError,
                 struct.error, RecursionError, OverflowError, MemoryError):  # fmt: skip
             return None
     return RawHeader(values, syntax, 0, 0) if values else None

@@ -7,6 +7,7 @@ Level = Literal["error", "repair", "warning"]
 
 CODES: dict[str, tuple[Level, str]] = {
     # which images there are
+    "unreadable_file": ("error", "a file of the chosen series can't be read"),
     "no_image": ("error", "no file of the study holds an image"),
     "missing_uid": ("error", "StudyInstanceUID or SOPInstanceUID is empty"),
     "unsafe_uid": (
@@ -66,6 +67,10 @@ CODES: dict[str, tuple[Level, str]] = {
     "padding": ("repair", "padding or values below -1024 HU became -1024"),
     # what the body shows
     "not_chest": ("error", "no lungs of plausible size in the volume"),
+    "lungs_incomplete": (
+        "error",
+        "the scan ends inside the lungs and shows less than 120 mm of them (neck, abdomen)",
+    ),
     "lungs_cut_off": ("warning", "the scan ends inside the lungs"),
     "lung_box_fallback": ("warning", "no plausible lung box; the box of the body was used"),
     # labels

@@ -35,7 +35,7 @@ def make_study(
     """
     choice = choose_series(headers, min_slices=config.min_slices)
     _check_uids(choice)
-    volume = read_volume(choice.headers, min_slices=config.min_slices, max_gap_mm=config.max_gap_mm)
+    volume = _read(choice, config)
     _check_distinct(volume)
     box, lung_findings = find_lungs(volume, config)
     grid = resample_box(volume, box, slice_spacing_mm=config.slice_spacing_mm, in_plane_px=config.in_plane_px)
@@ -44,6 +44,17 @@ def make_study(
         *choice.findings, *volume.findings, *lung_findings, *_label_findings(source, image_labels)
     )  # fmt: skip
     return _study(volume, grid, source, findings, exam_labels), findings
+
+
+def _read(choice: SeriesChoice, config: PreprocessConfig) -> Volume:
+    try:
+        return read_volume(choice.headers, min_slices=config.min_slices, max_gap_mm=config.max_gap_mm)
+    except OSError as error:
+        raise StudyRefusedError(
+            "unreadable_file", where="pixels of the series", expected="files that can be read",
+            found=error.strerror or type(error).__name__,
+            fix="check permissions and the disk, delete the study's file in refused/, run preprocess again",
+        ) from error  # fmt: skip
 
 
 def _check_uids(choice: SeriesChoice) -> None:
@@ -98,6 +109,7 @@ def _study(
     exam_labels: dict[str, int | None],
 ) -> Study:
     first = volume.stack.headers[0]
+    row_mm, column_mm = first.pixel_spacing_mm or (0.0, 0.0)
     return Study(
         uid=first.study_uid,
         series_uid=first.series_uid,
@@ -108,7 +120,7 @@ def _study(
         affine=grid.affine,
         source=source,
         source_shape=(first.rows, first.columns),
-        source_pixel_spacing_mm=first.pixel_spacing_mm or (0.0, 0.0),  # type: ignore[arg-type]  # two by parsing
+        source_pixel_spacing_mm=(row_mm, column_mm),
         source_orientation=first.orientation or (),
         flags=tuple(dict.fromkeys(finding.code for finding in findings)),
         exam_labels=exam_labels,

@@ -69,7 +69,7 @@ class Labels:
 
     @cached_property
     def image(self) -> "pd.Series[int]":
-        """Return `pe_present_on_image` as int8 by (StudyInstanceUID, SOPInstanceUID), in the table's order."""
+        """Return `pe_present_on_image`, int8 by (StudyInstanceUID, SOPInstanceUID), in the table's order."""
         studies = self.exam.index.to_numpy()[self._row_study]
         index = pd.MultiIndex.from_arrays([studies, self._row_image], names=[_STUDY, _IMAGE])
         return pd.Series(self._row_label, index=index, name=_PRESENT)
@@ -79,7 +79,7 @@ class Labels:
         if study_uid not in self.exam.index:
             return {}
         order, start = self._rows_by_study
-        study = int(self.exam.index.get_loc(study_uid))  # type: ignore[arg-type]  # the index is unique
+        study = int(np.searchsorted(self.exam.index.to_numpy(object), study_uid))
         rows = order[start[study] : start[study + 1]]
         return dict(zip(self._row_image[rows], self._row_label[rows].tolist(), strict=True))
 
@@ -94,28 +94,25 @@ def read_labels(path: Path) -> Labels:
 
     Raises:
         InputMissingError: there is no such file.
-        LabelsError: it isn't such a table, lacks columns, or breaks rules; all breaches are counted, with examples.
+        LabelsError: it isn't such a table, lacks columns, or breaks rules; all breaches are counted, with
+            examples.
     """
     _check_columns(path)
     table = _read_table(path)
-    study, uids = pd.factorize(table[_STUDY].to_numpy(), sort=True)
-    values = table[[_PRESENT, *STUDY_LABELS]].to_numpy(np.int8)
-    first = np.full(len(uids), -1)
-    first[study[::-1]] = np.arange(len(study))[::-1]
-    exam = pd.DataFrame(
-        values[first, 1:].astype(np.float64), index=pd.Index(uids, name=_STUDY), columns=list(STUDY_LABELS)
-    )
-    images = table[_IMAGE].to_numpy()
-    _raise_breaches(
-        path,
-        {
-            **_image_breaches(images, study, values, first, uids),
-            **breaches(exam, _any_image(study, values[:, 0], len(uids))),
-        },
-    )
+    study, uids = pd.factorize(table.pop(_STUDY).to_numpy(object), sort=True)
+    images = table.pop(_IMAGE).to_numpy(object)
+    present = table.pop(_PRESENT).to_numpy(np.int8)
+    exam, differing = _by_study(table, study, uids)
+    any_present = np.bincount(study, weights=present) > 0
+    rules = {
+        f"{_IMAGE} occurs more than once": _repeated(images),
+        "labels of the study differ between its rows": differing,
+        **breaches(exam, any_present),
+    }
+    _raise_breaches(path, rules)
     positive = (exam["negative_exam_for_pe"] == 0) & (exam["indeterminate"] == 0)
     exam.loc[~positive, list(RV_LV_LABELS)] = np.nan
-    return Labels(exam, study, images, values[:, 0])
+    return Labels(exam, study, images, present)
 
 
 def _check_columns(path: Path) -> None:
@@ -128,7 +125,7 @@ def _check_columns(path: Path) -> None:
             found="no such file",
             fix="check the path of --labels",
         ) from error
-    except (ValueError, IsADirectoryError) as error:
+    except (ValueError, OSError) as error:
         raise LabelsError(
             where=path, expected="a labels table (CSV)", found=str(error), fix="check the path of --labels"
         ) from error
@@ -141,48 +138,57 @@ def _check_columns(path: Path) -> None:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read the needed columns compactly; a table that doesn't fit is read again as text to name what is wrong."""
-    types: dict[str, object] = dict.fromkeys(_COLUMNS, np.int8) | {_STUDY: object, _IMAGE: object}
+    """Read the needed columns compactly; where they don't fit, read text to name what is wrong."""
+    labels: dict[str, type] = dict.fromkeys((_PRESENT, *STUDY_LABELS), np.int8)
     try:
-        table = pd.read_csv(path, usecols=list(_COLUMNS), dtype=types)  # type: ignore[call-overload]
+        table = pd.read_csv(path, usecols=list(_COLUMNS), dtype=labels | {_STUDY: object, _IMAGE: object})
     except (ValueError, OverflowError):
         table = pd.read_csv(path, usecols=list(_COLUMNS), dtype=str)
     if table.empty:
         raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
-    _raise_breaches(path, _value_breaches(table))
-    return table.astype(dict.fromkeys((_PRESENT, *STUDY_LABELS), np.int8))
+    _raise_breaches(path, _missing_uids(table) | _wrong_values(table))
+    return table.astype(labels)
 
 
-def _value_breaches(table: pd.DataFrame) -> dict[str, list[str]]:
+def _missing_uids(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the rows (counted as an editor does, the header being 1) without a UID."""
+    return {
+        f"{column} is empty": [f"row {row + 2}" for row in np.flatnonzero(table[column].isna())]
+        for column in (_STUDY, _IMAGE)
+    }
+
+
+def _wrong_values(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the values other than 0 and 1 of each label; text that is a number becomes one."""
     found: dict[str, list[str]] = {}
-    for column in (_STUDY, _IMAGE):
-        empty = table[column].isna().to_numpy()
-        found[f"{column} is empty"] = [f"row {row + 2}" for row in np.flatnonzero(empty)]
     for column in (_PRESENT, *STUDY_LABELS):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        wrong = np.flatnonzero(~numbers.isin((0, 1)).to_numpy())
+        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy()
+        wrong = np.flatnonzero((numbers != 0) & (numbers != 1))
         found[f"{column} isn't 0 or 1"] = [f"row {row + 2}: {table[column].iloc[row]}" for row in wrong]
         if not wrong.size:
-            table[column] = numbers
+            table[column] = numbers.astype(np.int8)
     return found
 
 
-def _image_breaches(
-    images: NDArray[np.object_], study: NDArray[np.intp], values: NDArray[np.int8], first: NDArray[np.intp],
-    uids: NDArray[np.object_],
-) -> dict[str, list[str]]:  # fmt: skip
-    found: dict[str, list[str]] = {}
-    if len(set(images)) != len(images):
-        found[f"{_IMAGE} occurs more than once"] = sorted(
-            set(images[pd.Series(images).duplicated().to_numpy()])
-        )
-    differs = (values[:, 1:] != values[first[study], 1:]).any(axis=1)
-    found["exam labels differ between rows of one study"] = list(uids[np.unique(study[differs])])
-    return found
+def _by_study(
+    table: pd.DataFrame, study: NDArray[np.intp], uids: NDArray[np.object_]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the labels of each study from its first row, and the studies in which other rows differ."""
+    first = np.empty(len(uids), np.intp)
+    first[study[::-1]] = np.arange(len(study))[::-1]
+    differs = np.zeros(len(study), bool)
+    exam = pd.DataFrame(index=pd.Index(uids, name=_STUDY))
+    for name in STUDY_LABELS:
+        values = table[name].to_numpy()
+        differs |= values != values[first][study]
+        exam[name] = values[first].astype(np.float64)
+    return exam, list(uids[np.unique(study[differs])])
 
 
-def _any_image(study: NDArray[np.intp], present: NDArray[np.int8], n_studies: int) -> NDArray[np.bool_]:
-    return np.bincount(study, weights=present, minlength=n_studies) > 0
+def _repeated(images: NDArray[np.object_]) -> list[str]:
+    if len(set(images)) == len(images):
+        return []
+    return sorted(pd.Series(images)[pd.Series(images).duplicated()].unique())
 
 
 def _raise_breaches(path: Path, found: dict[str, list[str]]) -> None:
@@ -193,6 +199,6 @@ def _raise_breaches(path: Path, found: dict[str, list[str]]) -> None:
             for rule, examples in broken.items()
         )
         raise LabelsError(
-            where=path, expected="labels that obey the rules", found=f"{len(broken)} broken rules: {listed}",
-            fix="correct the table; docs/labels.md lists the rules",
+            where=path, expected="labels that obey the rules", found=f"{len(broken)} broken: {listed}",
+            fix="correct the table; docs/codes.md lists the rules",
         )  # fmt: skip

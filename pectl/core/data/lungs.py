@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from pectl.config import PreprocessConfig
 from pectl.core.data.findings import Finding
+from pectl.core.data.lungmask_model import load_lungmask, segment_lungs
 from pectl.core.data.volume import Volume
 from pectl.errors import StudyRefusedError
 
@@ -22,8 +23,9 @@ _GAS_HU = -960  # bowel gas is purer air than any lung, emphysema included
 _OPENING_MM = 10.0  # takes away the trachea and main bronchi, keeps the apices
 _SMALLEST_PART_ML = 40.0
 _SMALLEST_LUNGS_ML = 300.0
-_SMALLEST_BOX_MM = (80.0, 80.0, 150.0)  # D, H, W of both lungs of a small adult or a phantom
+_SMALLEST_BOX_MM = (80.0, 80.0, 150.0)  # D, H, W of the lungs of a small adult
 _CUT_OFF_CM2 = 25.0
+_LEAST_HEIGHT_MM = 120.0  # lungs are 180 to 300 mm high; less is not enough to look for emboli
 
 
 @dataclass(frozen=True)
@@ -35,32 +37,49 @@ class Box:
     w: tuple[int, int]
 
 
-def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Finding]]:
-    """Find the box of both lungs by the configured method.
+def check_available(config: PreprocessConfig) -> None:
+    """Check that the configured method can work.
 
     Raises:
-        StudyRefusedError: no lungs of plausible size, so this isn't a chest.
+        WeightsError: it is `lungmask`, and the package or its weights aren't there.
     """
-    return lung_box(volume, margin_mm=config.margin_mm)
+    if config.lungs == "lungmask":
+        load_lungmask(config.lungmask_weights)
 
 
-def lung_box(volume: Volume, *, margin_mm: float) -> tuple[Box, list[Finding]]:
-    """Find the box of both lungs with a margin on every side.
+def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Finding]]:
+    """Find the box of both lungs, with a margin on every side, by the configured method.
 
     Raises:
-        StudyRefusedError: no lungs of plausible size, so this isn't a chest.
+        StudyRefusedError: no lungs of plausible size, or too short a piece of them.
+        WeightsError: the method is `lungmask`, and the package or its weights aren't there.
     """
     coarse = _coarsen(volume)
     body = _body(coarse.hu)
-    lungs = _lungs(coarse.hu, body, coarse.spacing_mm)
+    if config.lungs == "lungmask":
+        mask = segment_lungs(volume.hu, config.lungmask_weights)
+        lungs = np.stack([_shrink_mask(mask[i], coarse.hu.shape[1:]) for i in coarse.slices])
+    else:
+        lungs = _lungs(coarse.hu, body, coarse.spacing_mm)
+    return _box(lungs, body, coarse, volume, margin_mm=config.margin_mm)
+
+
+def _shrink_mask(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    small = np.asarray(cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
+    return small > 0
+
+
+def _box(
+    lungs: NDArray[np.bool_], body: NDArray[np.bool_], coarse: "Coarse", volume: Volume, *, margin_mm: float
+) -> tuple[Box, list[Finding]]:
     voxel_ml = float(np.prod(coarse.spacing_mm)) / 1000.0
     if (size_ml := lungs.sum() * voxel_ml) < _SMALLEST_LUNGS_ML:
         raise StudyRefusedError(
             "not_chest", where="lungs", expected=f"{_SMALLEST_LUNGS_ML:g} ml of aerated lung or more",
             found=f"{size_ml:.0f} ml", fix="give the chest series of this study",
         )  # fmt: skip
+    findings = _cut_off(lungs, coarse)
     ranges = _complete(lungs, body)
-    findings = list(_cut_off(lungs, coarse.spacing_mm))
     extent = [(stop - start) * step for (start, stop), step in zip(ranges, coarse.spacing_mm, strict=True)]
     if any(size < smallest for size, smallest in zip(extent, _SMALLEST_BOX_MM, strict=True)):
         findings.append(Finding("lung_box_fallback", "x".join(f"{size:.0f}" for size in extent) + " mm"))
@@ -70,7 +89,10 @@ def lung_box(volume: Volume, *, margin_mm: float) -> tuple[Box, list[Finding]]:
 
 @dataclass(frozen=True)
 class Coarse:
-    """A coarse copy of a volume: `slices` are the source slices it took, `zoom` the source pixels per voxel (H, W)."""
+    """A coarse copy of a volume.
+
+    `slices` are the source slices it took, `zoom` the source pixels in one voxel along (H, W).
+    """
 
     hu: NDArray[np.int16]
     slices: NDArray[np.intp]
@@ -93,8 +115,8 @@ def _coarsen(volume: Volume) -> Coarse:
 def _body(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
     """Return the body as a solid: its largest connected part, the holes of each slice filled.
 
-    Where a slice's edge shows tissue and lung instead of room air, the field of view ends inside the body, and the edge
-    closes it.
+    Where a slice's edge shows tissue and lung instead of room air, the field of view ends inside the body,
+    and the edge closes it.
     """
     tissue = _largest(hu > _BODY_HU)
     return np.stack(
@@ -103,10 +125,17 @@ def _body(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
 
 
 def _closed(tissue: NDArray[np.bool_], hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    edge = np.ones_like(tissue)
+    return tissue | _edge(hu) if _edge_in_body(hu) else tissue
+
+
+def _edge_in_body(hu: NDArray[np.int16]) -> bool:
+    return bool((hu[_edge(hu)] > _ROOM_AIR_HU).mean() > 0.5)
+
+
+def _edge(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
+    edge = np.ones(hu.shape, bool)
     edge[1:-1, 1:-1] = False
-    inside_body = (hu[edge] > _ROOM_AIR_HU).mean() > 0.5
-    return tissue | edge if inside_body else tissue
+    return edge
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -122,10 +151,11 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _lungs(
     hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]
 ) -> NDArray[np.bool_]:
-    """Return the air of the lungs: the wide parts of the air inside the body, grown back into their thin recesses.
+    """Return the air of the lungs: the wide parts of the air in the body, with their thin recesses.
 
-    Opening cuts off the trachea, and bowel gas and small parts go out. It also takes the rim of lung around the diaphragm, which
-    reaches centimetres further down, so what is connected grows back, but not upwards into the trachea again.
+    Opening cuts off the trachea, and bowel gas and small parts go out. It also takes the rim of lung around
+    the diaphragm, which reaches centimetres further down, so what is connected grows back, but not upwards
+    into the trachea again.
     """
     air = body & (hu < _AIR_HU)
     reach = [max(1, round(_OPENING_MM / 2 / step)) for step in spacing_mm]
@@ -139,7 +169,7 @@ def _lungs(
 
 
 def _lung_parts(hu: NDArray[np.int16], parts: NDArray[np.int32], count: int, voxel_ml: float) -> list[int]:
-    """Choose the parts that are lungs: large, not pure gas, and beside the largest one rather than below or behind."""
+    """Choose the parts that are lungs: large, not pure gas, beside the largest one, not below or behind."""
     index = np.arange(1, count + 1)
     size_ml = np.bincount(parts.ravel(), minlength=count + 1)[1:] * voxel_ml
     large = index[size_ml >= _SMALLEST_PART_ML]
@@ -168,7 +198,7 @@ def _extent(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _complete(lungs: NDArray[np.bool_], body: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Mirror the lungs' extent about the body's midline, so that a side lost to mass or effusion stays inside."""
+    """Mirror the lungs about the body's midline: a side lost to mass or effusion stays inside."""
     d, h, (w0, w1) = _extent(lungs)
     columns = body[d[0] : d[1]].sum(axis=(0, 1))
     middle = float(np.average(np.arange(len(columns)) + 0.5, weights=columns))
@@ -177,10 +207,24 @@ def _complete(lungs: NDArray[np.bool_], body: NDArray[np.bool_]) -> list[tuple[i
     return [d, h, (max(body_w0, int(np.floor(middle - half))), min(body_w1, int(np.ceil(middle + half))))]
 
 
-def _cut_off(lungs: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> list[Finding]:
-    area_cm2 = lungs.sum(axis=(1, 2)) * spacing_mm[1] * spacing_mm[2] / 100.0
+def _cut_off(lungs: NDArray[np.bool_], coarse: Coarse) -> list[Finding]:
+    """Tell where the scan ends inside the lungs.
+
+    Raises:
+        StudyRefusedError: it shows only a short piece of them, as a scan of the neck or the abdomen does.
+    """
+    dz, dy, dx = coarse.spacing_mm
+    area_cm2 = lungs.sum(axis=(1, 2)) * dy * dx / 100.0
     ends = (("lower", area_cm2[0]), ("upper", area_cm2[-1]))
     cut = [f"{area:.0f} cm2 of lung in the {name} slice" for name, area in ends if area > _CUT_OFF_CM2]
+    height_mm = float((area_cm2 > 0).sum() * dz)
+    if cut and height_mm < _LEAST_HEIGHT_MM:
+        raise StudyRefusedError(
+            "lungs_incomplete", where="lungs", expected=f"{_LEAST_HEIGHT_MM:g} mm of lung or more",
+            found=f"{height_mm:.0f} mm, {', '.join(cut)}", fix="give the chest series of this study",
+        )  # fmt: skip
+    if np.mean([_edge_in_body(plane) for plane in coarse.hu]) > 0.5:
+        cut.append("field of view inside the body")
     return [Finding("lungs_cut_off", ", ".join(cut))] if cut else []
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 
 from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.dicom_tags import EXPLICIT_LITTLE, IMPLICIT_LITTLE, quiet_pydicom
@@ -16,8 +16,11 @@ _LARGEST_SIDE = 4096
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 
 
-def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> None:
+def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
     """Write the slice's HU into `out` (rows, columns): slope * value + intercept, padding as -1024.
+
+    Returns:
+        Whether there was padding; it lies in the corners, outside the circle of reconstruction.
 
     Raises:
         StudyRefusedError: truncated or undecodable pixel data.
@@ -30,6 +33,8 @@ def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> None:
     _rescale(header, _used_bits(header, stored), out)
     if padded is not None:
         out[padded] = AIR_HU
+    slope, intercept = _rescale_of(header)
+    return padded is not None or slope * float(stored[0, 0]) + intercept < AIR_HU
 
 
 def check_pixel_header(header: SliceHeader) -> None:
@@ -52,26 +57,26 @@ def check_pixel_header(header: SliceHeader) -> None:
         )
 
 
-def _read_native(header: SliceHeader) -> NDArray[np.generic]:
+def _read_native(header: SliceHeader) -> NDArray[np.integer]:
     """Read uncompressed pixels from their place in the file."""
     count = header.rows * header.columns
     dtype = "<i2" if header.signed else "<u2"
-    values: NDArray[np.generic] = np.fromfile(header.path, dtype, count, offset=header.pixel_offset)
+    values: NDArray[np.integer] = np.fromfile(header.path, dtype, count, offset=header.pixel_offset)
     if len(values) < count or header.pixel_length < 2 * count:
         found = f"{min(2 * len(values), header.pixel_length)} bytes"
         raise _refused(header, "truncated_pixel_data", f"{2 * count} bytes of pixel data", found)
     return values.reshape(header.rows, header.columns)
 
 
-def _decode(header: SliceHeader) -> NDArray[np.generic]:
+def _decode(header: SliceHeader) -> NDArray[np.integer]:
     """Decode compressed or unusual pixel data with pydicom's plug-ins."""
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(header.path, force=True)
-            pixels: NDArray[np.generic] = pixel_array(dataset, raw=True)
+            pixels: NDArray[np.integer] = pixel_array(dataset, raw=True)
         except OSError:
             raise
-        except Exception as error:  # noqa: BLE001 - decoders raise any kind; each is a refusal of this study
+        except Exception as error:
             code = "truncated_pixel_data" if "length" in str(error) else "undecodable_pixel_data"
             raise _refused(
                 header, code, f"pixels in {header.transfer_syntax}", _first_words(error)
@@ -84,28 +89,33 @@ def _decode(header: SliceHeader) -> NDArray[np.generic]:
     return pixels.astype(wanted, copy=False)
 
 
-def _padding_mask(header: SliceHeader, stored: NDArray[np.generic]) -> NDArray[np.bool_] | None:
+def _padding_mask(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:
     """Find padding that the rescale wouldn't already bring to -1024 or below."""
     if header.padding is None:
         return None
-    slope, intercept = float(header.slope or 1), float(header.intercept or 0)
+    slope, intercept = _rescale_of(header)
     if slope * header.padding + intercept <= AIR_HU:
         return None
     mask: NDArray[np.bool_] = stored == header.padding
     return mask if mask.any() else None
 
 
-def _used_bits(header: SliceHeader, stored: NDArray[np.generic]) -> NDArray[np.generic]:
+def _rescale_of(header: SliceHeader) -> tuple[float, float]:
+    """Return slope and intercept; `check_pixel_header` has seen that there are some."""
+    return header.slope or 1.0, header.intercept or 0.0
+
+
+def _used_bits(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.integer]:
     """Clear the bits above BitsStored, where old files keep overlays, and restore the sign."""
     spare = 16 - header.bits_stored
     if spare <= 0:
         return stored
-    shifted: NDArray[np.generic] = np.right_shift(np.left_shift(stored, spare), spare)
+    shifted: NDArray[np.integer] = np.right_shift(np.left_shift(stored, spare), spare)
     return shifted
 
 
-def _rescale(header: SliceHeader, stored: NDArray[np.generic], out: NDArray[np.int16]) -> None:
-    slope, intercept = float(header.slope or 1), float(header.intercept or 0)
+def _rescale(header: SliceHeader, stored: NDArray[np.integer], out: NDArray[np.int16]) -> None:
+    slope, intercept = _rescale_of(header)
     if slope == 1 and intercept.is_integer():
         _shift(stored, int(intercept), out)
     else:
@@ -113,11 +123,11 @@ def _rescale(header: SliceHeader, stored: NDArray[np.generic], out: NDArray[np.i
         out[...] = np.clip(scaled, AIR_HU, _HIGHEST)
 
 
-def _shift(stored: NDArray[np.generic], intercept: int, out: NDArray[np.int16]) -> None:
+def _shift(stored: NDArray[np.integer], intercept: int, out: NDArray[np.int16]) -> None:
     """Add an integer and limit to [-1024, 32767], in 16 bits throughout.
 
-    The limits are moved to the stored values; the sum then fits int16, and two's complement makes the addition exact for
-    signed and unsigned alike.
+    The limits are moved to the stored values; the sum then fits int16, and two's complement makes the
+    addition exact for signed and unsigned alike.
     """
     limits = np.iinfo(stored.dtype)
     low = min(max(AIR_HU - intercept, limits.min), limits.max)

@@ -18,9 +18,9 @@ _SAME_STEP = 0.01
 class Grid:
     """The resampled box.
 
-    `hu` int16 (D, S, S); `position_mm` (D,) along the normal; `spacing_mm` (dz, dy, dx); `affine` (4, 4) takes
-    (d, h, w, 1) to the LPS centre of the voxel in mm; `nearest_source` (D,) is an index into the volume's slices;
-    `nearest_grid` (n,) the grid slice nearest to each source slice, -1 outside the box.
+    `hu` int16 (D, S, S); `position_mm` (D,) along the normal; `spacing_mm` (dz, dy, dx); `affine` (4, 4)
+    takes (d, h, w, 1) to the LPS centre of the voxel in mm; `nearest_source` (D,) is an index into the
+    volume's slices; `nearest_grid` (n,) the grid slice nearest to each source slice, -1 outside the box.
     """
 
     hu: NDArray[np.int16]
@@ -152,13 +152,14 @@ def _blend(planes: NDArray[np.int16], pairs: list[tuple[int, float]]) -> NDArray
     total = planes[pairs[0][0]] * np.float32(pairs[0][1])
     for i, weight in pairs[1:]:
         total += planes[i] * np.float32(weight)
-    return np.rint(total, out=total).astype(np.int16)
+    blended: NDArray[np.int16] = np.rint(total, out=total).astype(np.int16)
+    return blended
 
 
 def _affine(
     volume: Volume, square: Box, first_mm: float, spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.float64]:
-    """Return (d, h, w, 1) -> LPS mm; a resized pixel's centre lies half its width inside the square's edge."""
+    """Return (d, h, w, 1) -> LPS mm; a pixel's centre lies half its width inside the square's edge."""
     axes, (dy, dx) = volume.stack.axes, volume.stack.pixel_spacing_mm
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = (

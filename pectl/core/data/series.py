@@ -1,4 +1,4 @@
-"""The choice of one axial CT series among everything a study holds, with its reason; the rest goes out by name."""
+"""The choice of one axial CT series of a study, with its reason; the rest goes out by name."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class SeriesChoice:
 
 
 def choose_series(headers: Iterable[SliceHeader], *, min_slices: int) -> SeriesChoice:
-    """Choose the series of a study: axial CT, ORIGINAL before derived, no projection, most slices, lowest UID.
+    """Choose axial CT, ORIGINAL before derived, no projection, most slices, lowest UID.
 
     Raises:
         StudyRefusedError: no series has `min_slices` axial CT slices; the message counts what there is.
@@ -90,7 +90,7 @@ def _rank(slices: list[SliceHeader]) -> tuple[bool, bool, int]:
 
 
 def is_original(slices: list[SliceHeader]) -> bool:
-    """Tell whether most slices are ORIGINAL (ImageType, value 1); where the type is missing they count as such."""
+    """Tell whether most slices are ORIGINAL (ImageType, value 1); without a type they count as such."""
     derived = sum(bool(header.image_type) and header.image_type[0] != "ORIGINAL" for header in slices)
     return 2 * derived < len(slices)
 

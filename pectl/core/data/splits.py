@@ -8,7 +8,7 @@ import pandas as pd
 
 from pectl.config import SplitConfig
 from pectl.core.data.stamp import digest_of
-from pectl.errors import InputMissingError, SplitError
+from pectl.errors import InputMissingError, SplitError, StoreError
 
 SPLITS = ("train", "val", "test")
 
@@ -37,7 +37,8 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
     """Split studies by the method of the configuration.
 
     Args:
-        studies: by StudyInstanceUID, with the columns patient_group, series_uid and the exam labels (NaN unknown).
+        studies: by StudyInstanceUID, with the columns patient_group, series_uid and the exam labels (NaN
+            unknown).
         config: method and fractions.
         seed: of the stratified method.
 
@@ -59,6 +60,27 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
     return splits
 
 
+def check_method(config: SplitConfig, n_studies: int) -> None:
+    """Check before hours of work that the method can split so many studies at all.
+
+    Raises:
+        SplitError: too few studies for `ma2022`, or a table without the columns.
+        InputMissingError: the table of method `csv` isn't there.
+    """
+    if config.method == "ma2022":
+        _check_ma2022_size(n_studies)
+    elif config.csv is not None:
+        _read_csv(config.csv)
+
+
+def _check_ma2022_size(n_studies: int) -> None:
+    if n_studies <= 2 * _MA2022_HELD_OUT:
+        raise SplitError(
+            where="split.method ma2022", expected=f"more than {2 * _MA2022_HELD_OUT} studies",
+            found=f"{n_studies}", fix="use split.method = 'stratified' for smaller cohorts",
+        )  # fmt: skip
+
+
 def ma2022(study_series: Iterable[str]) -> "pd.Series[str]":
     """Return the paper's split of `<StudyInstanceUID>_<SeriesInstanceUID>` ids, by StudyInstanceUID.
 
@@ -66,12 +88,8 @@ def ma2022(study_series: Iterable[str]) -> "pd.Series[str]":
         SplitError: not more than 2000 studies.
     """
     ids = np.array(sorted(set(study_series)))
-    if len(ids) <= 2 * _MA2022_HELD_OUT:
-        raise SplitError(
-            where="split.method ma2022", expected=f"more than {2 * _MA2022_HELD_OUT} studies", found=f"{len(ids)}",
-            fix="use split.method = 'stratified' for smaller cohorts",
-        )  # fmt: skip
-    np.random.RandomState(_MA2022_SEED).shuffle(ids)  # noqa: NPY002 - the paper's generator gives the paper's split
+    _check_ma2022_size(len(ids))
+    np.random.RandomState(_MA2022_SEED).shuffle(ids)
     names = np.full(len(ids), "train", object)
     names[:_MA2022_HELD_OUT] = "test"
     names[_MA2022_HELD_OUT : 2 * _MA2022_HELD_OUT] = "val"
@@ -103,8 +121,8 @@ def check_leaks(splits: "pd.Series[str]", groups: "pd.Series[str]") -> None:
 def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
     """Deal the patients of each stratum in random order, so that every split gets its share of each.
 
-    The strata are dealt one after the other as one row of patients; positions are spread evenly over test, val and
-    train, so that also strata of two or three patients are shared out as far as their numbers allow.
+    The strata are dealt one after the other as one row of patients; positions are spread evenly over test,
+    val and train, so that also strata of two or three patients are shared out as far as their numbers allow.
     """
     strata = _strata(studies)
     group_stratum = strata.groupby(studies["patient_group"]).max()
@@ -134,7 +152,7 @@ def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _deal(n: int, config: SplitConfig) -> list[str]:
-    """Spread test and val over n places as evenly as their fractions allow (each at least once from 3 places on)."""
+    """Spread test, val and train over n places as evenly as their fractions allow."""
     shares = {"test": config.test_fraction, "val": config.val_fraction}
     shares["train"] = 1.0 - sum(shares.values())
     dealt = dict.fromkeys(shares, 0)
@@ -148,6 +166,12 @@ def _deal(n: int, config: SplitConfig) -> list[str]:
 
 
 def _from_csv(path: Path, uids: "pd.Index[str]") -> "pd.Series[str]":
+    splits = _read_csv(path).drop_duplicates().set_index("StudyInstanceUID")["split"]
+    _check_csv(path, splits, uids)
+    return splits.loc[list(uids)]
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str)
     except FileNotFoundError as error:
@@ -160,9 +184,7 @@ def _from_csv(path: Path, uids: "pd.Index[str]") -> "pd.Series[str]":
             where=path, expected="the columns StudyInstanceUID and split", found=", ".join(table.columns),
             fix="correct the header",
         )  # fmt: skip
-    splits = table.drop_duplicates().set_index("StudyInstanceUID")["split"]
-    _check_csv(path, splits, uids)
-    return splits.loc[list(uids)]
+    return table
 
 
 def _check_csv(path: Path, splits: "pd.Series[str]", uids: "pd.Index[str]") -> None:
@@ -178,4 +200,44 @@ def _check_csv(path: Path, splits: "pd.Series[str]", uids: "pd.Index[str]") -> N
         raise SplitError(
             where=path, expected="one of train, val and test for each study", found="; ".join(found),
             fix="correct the table",
+        )  # fmt: skip
+
+
+def read_run_splits(run: Path) -> "pd.Series[str]":
+    """Read the splits that a run was trained with, by StudyInstanceUID.
+
+    Raises:
+        StoreError: the run has no `splits.csv`.
+    """
+    path = run / "splits.csv"
+    try:
+        return pd.read_csv(path, dtype=str).set_index("StudyInstanceUID")["split"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            where=path, expected="the splits that the run was trained with", found=f"no such table ({error})",
+            fix="train the run again",
+        ) from error  # fmt: skip
+
+
+def refuse_trained_on(
+    run_splits: "pd.Series[str]", uids: Iterable[str], *, where: object, trained: tuple[str, ...]
+) -> None:
+    """Refuse to measure a model on studies it has seen.
+
+    Args:
+        run_splits: of the run that trained the model.
+        uids: the studies to be measured.
+        where: the run, for the error.
+        trained: the splits of the run that count as seen.
+
+    Raises:
+        SplitError: some of `uids` lie in the run's splits `trained`.
+    """
+    seen = set(run_splits.index[run_splits.isin(trained)])
+    leaked = [uid for uid in uids if uid in seen]
+    if leaked:
+        raise SplitError(
+            where=where, expected="studies that the model hasn't seen",
+            found=f"{len(leaked)} it was trained on, such as {', '.join(leaked[:3])}",
+            fix="use the splits that the run was trained with",
         )  # fmt: skip

@@ -25,7 +25,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Axes:
-    """The canonical axes of a stack in LPS: unit vectors along D (up), H (back) and W (to the patient's left).
+    """The axes of a stack: LPS unit vectors along D (up), H (back) and W (to the patient's left).
 
     `transpose`, `flip_h` and `flip_w` turn a stored slice (rows, columns) into (H, W), in this order.
     """
@@ -47,8 +47,9 @@ class Axes:
 class Stack:
     """Ordered slices, from feet to head.
 
-    `position_mm` (D,) is along the normal; `corner_mm` (D, 3) is the LPS centre of voxel (0, 0) of each canonical slice;
-    `shift_px` (D, 2) is by how much a slice lies off the line through the stack, along H and W.
+    `position_mm` (D,) is along the normal; `corner_mm` (D, 3) is the LPS centre of voxel (0, 0) of each
+    canonical slice; `shift_px` (D, 2) is by how much a slice lies off the line through the stack, along H
+    and W.
     """
 
     headers: tuple[SliceHeader, ...]

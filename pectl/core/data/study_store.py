@@ -23,8 +23,8 @@ from pectl.errors import StoreError
 FORMAT, VERSION = "pectl-study-store", 1
 MADE_BY = "pectl preprocess"
 ROW_COLUMNS = (
-    "StudyInstanceUID", "series_uid", "n_slices", "n_source_slices", "slice_step_mm", "spacing", "flags", "kernel",
-    "manufacturer", *STUDY_LABELS,
+    "StudyInstanceUID", "series_uid", "n_slices", "n_source_slices", "slice_step_mm", "spacing", "flags",
+    "kernel", "manufacturer", *STUDY_LABELS,
 )  # fmt: skip
 """Columns of `studies.csv` that come from the study's own file."""
 

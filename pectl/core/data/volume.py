@@ -19,12 +19,18 @@ from pectl.core.data.stack import (
     refused,
 )
 
+_AIR_BELOW_HU = -700
+_SOFT_TISSUE_HU = (-150, 250)
+_LEAST_SHARE = 0.01
 _LARGEST_VOXELS = 1 << 30  # 2 GiB of int16
 
 
 @dataclass(frozen=True)
 class Volume:
-    """HU as int16 (D, H, W), from feet to head, front to back, patient's right to left, and where each slice lies."""
+    """HU of a series, and where each slice lies.
+
+    `hu` is int16 (D, H, W) from feet to head, front to back, patient's right to left.
+    """
 
     hu: NDArray[np.int16]
     stack: Stack
@@ -55,8 +61,11 @@ def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm
     for header in distinct:
         check_pixel_header(header)
     stack = build_stack(distinct, max_gap_mm=max_gap_mm)
-    hu = _read_pixels(stack)
+    hu, n_padded = _read_pixels(stack)
     _undo_shifts(hu, stack)
+    _check_hu(hu)
+    if n_padded:
+        findings.append(Finding("padding", f"{n_padded} of {len(hu)} slices"))
     return Volume(hu, stack, (*findings, *more, *stack.findings))
 
 
@@ -103,7 +112,8 @@ def _check_identical(first: SliceHeader, second: SliceHeader, position_mm: float
         )
 
 
-def _read_pixels(stack: Stack) -> NDArray[np.int16]:
+def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
+    """Read all slices; return them and in how many there was padding."""
     shape = stack.shape
     if np.prod(shape, dtype=np.int64) > _LARGEST_VOXELS:
         raise refused(
@@ -113,17 +123,27 @@ def _read_pixels(stack: Stack) -> NDArray[np.int16]:
     axes = stack.axes
     in_place = not (axes.transpose or axes.flip_h or axes.flip_w)
     stored = np.empty((stack.headers[0].rows, stack.headers[0].columns), np.int16)
+    n_padded = 0
     for header, target in zip(stack.headers, hu, strict=True):
-        if in_place:
-            read_hu(header, target)
-        else:
-            read_hu(header, stored)
+        n_padded += read_hu(header, target if in_place else stored)
+        if not in_place:
             target[...] = axes.canonical(stored)
-    return hu
+    return hu, n_padded
+
+
+def _check_hu(hu: NDArray[np.int16]) -> None:
+    """Check on one voxel in 500 that the values are HU: some air or lung, some soft tissue."""
+    sample = hu[::8, ::8, ::8]
+    air = float((sample < _AIR_BELOW_HU).mean())
+    soft = float(((sample > _SOFT_TISSUE_HU[0]) & (sample < _SOFT_TISSUE_HU[1])).mean())
+    if min(air, soft) < _LEAST_SHARE:
+        raise refused(
+            "not_hu", "air below -700 HU and tissue of -150 to 250 HU", f"{air:.1%} and {soft:.1%} of voxels"
+        )
 
 
 def _undo_shifts(hu: NDArray[np.int16], stack: Stack) -> None:
-    """Shift the slices of a tilted gantry back, so that one column of the array is one line along the normal."""
+    """Shift the slices of a tilted gantry back, so that a column of the array is a line along the normal."""
     if not stack.shift_px.any():
         return
     for target, (shift_h, shift_w) in zip(hu, stack.shift_px, strict=True):
