@@ -121,46 +121,41 @@ def check_leaks(splits: "pd.Series[str]", groups: "pd.Series[str]") -> None:
 def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
     """Deal the patients of each stratum in random order, so that every split gets its share of each.
 
-    The strata are dealt one after the other as one row of patients; positions are spread evenly over test,
-    val and train, so that also strata of two or three patients are shared out as far as their numbers allow.
+    The strata are dealt one after the other as one row of patients; test, val and train are spread evenly
+    over the row's studies, so that also small strata are shared out as far as their numbers allow.
     """
-    strata = _strata(studies)
-    group_stratum = strata.groupby(studies["patient_group"]).max()
+    group = studies["patient_group"]
+    group_stratum = _strata(studies).groupby(group).max()
     rng = np.random.default_rng(seed)
     row: list[str] = []
     for stratum in sorted(group_stratum.unique()):
         members = sorted(group_stratum.index[group_stratum == stratum])
         row += [members[i] for i in rng.permutation(len(members))]
-    dealt = dict(zip(row, _deal(len(row), config), strict=True))
-    return studies["patient_group"].map(dealt).astype(str)
+    dealt = dict(zip(row, _deal(group.value_counts()[row].tolist(), config), strict=True))
+    return group.map(dealt).astype(str)
 
 
 def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
-    """Name each study's stratum: its exam type, and for PE its place and RV/LV."""
-    labels = studies[["negative_exam_for_pe", "indeterminate", "central_pe", "leftsided_pe", "rightsided_pe"]]
-    names = []
-    for negative, indeterminate, central, left, right in labels.itertuples(index=False):
-        if np.isnan(negative):
-            names.append("0 unknown")
-        elif negative == 1:
-            names.append("1 negative")
-        elif indeterminate == 1:
-            names.append("2 indeterminate")
-        else:
-            names.append(f"3 positive central {central:.0f} left {left:.0f} right {right:.0f}")
-    return pd.Series(names, index=studies.index)
+    """Name each study's stratum: its exam type, and for PE whether it is central and its RV/LV label."""
+    negative, indeterminate = (studies[name] for name in ("negative_exam_for_pe", "indeterminate"))
+    names = "3 positive central " + studies["central_pe"].astype(str)
+    names += " strained " + studies["rv_lv_ratio_gte_1"].astype(str)
+    names[indeterminate == 1] = "2 indeterminate"
+    names[negative == 1] = "1 negative"
+    names[negative.isna() | indeterminate.isna()] = "0 unknown"
+    return names
 
 
-def _deal(n: int, config: SplitConfig) -> list[str]:
-    """Spread test, val and train over n places as evenly as their fractions allow."""
+def _deal(sizes: list[int], config: SplitConfig) -> list[str]:
+    """Deal patients of so many studies in turn, each to the split furthest behind its share."""
     shares = {"test": config.test_fraction, "val": config.val_fraction}
     shares["train"] = 1.0 - sum(shares.values())
     dealt = dict.fromkeys(shares, 0)
     row = []
-    for place in range(1, n + 1):
-        behind = {name: share * place - dealt[name] for name, share in shares.items()}
+    for studies, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
+        behind = {name: share * studies - dealt[name] for name, share in shares.items()}
         name = max(behind, key=lambda key: behind[key])
-        dealt[name] += 1
+        dealt[name] += size
         row.append(name)
     return row
 
