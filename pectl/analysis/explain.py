@@ -1,0 +1,233 @@
+"""Explain one study: heat on its slices, attention over its windows, and where the heat peaks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - torch's own way
+
+from pectl.analysis import heat_geometry as geometry
+from pectl.analysis.gradcam import LABELS, Method, Pull, pull_of, window_heat
+from pectl.core.data.intensity import prepare
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.study_store import Study
+from pectl.core.data.windows import window_starts
+from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier
+from pectl.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The hottest voxel.
+
+    Attributes:
+        grid_index: (d, h, w).
+        point_mm: (x, y, z) LPS.
+        source_index: the nearest original slice, as position in `Study.source`.
+        sop_instance_uid: of that slice.
+        source_pixel: (row, column) on that slice, fractional.
+        slice_label: 1 PE, 0 none, -1 unknown, of the grid slice.
+        value: the heat there.
+    """
+
+    grid_index: tuple[int, int, int]
+    point_mm: tuple[float, float, float]
+    source_index: int
+    sop_instance_uid: str
+    source_pixel: tuple[float, float]
+    slice_label: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What spoke for one label in one study (D grid slices, n original slices, N windows).
+
+    Attributes:
+        label: one of LABELS.
+        method: `grad-cam` or `layer-cam`.
+        heat: (D, S, S) float32 >= 0 on the study's grid; the mean over the windows that cover a slice.
+        slice_heat: (D,) maximum of each grid slice.
+        source_heat: (n,) heat of each original slice, NaN outside the grid.
+        window_start: (N,) first slice of each window of `length` slices.
+        window_logit: (N,) stage 1's PE logit.
+        refined_logit: (N,) PE logit in the context of the study, by stage 2.
+        attention: (9, N) of each exam label over the windows; rows sum to 1.
+        exam_probability: uncalibrated, for the nine labels and `pe_present`.
+        peak: None where nothing spoke for the label.
+        left_share: share of the heat on the patient's left; None without heat.
+        seconds: what it cost.
+    """
+
+    uid: str
+    label: str
+    method: Method
+    heat: NDArray[np.float32]
+    slice_heat: NDArray[np.float32]
+    source_heat: NDArray[np.float32]
+    length: int
+    window_start: NDArray[np.int64]
+    window_logit: NDArray[np.float32]
+    refined_logit: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    exam_probability: dict[str, float]
+    peak: Peak | None
+    left_share: float | None
+    seconds: float
+
+    def hottest(self, n: int, *, apart: int = 1) -> list[int]:
+        """Return up to n grid slices by falling heat, `apart` or more from each other; none without heat."""
+        chosen: list[int] = []
+        for index in np.argsort(-self.slice_heat, kind="stable"):
+            if self.slice_heat[index] <= 0 or len(chosen) == n:
+                break
+            if all(abs(int(index) - other) >= apart for other in chosen):
+                chosen.append(int(index))
+        return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explainer:
+    """Both stages of a chain, and how windows were cut and prepared for them.
+
+    Attributes:
+        encoder: stage 1.
+        classifier: stage 2.
+        hu_ranges: (lower, upper) HU of each channel, in the order stage 1 was trained with.
+        length: slices in a window.
+        stride: slices from one window to the next.
+        input_px: side of the windows that stage 1 sees.
+        label: what to explain, one of LABELS.
+        device: where both stages run.
+        batch_size: windows on the device at once; memory doesn't depend on the study.
+
+    Raises:
+        ConfigError: no such label.
+    """
+
+    encoder: WindowEncoder
+    classifier: SequenceClassifier
+    hu_ranges: Sequence[tuple[float, float]]
+    length: int
+    stride: int
+    input_px: int
+    label: str = PE_PRESENT
+    method: Method = "grad-cam"
+    device: str | torch.device = "cpu"
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the label and bring both stages to the device, ready to infer."""
+        if self.label not in LABELS:
+            raise ConfigError(
+                where="label",
+                expected=f"one of {', '.join(LABELS)}",
+                found=self.label,
+                fix="choose one of these",
+            )
+        self.encoder.to(self.device).eval()
+        self.classifier.to(self.device).eval()
+
+    def explain(self, study: Study) -> Explanation:
+        """Explain one study.
+
+        Raises:
+            ValueError: the study has fewer slices than a window.
+        """
+        begin = perf_counter()
+        starts = window_starts(len(study.hu), length=self.length, stride=self.stride)
+        answers = self._ask(study, starts)
+        heat = self._heat(study, starts, answers.pull)
+        slice_heat = heat.max(axis=(1, 2))
+        return Explanation(
+            uid=study.uid, label=self.label, method=self.method, length=self.length,
+            heat=heat, slice_heat=slice_heat, source_heat=geometry.source_heat(study, slice_heat),
+            window_start=starts, window_logit=answers.window_logit, refined_logit=answers.refined_logit,
+            attention=answers.attention, exam_probability=answers.exam_probability,
+            peak=find_peak(study, heat), left_share=geometry.left_share(study, heat),
+            seconds=perf_counter() - begin,
+        )  # fmt: skip
+
+    def _ask(self, study: Study, starts: NDArray[np.int64]) -> "_Answers":
+        """Run the chain forward, and stage 2 backward to what stage 1 hands over."""
+        features, logits = [], []
+        with torch.no_grad():
+            for _, x in self._batches(study, starts):
+                feature = self.encoder.forward_features(x)
+                features.append(feature.pooled)
+                logits.append(self.encoder.forward_head(feature).window)
+        window_logit = torch.cat(logits)
+        pull, answer = pull_of(self.classifier, torch.cat(features), window_logit, self.label)
+        return _Answers(
+            pull, _numpy(window_logit), _numpy(answer.window[0]), _numpy(answer.attention[0]),
+            _probabilities(answer.exam[0].detach()),
+        )  # fmt: skip
+
+    def _heat(self, study: Study, starts: NDArray[np.int64], pull: Pull) -> NDArray[np.float32]:
+        """Return (D, S, S): the mean of the overlapping windows, enlarged to the grid."""
+        depth, side = study.hu.shape[:2]
+        total = torch.zeros(depth, self.input_px, self.input_px)
+        windows = torch.zeros(depth, 1, 1)
+        for place, x in self._batches(study, starts):
+            heat = window_heat(
+                self.encoder, x, Pull(*(part[place] for part in pull)), method=self.method
+            ).cpu()
+            for start, one in zip(starts[place], heat, strict=True):
+                total[start : start + self.length] += one
+                windows[start : start + self.length] += 1
+        return _resize(total / windows, side)
+
+    def _batches(self, study: Study, starts: NDArray[np.int64]) -> Iterator[tuple[slice, Tensor]]:
+        """Yield which windows, and these windows prepared on the device: (B, C, T, px, px)."""
+        for first in range(0, len(starts), self.batch_size):
+            place = slice(first, first + self.batch_size)
+            hu = np.stack([study.hu[start : start + self.length] for start in starts[place]])  # (B, T, S, S)
+            yield place, prepare(torch.from_numpy(hu).to(self.device), self.hu_ranges, self.input_px)
+
+
+class _Answers(NamedTuple):
+    pull: Pull
+    window_logit: NDArray[np.float32]
+    refined_logit: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    exam_probability: dict[str, float]
+
+
+def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
+    """Return the hottest voxel, the first of equals; None where all heat is 0."""
+    d, h, w = (int(i) for i in np.unravel_index(int(heat.argmax()), heat.shape))
+    if heat[d, h, w] <= 0:
+        return None
+    point = geometry.grid_to_lps(study, np.array([d, h, w], np.float64))
+    source = geometry.nearest_source_slice(study, d)
+    row, column = geometry.lps_to_source_pixel(study, source, point)
+    return Peak(
+        grid_index=(d, h, w), point_mm=(float(point[0]), float(point[1]), float(point[2])),
+        source_index=source,
+        sop_instance_uid=str(study.source.sop_instance_uid[source]), source_pixel=(float(row), float(column)),
+        slice_label=int(study.slice_label[d]), value=float(heat[d, h, w]),
+    )  # fmt: skip
+
+
+def _probabilities(exam: Tensor) -> dict[str, float]:
+    found = {name: float(p) for name, p in zip(EXAM_LABELS, exam.sigmoid(), strict=True)}
+    return found | {PE_PRESENT: (1 - found["negative_exam_for_pe"]) * (1 - found["indeterminate"])}
+
+
+def _resize(heat: Tensor, side: int) -> NDArray[np.float32]:
+    """(D, px, px) -> (D, side, side), bilinear."""
+    if heat.shape[-1] == side:
+        return _numpy(heat)
+    size = (side, side)
+    return _numpy(F.interpolate(heat.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1))
+
+
+def _numpy(value: Tensor) -> NDArray[np.float32]:
+    return np.asarray(value.detach().cpu().numpy(), np.float32)

@@ -1,0 +1,157 @@
+"""Grad-CAM through both stages: which places of a window speak for an answer (Selvaraju et al. 2017).
+
+Stage 1 answers from two maps, so both are explained, each by the path that starts there:
+
+- layer4, through its global average: the pooled feature, which the head and stage 2 read;
+- layer2, through the slice head's spatial maximum (only with slice supervision): four times finer in plane.
+
+The weight of a channel is the *sum* of the gradient over the places of its map: Grad-CAM's mean, up to a
+constant. For an average as for a maximum that sum is the channel's weight in the answer, whatever the map's
+resolution; so both maps come in one unit, "the answer, if all the window looked like this place", and add.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.models.stage1 import Feature, WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
+
+Method = Literal["grad-cam", "layer-cam"]
+PE_WINDOW = "pe_window"
+"""PE in the window, by stage 1 alone."""
+LABELS = (PE_PRESENT, PE_WINDOW, *EXAM_LABELS)
+"""What can be explained."""
+
+
+class Pull(NamedTuple):
+    """The gradient of an answer with respect to what stage 1 hands to stage 2."""
+
+    feature: Tensor
+    """(N, F) for the pooled features."""
+    window_logit: Tensor
+    """(N,) for the window logits."""
+
+
+class _Maps(NamedTuple):
+    layer4: Tensor  # (B, F, T4, H4, W4)
+    layer2: Tensor  # (B, C2, T2, H2, W2)
+
+
+def label_logit(exam: Tensor, label: str) -> Tensor:
+    """Return the logit of one label from the exam logits (9,).
+
+    With a and b the logits of negative and indeterminate, P(PE) = 1 / ((1 + e^a)(1 + e^b)), so its logit is
+    -log(e^a + e^b + e^(a + b)).
+    """
+    if label != PE_PRESENT:
+        return exam[EXAM_LABELS.index(label)]
+    negative, indeterminate = exam[0], exam[1]
+    return -torch.stack([negative, indeterminate, negative + indeterminate]).logsumexp(0)
+
+
+def pull_of(
+    classifier: SequenceClassifier, feature: Tensor, window_logit: Tensor, label: str
+) -> tuple[Pull, StudyLogits]:
+    """Return how one study's answer for a label depends on its windows, and all its answers.
+
+    Args:
+        classifier: stage 2, in evaluation mode.
+        feature: (N, F) pooled features of the study's windows in slice order.
+        window_logit: (N,) stage 1's logits.
+        label: one of LABELS; `pe_window` asks stage 1 only: no pull on the features, 1 on each logit.
+    """
+    leaves = (feature.detach().requires_grad_(), window_logit.detach().requires_grad_())
+    mask = torch.ones(1, len(feature), dtype=torch.bool, device=feature.device)
+    with (
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=False),
+    ):  # cuDNN's GRU has no backward in eval
+        logits = classifier(leaves[0].unsqueeze(0), leaves[1].unsqueeze(0), mask)
+        if label == PE_WINDOW:
+            return Pull(torch.zeros_like(feature), torch.ones_like(window_logit)), logits
+        slopes = torch.autograd.grad(label_logit(logits.exam[0], label), leaves)
+    return Pull(*slopes), logits
+
+
+def window_heat(
+    encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, method: Method = "grad-cam"
+) -> Tensor:
+    """Return what in each window speaks for an answer.
+
+    Args:
+        encoder: stage 1, in evaluation mode.
+        x: (B, C, T, H, W) prepared windows.
+        pull: of the answer on these B windows; without it, the answer is stage 1's window logit.
+        method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
+            sparse where a maximum picks single places.
+
+    Returns:
+        (B, T, H, W) >= 0, not normalised: windows of one study compare.
+    """
+    maps = _Maps(*(part.requires_grad_() for part in _maps(encoder, x)))
+    with torch.enable_grad():
+        pooled = maps.layer4.mean(dim=(2, 3, 4))
+        logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
+        answer = (
+            logit.sum() if pull is None else (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
+        )
+        slopes = torch.autograd.grad(answer, maps, allow_unused=True)
+    heat = x.new_zeros(x.shape[0], *x.shape[2:])
+    for part, slope in zip(maps, slopes, strict=True):
+        if slope is not None:  # None: no slice head, layer2 isn't read directly
+            heat += enlarge(_cam(part.detach(), slope, method), x.shape[2:])
+    return heat.relu_()
+
+
+@torch.no_grad()
+def _maps(encoder: WindowEncoder, x: Tensor) -> _Maps:
+    """Run the backbone once; a hook takes layer4 before it is averaged."""
+    seen: list[Tensor] = []
+    layer4 = encoder.backbone.get_submodule("layer4")
+    handle = layer4.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+    try:
+        layer2 = encoder.forward_features(x).layer2
+    finally:
+        handle.remove()
+    return _Maps(seen[0].float(), layer2.float())
+
+
+def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
+    """(B, C, t, h, w) map and its gradient -> (B, t, h, w), still signed."""
+    weight = slope.sum(dim=(2, 3, 4), keepdim=True) if method == "grad-cam" else slope.clamp_min(0)
+    return (weight * part).sum(dim=1)
+
+
+def enlarge(cam: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, t, h, w) map of a strided network -> (B, T, H, W), each value at the centre of what it saw.
+
+    A convolution of stride 2 with odd kernel and "same" padding centres output k on input 2k. Stretching the
+    map over the window, as `interpolate` does, would shift it by almost half a stride: 7.5 pixels for layer4.
+    """
+    steps = [_interpolation(small, large).to(cam) for small, large in zip(cam.shape[1:], size, strict=True)]
+    return torch.einsum("bthw,Tt,Hh,Ww->bTHW", cam, *steps)
+
+
+def _interpolation(small: int, large: int) -> Tensor:
+    """Return (large, small) linear interpolation weights between points at 0, s, 2s ..., then flat."""
+    place = (torch.arange(large) / _stride(small, large)).clamp(max=small - 1)  # (large,)
+    return (1 - (place.unsqueeze(1) - torch.arange(small)).abs()).clamp_min(0)
+
+
+def _stride(small: int, large: int) -> int:
+    """Return the stride that makes `small` of `large` by halvings that round up.
+
+    Raises:
+        ValueError: no such stride.
+    """
+    stride = 1
+    while -(-large // stride) > small:
+        stride *= 2
+    if -(-large // stride) != small:
+        raise ValueError(f"a map of {small} isn't made from {large} by strides of 2")
+    return stride
