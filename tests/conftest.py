@@ -1,16 +1,24 @@
 """Data that tests of several layers make."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import Predictions
 from pectl.core.decisions.consistency import PATTERNS
 
 Cohort = tuple[Predictions, pd.DataFrame]
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+NODULE_LPS_MM = (70.0, -30.0, 60.0)
+"""A nodule in the left lung, in front of its middle, near the top: it tells left, front and up apart."""
 
 
 @pytest.fixture
@@ -61,3 +69,111 @@ def _units(uids: pd.Index, positive: np.ndarray, rng: np.random.Generator, skill
             "label": positive.ravel().astype(np.int8),
         }
     )
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real files; the test skips where there is none."""
+    folder = Path(os.environ.get("PECTL_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "ct").is_dir():
+        pytest.skip(f"no real files in {folder}; set PECTL_REAL_DATA")
+    return folder
+
+
+@pytest.fixture
+def write_series() -> Callable[..., list[str]]:
+    """A factory that writes a small CT series of a chest; see `_write_series`."""
+    return _write_series
+
+
+def _write_series(
+    folder: Path,
+    *,
+    study: str = "1.2.3",
+    series: str = "1",
+    n_slices: int = 40,
+    step_mm: float = 6.0,
+    size: tuple[int, int] = (96, 96),
+    pixel_spacing_mm: tuple[float, float] = (4.0, 4.0),
+    orientation: tuple[float, ...] = AXIAL,
+    intercept: float = -1024.0,
+    signed: bool = False,
+    hu: Callable[[np.ndarray], np.ndarray] | None = None,
+    edit: Callable[[Dataset, int], bool | None] = lambda dataset, place: None,
+) -> list[str]:
+    """Write one file per slice, named in an order that isn't that of the slices; return SOPInstanceUIDs in z order.
+
+    Args:
+        folder: made if it isn't there.
+        study: StudyInstanceUID; SeriesInstanceUID and SOPInstanceUIDs are made from it and from `series`.
+        series: last part of SeriesInstanceUID.
+        n_slices: slices along the normal, centred on the chest.
+        step_mm: between slices.
+        size: (rows, columns).
+        pixel_spacing_mm: (row step, column step).
+        orientation: ImageOrientationPatient; the anatomy stays where it is in the patient.
+        intercept: RescaleIntercept; the slope is 1.
+        signed: PixelRepresentation.
+        hu: HU at LPS points (..., 3) in mm; default a chest with a nodule at `NODULE_LPS_MM`.
+        edit: changes the dataset of slice `place` (in z order) before it is written; False leaves the slice out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    normal = np.cross(row, column)
+    normal *= np.sign(normal[np.abs(normal).argmax()])
+    names = np.random.default_rng(n_slices).permutation(n_slices)
+    uids = []
+    for place in range(n_slices):
+        centre = normal * step_mm * (place - (n_slices - 1) / 2)
+        corner = (
+            centre
+            - row * pixel_spacing_mm[1] * (size[1] - 1) / 2
+            - column * pixel_spacing_mm[0] * (size[0] - 1) / 2
+        )
+        down, right = np.meshgrid(np.arange(size[0]), np.arange(size[1]), indexing="ij")
+        points = (
+            corner
+            + down[..., None] * pixel_spacing_mm[0] * column
+            + right[..., None] * pixel_spacing_mm[1] * row
+        )
+        stored = np.rint((hu or chest_hu)(points) - intercept).astype(np.int16 if signed else np.uint16)
+        dataset = _slice(f"{study}.{series}.{place}", stored, signed=signed)
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.{series}"
+        dataset.ImagePositionPatient = [round(float(value), 6) for value in corner]
+        dataset.ImageOrientationPatient = [round(float(value), 8) for value in orientation]
+        dataset.PixelSpacing, dataset.SliceThickness = list(pixel_spacing_mm), step_mm
+        dataset.RescaleIntercept, dataset.RescaleSlope = intercept, 1
+        if edit(dataset, place) is not False:
+            dataset.save_as(folder / f"{names[place]:04d}.dcm", enforce_file_format=True)
+            uids.append(str(dataset.SOPInstanceUID))
+    return uids
+
+
+def _slice(uid: str, stored: np.ndarray, *, signed: bool) -> FileDataset:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = EXPLICIT_LITTLE
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = pydicom.uid.CTImageStorage, uid
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = pydicom.uid.CTImageStorage, uid, "CT"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.PatientID, dataset.PatientName = "P1", "Doe^Jane"
+    dataset.Manufacturer, dataset.ConvolutionKernel = "ACME", "B30f"
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.PixelRepresentation = int(signed)
+    dataset.PixelData = stored.tobytes()
+    return dataset
+
+
+def chest_hu(points: np.ndarray) -> np.ndarray:
+    """HU at LPS points (..., 3): an oval body with two lungs, a spine, a nodule; whole lungs within z of +-100 mm."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    hu = np.full(x.shape, -1000.0)
+    hu[(x / 170) ** 2 + (y / 110) ** 2 < 1] = 40.0
+    for side in (-1, 1):
+        hu[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
+    hu[(x / 20) ** 2 + ((y - 75) / 20) ** 2 < 1] = 400.0
+    centre = np.array(NODULE_LPS_MM)
+    hu[np.linalg.norm(points - centre, axis=-1) < 12] = 100.0
+    return hu

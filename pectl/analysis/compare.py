@@ -11,7 +11,7 @@ from pectl.analysis.bootstrap import IntArray, percentile_interval, replicate_au
 from pectl.analysis.delong import auc_covariance
 from pectl.analysis.intervals import UNDEFINED, Interval
 from pectl.analysis.measure import Json, jsonable
-from pectl.analysis.metrics import BoolArray, FloatArray
+from pectl.core.ranking import BoolArray, FloatArray
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import atomic_path, read_json, write_json
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN

@@ -12,7 +12,7 @@ from pectl.analysis.bootstrap import study_weights
 from pectl.analysis.competition import competition_loss
 from pectl.analysis.exam_level import JudgedExams, exam_level, exam_subgroups, judged_exams
 from pectl.analysis.measure import Json, Units, jsonable, measure
-from pectl.analysis.metrics import FloatArray
+from pectl.core.ranking import FloatArray
 from pectl.analysis.paper_results import paper_block
 from pectl.analysis.tables import exam_table, write_tables
 from pectl.config import EvaluateConfig

@@ -10,7 +10,8 @@ from pectl.analysis import metrics
 from pectl.analysis.bootstrap import IntArray, Weights, percentile_interval, replicate_auroc, replicate_ratio
 from pectl.analysis.delong import auc_covariance
 from pectl.analysis.intervals import UNDEFINED, Interval, newcombe, wald, wilson
-from pectl.analysis.metrics import BoolArray, Confusion, FloatArray
+from pectl.analysis.metrics import Confusion
+from pectl.core.ranking import BoolArray, FloatArray
 
 Json = dict[str, Any]
 

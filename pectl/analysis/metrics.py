@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.decisions.calibration import logits, sigmoid
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from pectl.core.ranking import BoolArray, FloatArray, sorted_classes
 
 ECE_BINS = 10
 """Equal-width bins of [0, 1] for the expected calibration error: [0, 0.1), [0.1, 0.2) ... [0.9, 1]."""
@@ -72,22 +70,6 @@ def confusion(label: BoolArray, score: FloatArray, threshold: float) -> Confusio
     return Confusion(tp=tp, fp=n_called - tp, fn=n_positive - tp, tn=label.size - n_positive - n_called + tp)
 
 
-def auroc(label: BoolArray, score: FloatArray) -> float:
-    """Return the area under the ROC curve; a tie between a positive and a negative counts one half.
-
-    Both classes are sorted apart, and the smaller one looked up in the larger: no argsort, and integers until
-    the last division (Mann and Whitney 1947).
-    """
-    positive, negative = sorted_classes(label, score)
-    if not positive.size or not negative.size:
-        return np.nan
-    few, many = (positive, negative) if positive.size <= negative.size else (negative, positive)
-    twice_below = int(many.searchsorted(few, "left").sum()) + int(many.searchsorted(few, "right").sum())
-    pairs = positive.size * negative.size
-    wins = twice_below if few is positive else 2 * pairs - twice_below
-    return wins / (2 * pairs)
-
-
 def average_precision(label: BoolArray, score: FloatArray) -> float:
     """Return the step-wise area under the precision-recall curve.
 
@@ -99,11 +81,6 @@ def average_precision(label: BoolArray, score: FloatArray) -> float:
     true_calls = positive.size - positive.searchsorted(positive, "left")
     false_calls = negative.size - negative.searchsorted(positive, "left")
     return float(np.mean(true_calls / (true_calls + false_calls)))
-
-
-def sorted_classes(label: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the scores of the positives and of the negatives, each ascending."""
-    return np.sort(score[label]), np.sort(score[~label])
 
 
 def brier(label: BoolArray, score: FloatArray) -> float:

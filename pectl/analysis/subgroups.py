@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.measure import Json, Units, measure
-from pectl.analysis.metrics import BoolArray
+from pectl.core.ranking import BoolArray
 from pectl.core.data.labels import UNKNOWN
 
 SMALL = 10

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from pectl.analysis.bootstrap import IntArray
 from pectl.analysis.curves import GRID, Curve, Curves, curves
 from pectl.analysis.intervals import wilson
-from pectl.analysis.metrics import BoolArray, FloatArray, calibration_bins
+from pectl.analysis.metrics import calibration_bins
+from pectl.core.ranking import BoolArray, FloatArray
 from pectl.report.style import (
     BLUE,
     GREEN,

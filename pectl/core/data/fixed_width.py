@@ -38,7 +38,11 @@ def read_fixed_width(path: Path, columns: list[str]) -> pd.DataFrame | None:
     if values.size and (values.min() < 0 or values.max() > 9):
         return None
     table = dict(zip(digits, values, strict=True))
-    texts = {name: _text(rows[:, fields[name]]) for name in columns if name not in digits}
+    texts = {
+        name: _text(rows[:, fields[name].start : fields[name].stop + 1])
+        for name in columns
+        if name not in digits
+    }
     return pd.DataFrame({name: texts[name] if name in texts else pd.Series(table[name]) for name in columns})
 
 
@@ -72,10 +76,8 @@ def _digits(rows: Bytes, places: list[int]) -> NDArray[np.int8]:
 
 
 def _text(field: Bytes) -> "pd.Series[str]":
-    """Return a field's text; rows that repeat the row before share one string."""
-    width = field.shape[1]
-    values = np.ascontiguousarray(field).view(f"S{width}").ravel()
+    """Return the text of a field given with the separator after it; equal neighbours share one string."""
+    values = np.ascontiguousarray(field).view(f"S{field.shape[1]}").ravel()
     new = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
-    joined = values[new].tobytes().decode()
-    texts = np.array([joined[i : i + width] for i in range(0, len(joined), width)], object)
-    return pd.Series(np.repeat(texts, np.diff(new, append=len(values))), dtype=object)
+    texts = values[new].tobytes().decode().split(chr(field[0, -1]))[:-1]
+    return pd.Series(np.repeat(np.array(texts, object), np.diff(new, append=len(values))), dtype=object)

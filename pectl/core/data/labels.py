@@ -71,8 +71,13 @@ class Labels:
     @cached_property
     def image(self) -> "pd.Series[int]":
         """Return `pe_present_on_image`, int8 by (StudyInstanceUID, SOPInstanceUID), in the table's order."""
-        studies = self.exam.index.to_numpy()[self._row_study]
-        index = pd.MultiIndex.from_arrays([studies, self._row_image], names=[_STUDY, _IMAGE])
+        # from its parts: images are known to be unique, and finding the levels anew takes seconds
+        index = pd.MultiIndex(
+            levels=[self.exam.index, pd.Index(self._row_image)],
+            codes=[self._row_study, np.arange(len(self._row_study))],
+            names=[_STUDY, _IMAGE],
+            verify_integrity=False,
+        )
         return pd.Series(self._row_label, index=index, name=_PRESENT)
 
     def of_images(self, study_uid: str) -> dict[str, int]:

@@ -1,0 +1,37 @@
+.PHONY: setup demo test check test-slow test-gpu bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+TEST_FLAGS ?= -q
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch .venv/ready
+
+demo: setup  ## the whole chain on a phantom cohort, into ./demo
+	$(BIN)/pectl demo --out demo
+
+test: setup  ## the tests that CI runs
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu"
+
+check: setup  ## format, lint, types, import arrows
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-slow: setup  ## minutes: training that must learn, and must not where labels are shuffled
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slow"
+
+test-gpu: setup  ## needs a CUDA device
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "gpu"
+
+bench: setup  ## the speed table of docs/design.md
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

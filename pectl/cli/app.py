@@ -1,0 +1,46 @@
+"""The `pectl` program: one command a file; imports only what `--help` needs."""
+
+import sys
+
+import typer
+
+from pectl.cli import (
+    command_compare,
+    command_demo,
+    command_evaluate,
+    command_explain,
+    command_extract_features,
+    command_phantom,
+    command_preprocess,
+    command_train_stage1,
+    command_train_stage2,
+)
+from pectl.cli.console import show_error
+from pectl.errors import PectlError
+
+app = typer.Typer(
+    name="pectl",
+    help="Train, measure and explain a two-stage classifier of pulmonary embolism on CT. "
+    "Research use only, not for diagnosis.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(command_demo.demo)
+app.command("phantom")(command_phantom.phantom)
+app.command("preprocess")(command_preprocess.preprocess)
+app.command("train-stage1")(command_train_stage1.train_stage1)
+app.command("extract-features")(command_extract_features.extract_features)
+app.command("train-stage2")(command_train_stage2.train_stage2)
+app.command("evaluate")(command_evaluate.evaluate)
+app.command("compare")(command_compare.compare)
+app.command("explain")(command_explain.explain)
+
+
+def main() -> None:
+    """Run the program; a failure the user can fix is one line on stderr, and its exit code."""
+    try:
+        app()
+    except PectlError as error:
+        show_error(error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,38 @@
+"""`pectl explain`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pectl.cli.console import progress, say
+from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
+
+
+def explain(
+    source: Annotated[Path, typer.Argument(help="A study store, or a folder of DICOM files.")],
+    stage1: Annotated[Path, typer.Option("--stage1", help="A finished run of train-stage1.")],
+    stage2: Annotated[Path, typer.Option("--stage2", help="A finished run of train-stage2.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the pictures and pages.")],
+    study: Annotated[str | None, typer.Option("--study", help="StudyInstanceUID.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="All studies of a split, and how well the heat points.")] = None,
+    label: Annotated[str, typer.Option("--label", help="pe_present or one of the nine exam labels.")] = "pe_present",
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Show where a study's heat and attention lie, on its original slices."""
+    if study is not None and split is not None:
+        raise typer.BadParameter("give --study or --split, not both")
+    from pectl.config import load_config, write_config
+    from pectl.report.explain_run import explain_run
+
+    resolved = load_config(config, overrides or [], seed)
+    with progress("studies explained", quiet=quiet) as report:
+        statement = explain_run(
+            source, stage1, stage2, out, uid=study, split=split, label=label, device=device, progress=report
+        )
+    write_config(resolved, out / "config.toml")
+    say(statement)

@@ -1,0 +1,30 @@
+"""`pectl phantom`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pectl.cli.console import progress, say
+from pectl.cli.options import ConfigOption, QuietOption, SeedOption, SetOption, WorkersOption
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder of the cohort.")],
+    studies: Annotated[int | None, typer.Option("--studies", min=1, help="Overrides phantom.studies.")] = None,
+    workers: WorkersOption = 1,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a synthetic cohort in DICOM (RSPECT layout), with labels and truth."""
+    from pectl.config import load_config, write_config
+    from pectl.phantom.cohort import make_cohort
+
+    sizes = [] if studies is None else [f"phantom.studies={studies}"]
+    resolved = load_config(config, [*(overrides or []), *sizes], seed)
+    with progress("phantom studies", quiet=quiet) as report:
+        make_cohort(out, resolved.phantom, seed=resolved.seed, workers=workers, progress=report)
+    write_config(resolved, out / "config.toml")
+    say(f"{resolved.phantom.studies} studies in {out / 'train'}, labels in {out / 'train.csv'}")

@@ -1,0 +1,29 @@
+"""`pectl train-stage2`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pectl.cli.console import progress, show_table
+from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, ResumeOption, SeedOption, SetOption
+
+
+def train_stage2(
+    features: Annotated[Path, typer.Argument(help="A feature store.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder.")],
+    resume: ResumeOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the sequence classifier, and fit thresholds and calibrators on validation."""
+    from pectl.config import load_config
+    from pectl.pipeline.train_stage2 import train_stage2 as run
+
+    resolved = load_config(config, overrides or [], seed)
+    with progress("stage 2 steps", quiet=quiet) as report:
+        best = run(features, out, resolved, device=device, resume=resume, progress=report)
+    show_table(f"stage 2, best epoch: {out}", best)

@@ -1,0 +1,80 @@
+"""What the commands show: progress as a bar on a terminal and as plain lines elsewhere, results, errors."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pectl.errors import PectlError
+
+LINE_SECONDS = 30.0
+"""Seconds between progress lines where there is no terminal."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+Report = Callable[[int, int], None]
+
+
+def show_error(error: PectlError) -> None:
+    """Print a failure as one line on stderr."""
+    err.print(f"pectl: {error}", markup=False)
+
+
+def say(text: str) -> None:
+    """Print one line of result."""
+    out.print(text, markup=False)
+
+
+def show_table(title: str, rows: Mapping[str, object]) -> None:
+    """Print names and values as a small table."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+    out.print(table)
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Report]:
+    """Yield a function to call with (done, total): a bar on a terminal, else a line every 30 s."""
+    if quiet:
+        yield lambda done, total: None
+    elif err.is_terminal:
+        with _bar(what) as report:
+            yield report
+    else:
+        yield _Lines(what)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Report]:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=err) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class _Lines:
+    """Progress as plain lines with rate and time left."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._first = what, 0
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Print a line if 30 s have passed, or if all is done."""
+        now = time.monotonic()
+        if self._first == 0:
+            self._first, self._started = done, now
+        if done < total and now - self._last < LINE_SECONDS:
+            return
+        self._last = now
+        rate = (done - self._first) / max(now - self._started, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        sys.stderr.write(f"{self._what}: {done}/{total}, {rate:.2f}/s{left}\n")
+        sys.stderr.flush()

@@ -1,0 +1,42 @@
+"""Options that several commands share."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="TOML file of the experiment (sample_configs/ has examples).")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one value; repeatable.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Overrides the configuration's seed.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")]
+Device = Literal["auto", "cpu", "cuda"]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Do share I of N, from 1; defaults to the SLURM array task."),
+]
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Return (index from 0, count) of `I/N`, or of the SLURM array this task belongs to, or None.
+
+    Raises:
+        typer.BadParameter: not of the form I/N with 1 <= I <= N.
+    """
+    if text is None and "SLURM_ARRAY_TASK_ID" in os.environ:
+        first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
+        count = int(os.environ["SLURM_ARRAY_TASK_COUNT"])
+        return int(os.environ["SLURM_ARRAY_TASK_ID"]) - first, count
+    if text is None:
+        return None
+    index, slash, count_text = text.partition("/")
+    if not (slash and index.isdecimal() and count_text.isdecimal() and 1 <= int(index) <= int(count_text)):
+        raise typer.BadParameter(f"expected I/N with 1 <= I <= N, found {text!r}", param_hint="--shard")
+    return int(index) - 1, int(count_text)

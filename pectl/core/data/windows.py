@@ -1,0 +1,113 @@
+"""Windows: runs of consecutive grid slices, where they start, and which label they have."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pectl.core.data.h5 import open_h5
+from pectl.core.data.labels import UNKNOWN
+
+OPEN_FILES = 64
+"""Study files a reader keeps open at once."""
+
+
+def window_starts(n_slices: int, *, length: int, stride: int) -> NDArray[np.int64]:
+    """Return the first slices of the windows that cover a study; the last is shifted to fit, nothing is padded.
+
+    Raises:
+        ValueError: the study is shorter than one window.
+    """
+    if n_slices < length:
+        raise ValueError(f"{n_slices} slices are fewer than one window of {length}")
+    last = n_slices - length
+    starts = np.arange(0, last + 1, stride)
+    return starts if starts[-1] == last else np.append(starts, last)
+
+
+def window_labels(
+    slice_label: NDArray[np.int8], starts: NDArray[np.integer], *, length: int
+) -> NDArray[np.int8]:
+    """Return 1 for windows with any positive slice, 0 for all negative, unknown where no slice says more."""
+    spans = slice_label[starts[:, None] + np.arange(length)]  # (N, T)
+    return np.where((spans == 1).any(1), 1, np.where((spans == UNKNOWN).any(1), UNKNOWN, 0)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class WindowIndex:
+    """The windows of many studies, as parallel arrays over all windows M.
+
+    Attributes:
+        uids: the studies.
+        study: (M,) index into `uids`.
+        start: (M,) first slice.
+        slice_labels: (M, T) int8 labels of the window's slices.
+        label: (M,) int8 label of the window.
+    """
+
+    uids: tuple[str, ...]
+    study: NDArray[np.int64]
+    start: NDArray[np.int64]
+    slice_labels: NDArray[np.int8]
+    label: NDArray[np.int8]
+
+    @classmethod
+    def build(cls, slice_labels: dict[str, NDArray[np.int8]], *, length: int, stride: int) -> "WindowIndex":
+        """Index the windows of the studies whose (D,) slice labels are given."""
+        starts = [window_starts(len(labels), length=length, stride=stride) for labels in slice_labels.values()]
+        spans = [
+            labels[first[:, None] + np.arange(length)]
+            for labels, first in zip(slice_labels.values(), starts, strict=True)
+        ]
+        label = [
+            window_labels(labels, first, length=length)
+            for labels, first in zip(slice_labels.values(), starts, strict=True)
+        ]
+        return cls(
+            tuple(slice_labels),
+            np.repeat(np.arange(len(starts)), [len(first) for first in starts]),
+            np.concatenate(starts),
+            np.concatenate(spans),
+            np.concatenate(label),
+        )
+
+    def __len__(self) -> int:
+        """Return the number of windows M."""
+        return len(self.start)
+
+    def known(self) -> "WindowIndex":
+        """Return the windows whose label is known."""
+        rows = self.label != UNKNOWN
+        return WindowIndex(
+            self.uids, self.study[rows], self.start[rows], self.slice_labels[rows], self.label[rows]
+        )
+
+
+class WindowReader:
+    """Reads windows of int16 HU in batches; keeps some study files open. One reader a process."""
+
+    def __init__(self, path_of: Callable[[str], Path], *, length: int) -> None:
+        self._path_of = path_of
+        self._length = length
+        self._open: OrderedDict[str, h5py.File] = OrderedDict()
+
+    def read(self, uids: Sequence[str], starts: Sequence[int]) -> NDArray[np.int16]:
+        """Return (B, T, S, S) int16 HU of the windows that start at `starts` in the studies `uids`."""
+        first = self._volume(uids[0])
+        batch = np.empty((len(uids), self._length, *first.shape[1:]), np.int16)
+        for row, (uid, start) in enumerate(zip(uids, starts, strict=True)):
+            self._volume(uid).read_direct(batch, np.s_[start : start + self._length], np.s_[row])
+        return batch
+
+    def _volume(self, uid: str) -> h5py.Dataset:
+        if uid in self._open:
+            self._open.move_to_end(uid)
+        else:
+            self._open[uid] = open_h5(self._path_of(uid), made_by="pectl preprocess")
+            if len(self._open) > OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+        return self._open[uid]["hu"]

@@ -1,0 +1,78 @@
+"""A model on disk: `model.safetensors` beside `model.json`, which holds the spec that builds it and its digest."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pectl.core.data.files import atomic_path, read_json, write_json
+from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.errors import StoreError
+
+Model = WindowEncoder | SequenceClassifier
+M = TypeVar("M", bound=nn.Module)
+
+
+def save_model(model: Model, folder: Path) -> str:
+    """Write the model into a folder and return the SHA-256 of its weights file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file(tensors, temporary)
+    digest = weights_digest(folder)
+    kind = "stage1" if isinstance(model, WindowEncoder) else "stage2"
+    write_json(folder / "model.json", {"kind": kind, "spec": asdict(model.spec), "digest": digest})
+    return digest
+
+
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of a checkpoint's weights file, as 64 hex digits."""
+    with (folder / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_stage1(folder: Path) -> WindowEncoder:
+    """Load a window encoder, ready to infer. Never downloads.
+
+    Raises:
+        StoreError: no checkpoint, one of another kind, or a damaged one.
+    """
+    spec = _spec(folder, "stage1", made_by="pectl train-stage1")
+    return _fill(WindowEncoder(Stage1Spec(**spec)), folder, made_by="pectl train-stage1")
+
+
+def load_stage2(folder: Path) -> SequenceClassifier:
+    """Load a sequence classifier, ready to infer.
+
+    Raises:
+        StoreError: no checkpoint, one of another kind, or a damaged one.
+    """
+    spec = _spec(folder, "stage2", made_by="pectl train-stage2")
+    return _fill(SequenceClassifier(Stage2Spec(**spec)), folder, made_by="pectl train-stage2")
+
+
+def _spec(folder: Path, kind: str, *, made_by: str) -> dict[str, object]:
+    data = read_json(folder / "model.json", made_by=made_by)
+    if data.get("kind") != kind:
+        raise StoreError(
+            where=folder, expected=f"a {kind} model", found=str(data.get("kind")), fix=f"give a run of {made_by}"
+        )
+    spec: dict[str, object] = data["spec"]
+    return spec
+
+
+def _fill(model: M, folder: Path, *, made_by: str) -> M:
+    path = folder / "model.safetensors"
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise StoreError(
+            where=path, expected="the weights that model.json describes", found=str(error).splitlines()[0],
+            fix=f"run {made_by} again",
+        ) from error  # fmt: skip
+    return model.eval()

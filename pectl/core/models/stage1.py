@@ -1,0 +1,122 @@
+"""Stage 1: the window encoder. A 3-D ResNet turns a window of CT slices into one feature and one PE logit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import video
+
+from pectl.core.models.layers import SlimResNet3d
+from pectl.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """How to build a 3-D ResNet (parts `stem`, `layer1` .. `layer4`), and the channels after layer2 and layer4."""
+
+    build: Callable[[], nn.Module]
+    layer2_channels: int
+    layer4_channels: int
+    kinetics400: video.R3D_18_Weights | video.MC3_18_Weights | video.R2Plus1D_18_Weights | None = None
+
+
+BACKBONES = {
+    "r3d_18": Backbone(video.r3d_18, 128, 512, video.R3D_18_Weights.KINETICS400_V1),
+    "mc3_18": Backbone(video.mc3_18, 128, 512, video.MC3_18_Weights.KINETICS400_V1),
+    "r2plus1d_18": Backbone(video.r2plus1d_18, 128, 512, video.R2Plus1D_18_Weights.KINETICS400_V1),
+    "slim_16": Backbone(lambda: SlimResNet3d(width=16), 32, 128),
+    "slim_32": Backbone(lambda: SlimResNet3d(width=32), 64, 256),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage1Spec:
+    """What a checkpoint must know to build its window encoder again."""
+
+    backbone: str
+    in_channels: int
+    slice_supervision: bool
+
+
+class Feature(NamedTuple):
+    """What the backbone makes of a batch of windows."""
+
+    pooled: Tensor
+    """(B, F) global average of layer4: the feature of design.md."""
+    layer2: Tensor
+    """(B, C2, T2, H2, W2): where the slice head looks."""
+
+
+class WindowLogits(NamedTuple):
+    """The logits of a batch of windows."""
+
+    window: Tensor
+    """(B,) PE in the window."""
+    slices: Tensor | None
+    """(B, T2) PE in each run of T/T2 slices; None without slice supervision."""
+
+
+class WindowEncoder(nn.Module):
+    """Stage 1 of Ma et al. 2022: `forward_features` then `forward_head`.
+
+    With slice supervision a linear head on the spatial maximum of layer2 says for each pair of slices whether it
+    shows PE; the window logit is then the sum of the head on the pooled feature and the largest slice logit.
+    """
+
+    def __init__(self, spec: Stage1Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        known = backbone_named(spec.backbone)
+        self.backbone = known.build()
+        self.backbone.fc = nn.Identity()  # torchvision's 400 actions
+        _adapt_stem(self.backbone, spec.in_channels)
+        self.feature_size = known.layer4_channels
+        self.head = nn.Linear(known.layer4_channels, 1)
+        self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
+
+    def forward_features(self, x: Tensor) -> Feature:
+        """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 map."""
+        layer2 = self.backbone.layer2(self.backbone.layer1(self.backbone.stem(x)))
+        layer4 = self.backbone.layer4(self.backbone.layer3(layer2))
+        return Feature(layer4.mean(dim=(2, 3, 4)), layer2)
+
+    def forward_head(self, feature: Feature) -> WindowLogits:
+        """Return the logits of the windows."""
+        window = self.head(feature.pooled).squeeze(-1)  # (B,)
+        if self.slice_head is None:
+            return WindowLogits(window, None)
+        slices = self.slice_head(feature.layer2.amax(dim=(3, 4)).transpose(1, 2)).squeeze(-1)  # (B, T2)
+        return WindowLogits(window + slices.amax(dim=1), slices)
+
+    def forward(self, x: Tensor) -> WindowLogits:
+        """(B, C, T, H, W) in [0, 1] -> logits."""
+        return self.forward_head(self.forward_features(x))
+
+
+def backbone_named(name: str) -> Backbone:
+    """Look a backbone up.
+
+    Raises:
+        WeightsError: no such backbone; the message lists the known ones.
+    """
+    if name not in BACKBONES:
+        raise WeightsError(
+            where="stage1.backbone", expected=f"one of {', '.join(BACKBONES)}", found=name, fix="choose one of these"
+        )
+    return BACKBONES[name]
+
+
+def _adapt_stem(backbone: nn.Module, in_channels: int) -> None:
+    """Give the first convolution `in_channels` inputs; its weights become the mean over the old channels."""
+    stem: nn.Sequential = backbone.stem
+    first = stem[0]
+    if not isinstance(first, nn.Conv3d) or first.in_channels == in_channels:
+        return
+    conv = nn.Conv3d(
+        in_channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False
+    )  # type: ignore[arg-type]  # Conv3d keeps its own tuples
+    with torch.no_grad():
+        conv.weight.copy_(first.weight.mean(dim=1, keepdim=True).expand_as(conv.weight))
+    stem[0] = conv

@@ -1,0 +1,100 @@
+"""Apply a trained stage 2 to a split of a feature store: probabilities of studies, windows and images."""
+
+from collections.abc import Sequence as Many
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pectl.core.data.feature_store import FeatureStore, Sequence
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.predictions import Predictions
+from pectl.core.data.sequences import collate
+from pectl.core.data.splits import read_run_splits, refuse_trained_on
+from pectl.core.data.stamp import check_lineage
+from pectl.core.models.checkpoint import load_stage2
+from pectl.errors import SplitError
+from pectl.pipeline.device import DeviceName, choose_device
+from pectl.pipeline.run import RunFolder, read_run
+
+BATCH = 64
+
+
+def predict_split(features: FeatureStore, stage2: Path, split: str, *, device: DeviceName) -> Predictions:
+    """Predict a split with a finished run of train-stage2.
+
+    Raises:
+        LineageError: stage 2 was trained on features of another stage 1 or another store.
+        SplitError: the split is empty, or stage 2 was trained on one of its studies.
+    """
+    run, _ = read_run(stage2, stage="stage2")
+    check_lineage(where=stage2, expected=features.stamp.digest, found=run.made_from["features"], what=f"features {features.path}:")
+    uids = features.uids(split)
+    if not uids:
+        raise SplitError(
+            where=features.path, expected=f"studies in the split {split!r}", found="none",
+            fix="choose another --split, or change [split] and preprocess again",
+        )  # fmt: skip
+    trained = ("train",) if split == "val" else ("train", "val")
+    refuse_trained_on(read_run_splits(stage2), uids, where=stage2, trained=trained)
+    model = load_stage2(RunFolder(stage2).best).to(choose_device(device))
+    return predict(model, [features.read(uid) for uid in uids], split, features.split_fingerprint)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, sequences: Many[Sequence], split: str, fingerprint: str) -> Predictions:
+    """Apply a sequence classifier to studies.
+
+    RV/LV scores are probabilities given PE: the model learns them from positive studies alone.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    exam, window = [], []
+    for first in range(0, len(sequences), BATCH):
+        batch = collate(sequences[first : first + BATCH])
+        out = model(batch.features.to(device), batch.window_logit.to(device), batch.mask.to(device))
+        exam.append(out.exam.sigmoid().cpu().numpy())
+        window += [row[real].sigmoid().cpu().numpy() for row, real in zip(out.window, batch.mask, strict=True)]
+    uids = pd.Index([s.uid for s in sequences], name="StudyInstanceUID")
+    return Predictions(
+        split=split,
+        exam=pd.DataFrame(np.concatenate(exam).astype(np.float64), index=uids, columns=list(EXAM_LABELS)),
+        window=pd.concat([_window_table(s, p) for s, p in zip(sequences, window, strict=True)], ignore_index=True),
+        image=pd.concat([_image_table(s, p) for s, p in zip(sequences, window, strict=True)], ignore_index=True),
+        split_fingerprint=fingerprint,
+        rv_lv="given-pe",
+    )
+
+
+def _window_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "StudyInstanceUID": sequence.uid,
+            "window_start": sequence.window_start,
+            "score": score.astype(np.float64),
+            "stage1_score": 1 / (1 + np.exp(-sequence.window_logit.astype(np.float64))),
+            "label": sequence.window_label,
+        }
+    )
+
+
+def _image_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFrame:
+    """Score each source slice by the mean of the windows over its grid slice; 0 outside the lung box."""
+    covered = np.zeros(int(sequence.window_start[-1]) + sequence.window_length)
+    total = covered.copy()
+    for start, value in zip(sequence.window_start, score, strict=True):
+        covered[start : start + sequence.window_length] += 1
+        total[start : start + sequence.window_length] += value
+    mean = total / covered  # every grid slice lies in some window
+    index = sequence.source.grid_index
+    return pd.DataFrame(
+        {
+            "StudyInstanceUID": sequence.uid,
+            "SOPInstanceUID": sequence.source.sop_instance_uid,
+            "score": np.where(index >= 0, mean[np.maximum(index, 0)], 0.0),
+            "label": sequence.source.label,
+        }
+    )

@@ -1,0 +1,142 @@
+"""The run folder of a training: config, metrics, status, events and checkpoints."""
+
+import csv
+import io
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from pectl.config import Config, write_config
+from pectl.core.data.files import atomic_path, read_json, write_json, write_text
+from pectl.core.data.stamp import Stamp, read_stamp, write_stamp
+from pectl.core.models.checkpoint import Model, save_model
+from pectl.errors import OutputExistsError, StoreError, TrainingError
+
+FORMAT, VERSION = "pectl-run", 1
+
+
+class RunFolder:
+    """A training run on disk. `checkpoints/last` is where it stands, `checkpoints/best` what it is used for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last = path / "checkpoints" / "last"
+        self.best = path / "checkpoints" / "best"
+
+    def begin(self, config: Config, identity: Mapping[str, str], *, resume: bool) -> None:
+        """Claim the folder for a run, or find the run that is to be resumed.
+
+        Args:
+            config: written as `config.toml`.
+            identity: digests of what the run is made from and of its configuration.
+            resume: go on from `checkpoints/last` if there is one.
+
+        Raises:
+            OutputExistsError: a run is there and `resume` wasn't asked for.
+            TrainingError: the run there has another configuration or other data.
+        """
+        marker = self.path / "begun.json"
+        if marker.exists():
+            if not resume:
+                raise OutputExistsError(
+                    where=self.path, expected="a new folder", found="a run",
+                    fix="add --resume to go on with it, or choose another --out",
+                )  # fmt: skip
+            self._check_same(read_json(marker, made_by="pectl train"), dict(identity))
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_config(config, self.path / "config.toml")
+        write_json(marker, dict(identity))
+
+    def _check_same(self, old: dict[str, Any], new: dict[str, str]) -> None:
+        changed = [name for name in new if old.get(name) != new[name]]
+        if changed:
+            raise TrainingError(
+                where=self.path, expected="the run's own " + ", ".join(f"{n} {old.get(n)}" for n in changed),
+                found=", ".join(new[n] for n in changed),
+                fix="resume with the same configuration and data, or choose another --out",
+            )  # fmt: skip
+
+    def save_state(self, model: Model, state: dict[str, Any]) -> None:
+        """Write `checkpoints/last`; `state.pt`, which holds the weights too, comes as a whole or not at all."""
+        save_model(model, self.last)
+        with atomic_path(self.last / "state.pt") as temporary:
+            torch.save(state | {"model": model.state_dict()}, temporary)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Read the training state of `checkpoints/last`, or None if there is none yet.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        path = self.last / "state.pt"
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise StoreError(
+                where=path, expected="a training state", found=f"a damaged file ({type(error).__name__})",
+                fix="start the run anew in another folder",
+            ) from error  # fmt: skip
+        return state
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        """Write all epochs so far as `metrics.csv`."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in rows)
+        write_text(self.path / "metrics.csv", text.getvalue())
+
+    def write_events(self, rows: list[dict[str, float]], started: float) -> None:
+        """Add the newest epoch to the TensorBoard events."""
+        with SummaryWriter(str(self.path / "events"), filename_suffix=f".{started:.0f}") as writer:
+            for name, value in rows[-1].items():
+                writer.add_scalar(name, value, int(rows[-1]["epoch"]))
+
+    def heartbeat(self, **status: object) -> None:
+        """Write `status.json`: where the run stands, and when that was."""
+        write_json(self.path / "status.json", status | {"time": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def finish(self, *, digest: str, made_from: dict[str, str], config_digest: str, **more: object) -> None:
+        """Write `run.json`, which says that the run is done and what it is."""
+        stamp = Stamp(
+            format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=config_digest
+        )
+        write_stamp(self.path / "run.json", stamp, **more)
+
+
+def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:
+    """Read a finished run's stamp, and everything else in its `run.json`.
+
+    Raises:
+        StoreError: not a run, of another stage or version, or not finished.
+    """
+    made_by = f"pectl train-{stage}"
+    stamp = read_stamp(path / "run.json", format=FORMAT, version=VERSION, made_by=made_by)
+    data = read_json(path / "run.json", made_by=made_by)
+    if data.get("stage") != stage:
+        raise StoreError(
+            where=path, expected=f"a run of {made_by}", found=f"one of {data.get('stage')}", fix="swap the folders"
+        )
+    return stamp, data
+
+
+class Clock:
+    """Says when something that is to happen every so many seconds is due."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every, self._last = every_seconds, time.monotonic()
+
+    def due(self) -> bool:
+        """Return whether the time has passed since the last time this was true."""
+        if time.monotonic() - self._last < self._every:
+            return False
+        self._last = time.monotonic()
+        return True
