@@ -73,8 +73,8 @@ class Labels:
         """Return `pe_present_on_image`, int8 by (StudyInstanceUID, SOPInstanceUID), in the table's order."""
         # from its parts: images are known to be unique, and finding the levels anew takes seconds
         index = pd.MultiIndex(
-            levels=[self.exam.index, pd.Index(self._row_image)],
-            codes=[self._row_study, np.arange(len(self._row_study))],
+            levels=[self.exam.index, pd.Index(self._row_image)],  # type: ignore[list-item]  # the stubs know lists only
+            codes=[self._row_study, np.arange(len(self._row_study))],  # type: ignore[list-item]
             names=[_STUDY, _IMAGE],
             verify_integrity=False,
         )
