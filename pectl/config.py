@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values don't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     def digest(self) -> str:
         """Return the SHA-256 of the section's canonical JSON, as 64 hex digits."""
@@ -34,12 +34,17 @@ class PreprocessConfig(Section):
     """From a DICOM series to the lung box that the study store keeps."""
 
     slice_spacing_mm: Positive = 1.0
+    """Distance between the slices of the store; source slices are resampled to it."""
     in_plane_px: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square the lung box is resampled to; its aspect ratio is kept."""
     lungs: Literal["threshold", "lungmask"] = "threshold"
+    """How the lungs are found: by a fast threshold method, or by the U-Net of the extra `lungmask`."""
     lungmask_weights: Path | None = None
+    """Weights file of the U-Net, for `lungs = "lungmask"`; nothing is downloaded."""
     margin_mm: Annotated[float, Field(ge=0.0, le=100.0)] = 10.0
+    """Kept around the lungs on every side."""
     min_slices: Annotated[int, Field(ge=3)] = 16
+    """A series with fewer slices is refused."""
     max_gap_mm: Annotated[float, Field(ge=0.0)] = 10.0
     """Missing slices are interpolated up to this many millimetres; a larger gap refuses the study."""
 
@@ -48,10 +53,13 @@ class SplitConfig(Section):
     """Which studies train, validate and test; disjoint by patient."""
 
     method: Literal["stratified", "ma2022", "csv"] = "stratified"
+    """`stratified` by exam labels, `ma2022` as the paper (RSPECT only), or a table."""
     csv: Path | None = None
     """For method `csv`: a table with the columns StudyInstanceUID and split."""
     val_fraction: Fraction = 0.15
+    """Share of studies to validate on, for method `stratified`."""
     test_fraction: Fraction = 0.15
+    """Share of studies to test on, for method `stratified`."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -66,7 +74,9 @@ class WindowsConfig(Section):
     """Windows of consecutive slices, and the HU ranges that become their channels."""
 
     length: Annotated[int, Field(ge=2, le=64)] = 10
+    """Slices in a window."""
     stride: Annotated[int, Field(ge=1)] = 10
+    """Slices from one window to the next; at most the length."""
     hu_ranges: dict[str, Interval] = {
         "lung": (-1350.0, 150.0),
         "pe": (-250.0, 450.0),
@@ -92,25 +102,34 @@ class AugmentConfig(Section):
     flip_left_right: Fraction = 0.5
     """Probability of a mirror image; side labels swap with it."""
     rotation_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 10.0
+    """Largest turn in plane, either way."""
     zoom: tuple[Positive, Positive] = (0.9, 1.15)
     """Range of the in-plane magnification; (224/192, 224/192) with shift 1/14 is a random 192 of 224 crop."""
     shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.05
     """Largest shift as a share of the window's side."""
     offset_hu: Annotated[float, Field(ge=0.0, le=200.0)] = 20.0
+    """Largest shift of a window's HU, up or down."""
     noise_hu: Annotated[float, Field(ge=0.0, le=200.0)] = 10.0
+    """Largest standard deviation of the noise added to a window."""
 
 
 class OptimizerConfig(Section):
     """What both training stages share: optimizer, learning rate over the steps, precision, checkpoints."""
 
     epochs: Annotated[int, Field(ge=1)]
+    """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=1)]
+    """Windows (stage 1) or studies (stage 2) in a step."""
     learning_rate: Positive
+    """Learning rate, or its peak for schedule `one-cycle`."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """AdamW's; 0 is plain Adam."""
     schedule: Literal["constant", "step", "one-cycle"] = "constant"
+    """How the learning rate changes over the steps."""
     step_epochs: Annotated[int, Field(ge=1)] = 20
     """For schedule `step`: the learning rate is multiplied by step_factor every so many epochs."""
     step_factor: Positive = 0.9
+    """See step_epochs."""
     warmup_fraction: Fraction = 0.1
     """For schedule `one-cycle`: share of all steps over which the rate rises to learning_rate."""
     clip_norm: Annotated[float, Field(ge=0.0)] = 0.0
@@ -118,15 +137,18 @@ class OptimizerConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 on a GPU that has it and fp32 elsewhere (see docs/design.md, traps)."""
     checkpoint_minutes: Positive = 15.0
+    """Minutes between checkpoints inside an epoch; the end of each epoch has one too."""
 
 
 class Stage1Config(OptimizerConfig):
     """The window encoder (stage 1)."""
 
     backbone: str = "r3d_18"
+    """`r3d_18`, `mc3_18`, `r2plus1d_18` of torchvision, or the small `slim_16`, `slim_32`."""
     weights: str = "none"
     """`none`, `kinetics400` or the path of a .safetensors or .pth file."""
     input_px: Annotated[int, Field(ge=16, le=512)] = 192
+    """Side of the square that stage 1 sees; the store's slices are resized to it."""
     slice_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the per-slice loss inside each window; 0 trains on the window label alone (the paper)."""
     sampling: Literal["natural", "balanced"] = "natural"
@@ -135,20 +157,28 @@ class Stage1Config(OptimizerConfig):
     batch_size: Annotated[int, Field(ge=1)] = 16
     learning_rate: Positive = 4e-4
     extract_batch_size: Annotated[int, Field(ge=1)] = 32
+    """Windows at a time in validation and in extract-features."""
     augment: AugmentConfig = AugmentConfig()
+    """Random changes of training windows."""
 
 
 class Stage2Config(OptimizerConfig):
     """The sequence classifier (stage 2)."""
 
     model: Literal["tcn", "gru"] = "tcn"
+    """Dilated convolutions, or gated recurrent units, over the windows of a study."""
     hidden: Annotated[int, Field(ge=1)] = 128
+    """Channels of each layer."""
     levels: Annotated[int, Field(ge=1)] = 2
     """TCN: residual blocks of dilation 1, 2, 4 ...; GRU: layers."""
     kernel_size: Annotated[int, Field(ge=1)] = 3
+    """TCN: windows that one convolution sees; odd."""
     causal: bool = False
+    """Look at the windows before alone (the paper), not at both sides."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    """Share of channels dropped in training."""
     window_loss_weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Weight of the loss of the window scores beside the loss of the exam labels."""
     epochs: Annotated[int, Field(ge=1)] = 200
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Positive = 5e-4
@@ -166,15 +196,19 @@ class EvaluateConfig(Section):
     indeterminate: Literal["exclude", "as-negative"] = "exclude"
     """Indeterminate studies in `pe_present`: left out, or counted as without PE (the paper)."""
     threshold_rule: Literal["youden", "target-sensitivity", "target-specificity"] = "youden"
+    """How the thresholds are chosen on validation."""
     target: Fraction = 0.85
     """The sensitivity or specificity that the rule of that name asks for on validation."""
     calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    """How probabilities are calibrated on validation."""
     miss_rate: Fraction = 0.05
     """Bound on the share of studies with PE that the abstain band rules out."""
     false_alarm_rate: Fraction = 0.1
     """Bound on the share of studies without PE that the abstain band rules in."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Of all intervals."""
     bootstrap_replicates: Annotated[int, Field(ge=100)] = 1000
+    """Replicates of the cluster bootstrap over studies."""
     prevalence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Share of PE among the patients one has in mind: PPV and NPV are given for it too."""
 
@@ -183,11 +217,15 @@ class PhantomConfig(Section):
     """The synthetic cohort: how many studies, how large, how hard; the defaults are small and easy."""
 
     studies: Annotated[int, Field(ge=1)] = 24
+    """Number of studies."""
     prevalence: Fraction = 0.4
     """Share of studies with PE."""
     indeterminate_fraction: Fraction = 0.04
+    """Share of studies too poor to judge (motion or poor contrast)."""
     matrix_px: Annotated[int, Field(ge=64, le=1024)] = 160
+    """Rows and columns of an image."""
     slices: Annotated[int, Field(ge=24, le=1200)] = 72
+    """Images of a study; they always span the whole chest."""
     emboli: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (2, 4)
     """Fewest and most emboli of a positive study."""
     embolus_length_mm: tuple[Positive, Positive] = (45.0, 90.0)
@@ -250,6 +288,7 @@ class Config(Section):
     """One experiment."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of everything random: cohort, split, weights, batches, augmentation, bootstrap."""
     preprocess: PreprocessConfig = PreprocessConfig()
     split: SplitConfig = SplitConfig()
     windows: WindowsConfig = WindowsConfig()

@@ -81,6 +81,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def nodule_lps_mm() -> np.ndarray:
+    """Where the nodule of `write_series` is."""
+    return np.array(NODULE_LPS_MM)
+
+
+@pytest.fixture
 def write_series() -> Callable[..., list[str]]:
     """A factory that writes a small CT series of a chest; see `_write_series`."""
     return _write_series
@@ -101,7 +107,7 @@ def _write_series(
     hu: Callable[[np.ndarray], np.ndarray] | None = None,
     edit: Callable[[Dataset, int], bool | None] = lambda dataset, place: None,
 ) -> list[str]:
-    """Write one file per slice, named in an order that isn't that of the slices; return SOPInstanceUIDs in z order.
+    """Write a file per slice, named in another order than theirs; return SOPInstanceUIDs in z order.
 
     Args:
         folder: made if it isn't there.
@@ -115,7 +121,7 @@ def _write_series(
         intercept: RescaleIntercept; the slope is 1.
         signed: PixelRepresentation.
         hu: HU at LPS points (..., 3) in mm; default a chest with a nodule at `NODULE_LPS_MM`.
-        edit: changes the dataset of slice `place` (in z order) before it is written; False leaves the slice out.
+        edit: changes the dataset of slice `place` (in z order) before it is written; False leaves it out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
@@ -125,11 +131,8 @@ def _write_series(
     uids = []
     for place in range(n_slices):
         centre = normal * step_mm * (place - (n_slices - 1) / 2)
-        corner = (
-            centre
-            - row * pixel_spacing_mm[1] * (size[1] - 1) / 2
-            - column * pixel_spacing_mm[0] * (size[0] - 1) / 2
-        )
+        half_mm = pixel_spacing_mm[0] * (size[0] - 1) / 2, pixel_spacing_mm[1] * (size[1] - 1) / 2
+        corner = centre - row * half_mm[1] - column * half_mm[0]
         down, right = np.meshgrid(np.arange(size[0]), np.arange(size[1]), indexing="ij")
         points = (
             corner
@@ -167,7 +170,7 @@ def _slice(uid: str, stored: np.ndarray, *, signed: bool) -> FileDataset:
 
 
 def chest_hu(points: np.ndarray) -> np.ndarray:
-    """HU at LPS points (..., 3): an oval body with two lungs, a spine, a nodule; whole lungs within z of +-100 mm."""
+    """HU at LPS points (..., 3): an oval body with a spine, two lungs 200 mm high, and a nodule."""
     x, y, z = np.moveaxis(points, -1, 0)
     hu = np.full(x.shape, -1000.0)
     hu[(x / 170) ** 2 + (y / 110) ** 2 < 1] = 40.0

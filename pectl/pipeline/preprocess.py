@@ -46,7 +46,7 @@ class PreprocessSummary:
         n_skipped: studies that were already there, done or refused.
         refused: studies refused by this run.
         unlabelled: studies that the labels table doesn't hold, sorted.
-        unreadable: files that can't be read (permissions, a failing disk), sorted.
+        unreadable: files that can't be read or whose header is damaged, sorted; no study has them.
         complete: whether the store is finished, so all studies of the root are done or refused.
     """
 

@@ -110,6 +110,7 @@ def read_header(path: Path) -> SliceHeader | None:
     """Read what is needed of a file's header; None for a file that isn't a DICOM image or object.
 
     Raises:
+        StudyRefusedError: it begins as DICOM, and its header is damaged.
         OSError: the file can't be read.
     """
     raw = read_raw_header(path, _WANTED)

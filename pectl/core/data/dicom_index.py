@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pectl.core.data.dicom import SliceHeader, find_files, is_safe_uid, read_header
-from pectl.errors import InputMissingError
+from pectl.errors import InputMissingError, StudyRefusedError
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Cohort:
         todo: headers by study, of the studies of this shard that aren't finished.
         patient_id: PatientID by study, of all studies; it never leaves the process.
         n_known: studies of this shard that were finished before.
-        unreadable: files that can't be read.
+        unreadable: files that can't be read, or whose header is damaged.
     """
 
     todo: dict[str, tuple[SliceHeader, ...]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def index_files(root: Path, *, shard: tuple[int, int] | None = None, known: Call
 def _read(path: Path, cohort: Cohort) -> SliceHeader | None:
     try:
         return read_header(path)
-    except OSError:
+    except (OSError, StudyRefusedError):
         cohort.unreadable.append(path)
         return None
 

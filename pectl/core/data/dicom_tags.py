@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+
+from pectl.errors import StudyRefusedError
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -58,6 +59,7 @@ def read_raw_header(path: Path, wanted: frozenset[int]) -> RawHeader | None:
     """Read the wanted tags of a file, without its pixels; None for a file that isn't DICOM.
 
     Raises:
+        StudyRefusedError: it begins as DICOM, and its header is damaged.
         OSError: the file can't be read.
     """
     with path.open("rb", buffering=0) as file:
@@ -107,7 +109,7 @@ def _walk_elements(
     while True:
         tag, value_at, length = read_element(head, at)
         if tag >= PIXEL_DATA:
-            return (value_at, length) if tag == PIXEL_DATA else (0, 0)
+            break
         if tag < previous:
             raise _Unusual
         previous = tag
@@ -117,6 +119,9 @@ def _walk_elements(
         if tag in wanted:
             values[tag] = head[value_at : value_at + length]
         at = value_at + length
+    if tag != PIXEL_DATA:
+        raise _Unusual
+    return value_at, length
 
 
 def _explicit_element(head: bytes, at: int) -> tuple[int, int, int]:
@@ -164,19 +169,26 @@ def _looks_like_dicom(head: bytes) -> bool:
     return element <= 0x0100 and (vr in _ANY_VR or (length == 0 and vr[1] == 0))
 
 
-def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader | None:
+def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader:
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(wanted), force=True)
             syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or IMPLICIT_LITTLE)
             values = {tag: _raw_value(dataset, tag) for tag in wanted if tag in dataset}
-        except OSError:
-            raise
-        except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, EOFError,
-        NotImplementedError,
-                struct.error, RecursionError, OverflowError, MemoryError):  # fmt: skip
-            return None
-    return RawHeader(values, syntax, 0, 0) if values else None
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise _damaged(f"{type(error).__name__} in its header") from error
+    if not values:
+        raise _damaged("none of the attributes of an image")
+    return RawHeader(values, syntax, 0, 0)
+
+
+def _damaged(found: str) -> StudyRefusedError:
+    return StudyRefusedError(
+        "damaged_header", where="a file that begins as DICOM", expected="a readable header", found=found,
+        fix="export it again, or take it away",
+    )  # fmt: skip
 
 
 def _raw_value(dataset: pydicom.Dataset, tag: int) -> bytes:

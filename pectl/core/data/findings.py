@@ -8,6 +8,7 @@ Level = Literal["error", "repair", "warning"]
 CODES: dict[str, tuple[Level, str]] = {
     # which images there are
     "unreadable_file": ("error", "a file of the chosen series can't be read"),
+    "damaged_header": ("error", "a file begins as DICOM, and its header can't be read"),
     "no_image": ("error", "no file of the study holds an image"),
     "missing_uid": ("error", "StudyInstanceUID or SOPInstanceUID is empty"),
     "unsafe_uid": (

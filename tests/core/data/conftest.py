@@ -15,9 +15,9 @@ _CT: dict[str, Any] = {
     "path": Path("none"), "transfer_syntax": "1.2.840.10008.1.2.1", "pixel_offset": 0, "pixel_length": 0,
     "study_uid": "1", "series_uid": "1.1", "patient_id": "P", "modality": "CT",
     "image_type": ("ORIGINAL", "PRIMARY", "AXIAL"), "orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    "pixel_spacing_mm": (2.0, 2.0), "slice_thickness_mm": None, "rows": 64, "columns": 64, "samples": 1, "frames": 1,
-    "bits_allocated": 16, "bits_stored": 12, "signed": False, "padding": None, "slope": 1.0, "intercept": -1024.0,
-    "acquisition": "1", "contrast": False, "kernel": "B30f", "manufacturer": "ACME",
+    "pixel_spacing_mm": (2.0, 2.0), "slice_thickness_mm": None, "rows": 64, "columns": 64, "samples": 1,
+    "frames": 1, "bits_allocated": 16, "bits_stored": 12, "signed": False, "padding": None, "slope": 1.0,
+    "intercept": -1024.0, "acquisition": "1", "contrast": False, "kernel": "B30f", "manufacturer": "ACME",
 }  # fmt: skip
 
 MakeHeader = Callable[..., SliceHeader]
@@ -47,7 +47,9 @@ def make_stack() -> Callable[..., Stack]:
 def make_volume(make_stack: Callable[..., Stack]) -> Callable[..., Volume]:
     """A factory of a volume of given HU at a regular step."""
 
-    def make(hu: np.ndarray, step_mm: float = 2.0, heights: list[float] | None = None, **changes: Any) -> Volume:
+    def make(
+        hu: np.ndarray, step_mm: float = 2.0, heights: list[float] | None = None, **changes: Any
+    ) -> Volume:
         heights = heights or [step_mm * place for place in range(len(hu))]
         stack = make_stack(heights, rows=hu.shape[1], columns=hu.shape[2], **changes)
         return Volume(np.asarray(hu, np.int16), stack, ())

@@ -11,7 +11,14 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from pectl.core.data import dicom_tags
-from pectl.core.data.dicom_tags import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_raw_header
+from pectl.core.data.dicom_tags import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    read_raw_header,
+)
+from pectl.errors import StudyRefusedError
 
 WANTED = frozenset((0x0020000D, 0x00280010, 0x00080060, 0x00080008))
 PIXELS = np.arange(64, dtype=np.uint16).tobytes()
@@ -21,6 +28,7 @@ def write(path, syntax=EXPLICIT_LITTLE, *, nested="undefined", filler=0, pixels=
     dataset = Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = "1.2", "3.4"
     dataset.ImageType, dataset.Modality, dataset.StudyInstanceUID = ["ORIGINAL", "PRIMARY"], "CT", "1.2.3"
     dataset.Rows, dataset.Columns, dataset.BitsAllocated = 8, 8, 16
     dataset.PixelRepresentation = 0
@@ -96,12 +104,47 @@ def test_other_files_are_not_dicom(tmp_path, content):
     assert read_raw_header(tmp_path / "a", WANTED) is None
 
 
+def read_or_refuse(path):
+    try:
+        return read_raw_header(path, WANTED)
+    except StudyRefusedError as error:
+        return error.code
+
+
+def test_a_damaged_header_is_told_from_no_dicom(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(write(tmp_path / "whole").read_bytes()[:132])
+    message = (
+        "a file that begins as DICOM: expected a readable header, found none of the attributes of an image"
+    )
+    with pytest.raises(StudyRefusedError, match=message):
+        read_raw_header(path, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (OSError(5, "failing disk"), OSError, "failing disk"),
+        (OSError("No tag to read"), StudyRefusedError, "found OSError in its header"),
+        (KeyError("VR"), StudyRefusedError, "found KeyError in its header"),
+    ],
+)
+def test_a_failing_disk_is_told_from_a_damaged_header(tmp_path, monkeypatch, error, kind, message):
+    def fail(*args, **options):
+        raise error
+
+    path = write(tmp_path / "a", DEFLATED)
+    monkeypatch.setattr(dicom_tags.pydicom, "dcmread", fail)
+    with pytest.raises(kind, match=message):
+        read_raw_header(path, WANTED)
+
+
 def test_every_truncation_ends_in_values_or_none(tmp_path):
     content = write(tmp_path / "whole").read_bytes()
     for length in range(0, len(content) - len(PIXELS), 7):
         (tmp_path / "a").write_bytes(content[:length])
-        raw = read_raw_header(tmp_path / "a", WANTED)
-        assert raw is None or raw.pixel_length in (0, len(PIXELS))
+        raw = read_or_refuse(tmp_path / "a")
+        assert raw in (None, "damaged_header") or raw.pixel_length in (0, len(PIXELS))
 
 
 def test_random_bytes_after_the_preamble(tmp_path):
@@ -112,8 +155,8 @@ def test_random_bytes_after_the_preamble(tmp_path):
         for at in rng.integers(132, len(content), 4):
             damaged[at] = rng.integers(256)
         (tmp_path / "a").write_bytes(damaged)
-        raw = read_raw_header(tmp_path / "a", WANTED)
-        assert raw is None or isinstance(raw.values, dict)
+        raw = read_or_refuse(tmp_path / "a")
+        assert raw in (None, "damaged_header") or raw.values
 
 
 def test_a_missing_file_is_an_os_error(tmp_path):
