@@ -1,6 +1,7 @@
 """A model on disk: `model.safetensors` beside `model.json`, which holds the spec that builds it and its digest."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from pectl.errors import StoreError
 
 Model = WindowEncoder | SequenceClassifier
 M = TypeVar("M", bound=nn.Module)
+S = TypeVar("S")
 
 
 def save_model(model: Model, folder: Path) -> str:
@@ -42,8 +44,8 @@ def load_stage1(folder: Path) -> WindowEncoder:
     Raises:
         StoreError: no checkpoint, one of another kind, or a damaged one.
     """
-    spec = _spec(folder, "stage1", made_by="pectl train-stage1")
-    return _fill(WindowEncoder(Stage1Spec(**spec)), folder, made_by="pectl train-stage1")
+    spec = _spec(folder, "stage1", Stage1Spec, made_by="pectl train-stage1")
+    return _fill(WindowEncoder(spec), folder, made_by="pectl train-stage1")
 
 
 def load_stage2(folder: Path) -> SequenceClassifier:
@@ -52,18 +54,26 @@ def load_stage2(folder: Path) -> SequenceClassifier:
     Raises:
         StoreError: no checkpoint, one of another kind, or a damaged one.
     """
-    spec = _spec(folder, "stage2", made_by="pectl train-stage2")
-    return _fill(SequenceClassifier(Stage2Spec(**spec)), folder, made_by="pectl train-stage2")
+    spec = _spec(folder, "stage2", Stage2Spec, made_by="pectl train-stage2")
+    return _fill(SequenceClassifier(spec), folder, made_by="pectl train-stage2")
 
 
-def _spec(folder: Path, kind: str, *, made_by: str) -> dict[str, object]:
+def _spec(folder: Path, kind: str, build: Callable[..., S], *, made_by: str) -> S:
     data = read_json(folder / "model.json", made_by=made_by)
     if data.get("kind") != kind:
         raise StoreError(
-            where=folder, expected=f"a {kind} model", found=str(data.get("kind")), fix=f"give a run of {made_by}"
+            where=folder,
+            expected=f"a {kind} model",
+            found=str(data.get("kind")),
+            fix=f"give a run of {made_by}",
         )
-    spec: dict[str, object] = data["spec"]
-    return spec
+    try:
+        return build(**data["spec"])
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            where=folder / "model.json", expected="the key 'spec' with what the model needs",
+            found=f"a damaged file ({error})", fix=f"run {made_by} again",
+        ) from error  # fmt: skip
 
 
 def _fill(model: M, folder: Path, *, made_by: str) -> M:

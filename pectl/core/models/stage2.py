@@ -37,14 +37,15 @@ class StudyLogits(NamedTuple):
 class SequenceClassifier(nn.Module):
     """Stage 2 of Ma et al. 2022 with a true mask and, unless `causal`, context from both sides.
 
-    Each window enters as its feature, the differences to both neighbours (zero at the ends) and its stage-1 logit.
+    Each window enters as its feature, the differences to both neighbours (zero at the ends; `causal`: to the one
+    before) and its stage-1 logit.
     Its score is the stage-1 logit plus a correction from context; each exam label has its own attention pooling.
     """
 
     def __init__(self, spec: Stage2Spec) -> None:
         super().__init__()
         self.spec = spec
-        size = 3 * spec.feature_size + 1
+        size = (2 if spec.causal else 3) * spec.feature_size + 1
         self.encoder = _TCN(spec, size) if spec.model == "tcn" else _GRU(spec, size)
         channels = spec.hidden if spec.model == "tcn" or spec.causal else 2 * spec.hidden
         self.window_head = nn.Linear(channels, 1)
@@ -65,7 +66,10 @@ class SequenceClassifier(nn.Module):
     def forward(self, features: Tensor, window_logit: Tensor, mask: Tensor) -> StudyLogits:
         """Features (B, N, F), window_logit (B, N), mask (B, N) true at real windows -> logits."""
         x = (features - self.feature_mean) / self.feature_std
-        x = torch.cat([x, neighbour_differences(x, mask), window_logit.unsqueeze(-1)], dim=-1)  # (B, N, 3F+1)
+        steps = neighbour_differences(x, mask)  # (B, N, 2F)
+        if self.spec.causal:
+            steps = steps[..., : x.shape[-1]]  # the difference to the window after would look ahead
+        x = torch.cat([x, steps, window_logit.unsqueeze(-1)], dim=-1)  # (B, N, 3F+1), causal 2F+1
         context = self.encoder(x, mask)  # (B, N, C)
         window = (window_logit + self.window_head(context).squeeze(-1)) * mask  # (B, N)
         pooled, attention = self.attention(torch.cat([context, window.unsqueeze(-1)], dim=-1), mask)

@@ -66,12 +66,17 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a damaged or unsafe file
         raise WeightsError(
             where=path, expected="a .safetensors file, or a .pth file that holds tensors only",
             found=f"a file that can't be read safely ({type(error).__name__})", fix="save the state_dict alone",
         ) from error  # fmt: skip
+    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
+        raise WeightsError(
+            where=path, expected="a state_dict, from names to tensors", found="something else",
+            fix="save the state_dict alone",
+        )  # fmt: skip
     return state
 
 

@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from pectl.core.models.stage1 import BACKBONES, Stage1Spec, WindowEncoder
+from pectl.errors import WeightsError
+
+
+def encoder(backbone: str = "slim_16", *, channels: int = 3, slices: bool = True) -> WindowEncoder:
+    torch.manual_seed(0)
+    spec = Stage1Spec(backbone=backbone, in_channels=channels, slice_supervision=slices)
+    return WindowEncoder(spec).eval()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@torch.inference_mode()
+def test_shapes_and_forward_is_head_of_features(backbone: str) -> None:
+    model = encoder(backbone)
+    x = torch.rand(1, 3, 10, 32, 32)
+    feature = model.forward_features(x)
+    known = BACKBONES[backbone]
+    assert feature.pooled.shape == (1, known.layer4_channels) == (1, model.feature_size)
+    assert feature.layer2.shape[:2] == (1, known.layer2_channels)
+    logits, again = model(x), model.forward_head(feature)
+    assert logits.window.shape == (1,)
+    assert logits.slices.shape == (1, feature.layer2.shape[2])
+    assert torch.equal(logits.window, again.window)
+    assert torch.equal(logits.slices, again.slices)
+
+
+def test_feature_of_r3d_18_is_the_512_of_the_paper() -> None:
+    assert encoder("r3d_18").feature_size == 512
+
+
+@torch.inference_mode()
+def test_window_logit_is_the_head_plus_the_largest_slice_logit() -> None:
+    model = encoder()
+    feature = model.forward_features(torch.rand(2, 3, 10, 32, 32))
+    logits = model.forward_head(feature)
+    torch.testing.assert_close(logits.window, model.head(feature.pooled)[:, 0] + logits.slices.amax(1))
+
+
+@torch.inference_mode()
+def test_without_slice_supervision_there_are_no_slice_logits() -> None:
+    model = encoder(slices=False)
+    feature = model.forward_features(torch.rand(2, 3, 10, 32, 32))
+    logits = model.forward_head(feature)
+    assert logits.slices is None
+    torch.testing.assert_close(logits.window, model.head(feature.pooled)[:, 0])
+
+
+@pytest.mark.parametrize("backbone", ["slim_16", "r2plus1d_18"])
+@torch.inference_mode()
+def test_stem_takes_one_channel_with_the_mean_weights(backbone: str) -> None:
+    three, one = encoder(backbone), encoder(backbone, channels=1)
+    stem = one.backbone.stem[0]
+    assert stem.in_channels == 1
+    assert stem.stride == three.backbone.stem[0].stride
+    assert stem.padding == three.backbone.stem[0].padding
+    assert one(torch.rand(1, 1, 10, 32, 32)).window.shape == (1,)
+
+
+def test_unknown_backbone_lists_the_known() -> None:
+    with pytest.raises(WeightsError) as error:
+        encoder("resnet50")
+    assert str(error.value) == (
+        "stage1.backbone: expected one of r3d_18, mc3_18, r2plus1d_18, slim_16, slim_32, found resnet50; "
+        "choose one of these"
+    )
