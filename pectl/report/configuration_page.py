@@ -24,7 +24,7 @@ This page is made from the models in `pectl/config.py`:
 
 
 def configuration_markdown() -> str:
-    """Return the page as Markdown: for each section a table of keys, defaults, allowed values and meanings."""
+    """Return the page as Markdown: for each section its keys, defaults, allowed values and meanings."""
     return "\n".join([_HEAD, *_section(Config, "")])
 
 
