@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 
 from pectl.core.data.dicom import SliceHeader
-from pectl.core.data.dicom_tags import EXPLICIT_LITTLE, IMPLICIT_LITTLE, quiet_pydicom
+from pectl.core.data.dicom_tags import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, quiet_pydicom
 from pectl.errors import StudyRefusedError
 
 AIR_HU = -1024
@@ -14,6 +14,7 @@ AIR_HU = -1024
 _HIGHEST = 32767
 _LARGEST_SIDE = 4096
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
+_UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
 
 
 def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
@@ -73,11 +74,13 @@ def _decode(header: SliceHeader) -> NDArray[np.integer]:
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(header.path, force=True)
+            dataset.file_meta.TransferSyntaxUID = header.transfer_syntax  # files without meta header lack it
             pixels: NDArray[np.integer] = pixel_array(dataset, raw=True)
         except OSError:
             raise
         except Exception as error:
-            code = "truncated_pixel_data" if "length" in str(error) else "undecodable_pixel_data"
+            native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
+            code = "truncated_pixel_data" if native else "undecodable_pixel_data"
             raise _refused(
                 header, code, f"pixels in {header.transfer_syntax}", _first_words(error)
             ) from error
