@@ -63,7 +63,9 @@ class Position:
 class Trainer(Generic[Batch]):
     """Trains one task in one run folder."""
 
-    def __init__(self, task: Task[Batch], run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int) -> None:
+    def __init__(
+        self, task: Task[Batch], run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int
+    ) -> None:
         self.task, self.run, self.config, self.fabric, self.seed = task, run, config, fabric, seed
         self.steps_per_epoch = len(task.batches(0))
         self.position = Position()
@@ -132,14 +134,19 @@ class Trainer(Generic[Batch]):
         position = self.position
         self.model.eval()
         metrics = self.task.validate(self.model)
+        if not math.isfinite(metrics["val_loss"]):
+            raise TrainingError(
+                where=f"validation of epoch {position.epoch + 1}", expected="a finite loss",
+                found=str(metrics["val_loss"]), fix="lower the learning rate or set clip_norm",
+            )  # fmt: skip
         row = {"epoch": position.epoch + 1.0, "train_loss": position.loss_sum / self.steps_per_epoch}
         position.rows.append(row | metrics | {"learning_rate": self.schedule.get_last_lr()[0]})
         if metrics["val_loss"] < position.best:
             position.best = metrics["val_loss"]
             save_model(self.task.model, self.run.best)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
-        self._save()
         self.run.write_metrics(position.rows)
+        self._save()  # last: a run killed before it does the epoch again
         self.run.write_events(position.rows, self._started)
 
     def _save(self) -> None:
@@ -160,7 +167,9 @@ class Trainer(Generic[Batch]):
         self.position = Position(**state["position"])
 
     def _interrupted(self) -> Interrupted:
-        self.run.heartbeat(state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step)
+        self.run.heartbeat(
+            state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step
+        )
         return Interrupted(
             where=self.run.path, expected="to train to the last epoch",
             found=f"a stop signal in epoch {self.position.epoch + 1}, after which a checkpoint was written",
@@ -196,7 +205,9 @@ def _prefetched(load: Callable[[object], Batch], keys: Sequence[object]) -> Iter
 def _stop_requests() -> Iterator[list[int]]:
     """Yield a list that receives the signals that ask for a checkpoint and an end."""
     received: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in REQUEUE_SIGNALS}
+    before = {
+        number: signal.signal(number, lambda got, _: received.append(got)) for number in REQUEUE_SIGNALS
+    }
     try:
         yield received
     finally:

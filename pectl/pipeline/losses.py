@@ -20,8 +20,9 @@ def window_loss(logits: WindowLogits, slice_labels: Tensor, *, slice_weight: flo
     loss = F.binary_cross_entropy_with_logits(logits.window, (labels == 1).any(1).float())
     if logits.slices is None:
         return loss
-    runs = F.adaptive_max_pool1d(labels, logits.slices.shape[1])  # (B, T2)
-    known = runs != UNKNOWN
+    ranked = torch.where(labels == UNKNOWN, 0.5, labels)  # in a run: positive > unknown > negative
+    runs = F.adaptive_max_pool1d(ranked, logits.slices.shape[1])  # (B, T2)
+    known = runs != 0.5
     return loss + slice_weight * F.binary_cross_entropy_with_logits(logits.slices[known], runs[known])
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pectl.core.data.h5 import open_h5
 from pectl.core.data.labels import UNKNOWN
+from pectl.errors import ConfigError, StoreError
 
 OPEN_FILES = 64
 """Study files a reader keeps open at once."""
@@ -20,10 +21,13 @@ def window_starts(n_slices: int, *, length: int, stride: int) -> NDArray[np.int6
     """Return the first slices of the windows that cover a study; the last is shifted to fit, nothing is padded.
 
     Raises:
-        ValueError: the study is shorter than one window.
+        ConfigError: the study is shorter than one window.
     """
     if n_slices < length:
-        raise ValueError(f"{n_slices} slices are fewer than one window of {length}")
+        raise ConfigError(
+            where=f"windows.length = {length}", expected="at most as many slices as each study has",
+            found=f"a study of {n_slices}", fix="set a smaller windows.length or preprocess.slice_spacing_mm",
+        )  # fmt: skip
     last = n_slices - length
     starts = np.arange(0, last + 1, stride)
     return starts if starts[-1] == last else np.append(starts, last)
@@ -58,7 +62,9 @@ class WindowIndex:
     @classmethod
     def build(cls, slice_labels: dict[str, NDArray[np.int8]], *, length: int, stride: int) -> "WindowIndex":
         """Index the windows of the studies whose (D,) slice labels are given."""
-        starts = [window_starts(len(labels), length=length, stride=stride) for labels in slice_labels.values()]
+        starts = [
+            window_starts(len(labels), length=length, stride=stride) for labels in slice_labels.values()
+        ]
         spans = [
             labels[first[:, None] + np.arange(length)]
             for labels, first in zip(slice_labels.values(), starts, strict=True)
@@ -96,11 +102,19 @@ class WindowReader:
         self._open: OrderedDict[str, h5py.File] = OrderedDict()
 
     def read(self, uids: Sequence[str], starts: Sequence[int]) -> NDArray[np.int16]:
-        """Return (B, T, S, S) int16 HU of the windows that start at `starts` in the studies `uids`."""
+        """Return (B, T, S, S) int16 HU of the windows that start at `starts` in the studies `uids`.
+
+        Raises:
+            StoreError: a study file is missing or damaged; it is named.
+        """
         first = self._volume(uids[0])
         batch = np.empty((len(uids), self._length, *first.shape[1:]), np.int16)
         for row, (uid, start) in enumerate(zip(uids, starts, strict=True)):
-            self._volume(uid).read_direct(batch, np.s_[start : start + self._length], np.s_[row])
+            volume = self._volume(uid)
+            try:
+                volume.read_direct(batch, np.s_[start : start + self._length], np.s_[row])
+            except OSError as error:
+                raise self._damaged(uid, error) from error
         return batch
 
     def _volume(self, uid: str) -> h5py.Dataset:
@@ -110,4 +124,13 @@ class WindowReader:
             self._open[uid] = open_h5(self._path_of(uid), made_by="pectl preprocess")
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-        return self._open[uid]["hu"]
+        try:
+            return self._open[uid]["hu"]
+        except KeyError as error:
+            raise self._damaged(uid, error) from error
+
+    def _damaged(self, uid: str, error: Exception) -> StoreError:
+        return StoreError(
+            where=self._path_of(uid), expected="a whole study file", found=f"a damaged one ({error})",
+            fix="delete it and run pectl preprocess again; only what is missing is done anew",
+        )  # fmt: skip

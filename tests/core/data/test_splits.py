@@ -9,8 +9,17 @@ import pytest
 
 from pectl.config import SplitConfig
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.splits import SPLITS, check_leaks, ma2022, make_splits, patient_groups, split_fingerprint
-from pectl.errors import InputMissingError, SplitError
+from pectl.core.data.splits import (
+    SPLITS,
+    check_leaks,
+    ma2022,
+    make_splits,
+    patient_groups,
+    read_run_splits,
+    refuse_trained_on,
+    split_fingerprint,
+)
+from pectl.errors import InputMissingError, SplitError, StoreError
 
 ROOT = Path(__file__).parents[3]
 
@@ -187,3 +196,24 @@ def test_the_fingerprint_is_of_the_pairs_and_not_of_their_order():
     assert split_fingerprint(splits) == split_fingerprint(splits[::-1])
     assert split_fingerprint(splits) != split_fingerprint(pd.Series(["val", "train"], index=["a", "b"]))
     assert len(split_fingerprint(splits)) == 64
+
+
+def test_a_run_remembers_its_splits_and_refuses_what_it_has_seen(tmp_path: Path) -> None:
+    (tmp_path / "splits.csv").write_text("StudyInstanceUID,split\n001,train\n1.2,val\n1.3,test\n")
+    splits = read_run_splits(tmp_path)
+    assert splits.to_dict() == {"001": "train", "1.2": "val", "1.3": "test"}
+    refuse_trained_on(splits, ["1.2", "1.3", "new"], where="run", trained=("train",))
+    with pytest.raises(SplitError) as error:
+        refuse_trained_on(splits, ["001", "1.2", "1.3"], where="run", trained=("train", "val"))
+    assert str(error.value) == (
+        "run: expected studies that the model hasn't seen, found 2 it was trained on, such as 001, 1.2; "
+        "use the splits that the run was trained with"
+    )
+
+
+@pytest.mark.parametrize("text", [None, "", "a,b\n1,2\n"])
+def test_a_run_without_its_splits(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "splits.csv").write_text(text)
+    with pytest.raises(StoreError, match=r"splits\.csv: expected the splits that the run was trained with"):
+        read_run_splits(tmp_path)

@@ -1,0 +1,239 @@
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pectl.config import Config, Stage2Config
+from pectl.core.models.checkpoint import load_stage2
+from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.errors import Interrupted, OutputExistsError, StoreError, TrainingError
+from pectl.pipeline.device import make_fabric
+from pectl.pipeline.loop import Trainer, rate_factor
+from pectl.pipeline.run import RunFolder, read_run
+
+SPEC = Stage2Spec(model="tcn", feature_size=3, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.3)
+CONFIG = Stage2Config(
+    epochs=3, batch_size=2, learning_rate=0.01, schedule="one-cycle", clip_norm=1.0, weight_decay=0.01
+)
+STEPS = 4
+
+
+class StubTask:
+    """Two windows a study, four batches an epoch; dropout draws random numbers as augmentation does."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = SequenceClassifier(SPEC)
+        self.features, self.targets = torch.randn(8, 2, 3), torch.randint(0, 2, (8, 9)).float()
+        self.on_step: Callable[[int], None] = lambda step: None
+        self.on_validate: Callable[[int], None] = lambda epoch: None
+        self.steps = self.validations = 0
+
+    def batches(self, epoch: int) -> list[Tensor]:
+        order = torch.randperm(8, generator=torch.Generator().manual_seed(epoch))
+        return list(order.split(2))
+
+    def load(self, key: Tensor) -> Tensor:
+        return key
+
+    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+        self.steps += 1
+        self.on_step(self.steps)
+        out = model(
+            self.features[batch], torch.zeros(len(batch), 2), torch.ones(len(batch), 2, dtype=torch.bool)
+        )
+        return nn.functional.binary_cross_entropy_with_logits(out.exam, self.targets[batch])
+
+    @torch.inference_mode()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        self.validations += 1
+        self.on_validate(self.validations)
+        out = model(self.features, torch.zeros(8, 2), torch.ones(8, 2, dtype=torch.bool))
+        return {"val_loss": nn.functional.binary_cross_entropy_with_logits(out.exam, self.targets).item()}
+
+    def studies(self, key: Tensor) -> list[str]:
+        return [f"study-{i}" for i in key.tolist()]
+
+
+def train(
+    path: Path, prepare: Callable[[StubTask], None] = lambda task: None, config: Stage2Config = CONFIG
+) -> StubTask:
+    """Train, or go on with, the run in `path`."""
+    task = StubTask()
+    prepare(task)
+    run = RunFolder(path)
+    run.begin(Config(), {"config": "d1"}, resume=True)
+    Trainer(task, run, config, fabric=make_fabric("cpu"), seed=7).fit(lambda done, total: None)
+    return task
+
+
+def result(path: Path) -> dict[str, bytes]:
+    files = ("metrics.csv", "checkpoints/last/model.safetensors", "checkpoints/best/model.safetensors")
+    return {name: (path / name).read_bytes() for name in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole")
+    train(path)
+    return path
+
+
+def test_a_run_leaves_metrics_events_and_checkpoints(whole: Path) -> None:
+    lines = (whole / "metrics.csv").read_text().splitlines()
+    assert lines[0] == "epoch,train_loss,val_loss,learning_rate"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
+    losses = [float(line.split(",")[2]) for line in lines[1:]]
+    assert min(losses) < losses[0] or losses[0] == min(losses)
+    assert list((whole / "events").iterdir())
+    model = load_stage2(whole / "checkpoints" / "best")
+    torch.manual_seed(0)
+    assert not torch.equal(model.exam_bias, SequenceClassifier(SPEC).exam_bias)
+    assert not list(whole.rglob("*.tmp"))
+
+
+def test_same_seed_same_bytes(whole: Path, tmp_path: Path) -> None:
+    train(tmp_path)
+    assert result(tmp_path) == result(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("step", [2, 4, 7, 12])
+def test_stopped_by_a_signal_and_resumed_ends_the_same(
+    whole: Path, tmp_path: Path, step: int, number: signal.Signals
+) -> None:
+    def stop(task: StubTask) -> None:
+        task.on_step = lambda now: os.kill(os.getpid(), number) if now == step else None
+
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as stopped:
+        train(tmp_path, stop)
+    assert stopped.value.exit_code == 75
+    epoch = (step - 1) // STEPS + 1
+    assert f"found a stop signal in epoch {epoch}, after which a checkpoint was written" in str(stopped.value)
+    assert "run the command again with --resume" in str(stopped.value)
+    assert (tmp_path / "checkpoints" / "last" / "state.pt").is_file()
+    assert signal.getsignal(number) == before
+    resumed = train(tmp_path)
+    assert resumed.steps == 3 * STEPS - step
+    assert result(tmp_path) == result(whole)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def killed() -> None:
+    raise KilledError
+
+
+@pytest.mark.parametrize("step", [1, 6, 9])
+def test_killed_within_an_epoch_does_the_epoch_again(whole: Path, tmp_path: Path, step: int) -> None:
+    def kill(task: StubTask) -> None:
+        task.on_step = lambda now: killed() if now == step else None
+
+    with pytest.raises(KilledError):
+        train(tmp_path, kill)
+    assert train(tmp_path).steps == 3 * STEPS - (step - 1) // STEPS * STEPS
+    assert result(tmp_path) == result(whole)
+
+
+@pytest.mark.parametrize("place", ["validate", "write_metrics", "save_state", "write_events"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_killed_at_the_end_of_an_epoch(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, epoch: int
+) -> None:
+    calls = []
+    owner = StubTask if place == "validate" else RunFolder
+    original = getattr(owner, place)
+
+    def kill(*arguments: object) -> object:
+        calls.append(place)
+        if len(calls) == epoch:
+            raise KilledError
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, kill)
+        with pytest.raises(KilledError):
+            train(tmp_path)
+    train(tmp_path)
+    assert result(tmp_path) == result(whole)
+
+
+def test_a_finished_run_resumed_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
+    train(tmp_path)
+    assert train(tmp_path).steps == 0
+    assert result(tmp_path) == result(whole)
+
+
+def test_non_finite_loss_names_the_studies_of_its_batch(tmp_path: Path) -> None:
+    def spoil(task: StubTask) -> None:
+        task.features[5] = float("nan")
+
+    batches = StubTask().batches(0)
+    place = next(i for i, rows in enumerate(batches) if 5 in rows.tolist())
+    names = ", ".join(f"study-{i}" for i in batches[place].tolist())
+    with pytest.raises(TrainingError) as error:
+        train(tmp_path, spoil)
+    assert str(error.value) == (
+        f"epoch 1, step {place + 1}: expected a finite loss, found nan in a batch of the studies {names}; "
+        "look at these studies, or lower the learning rate or set clip_norm"
+    )
+
+
+def test_non_finite_validation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StubTask, "validate", lambda self, model: {"val_loss": float("inf")})
+    with pytest.raises(
+        TrainingError, match="validation of epoch 1: expected a finite loss, found inf; lower"
+    ):
+        train(tmp_path)
+
+
+def test_existing_run_needs_resume_and_the_same_configuration(whole: Path) -> None:
+    run = RunFolder(whole)
+    with pytest.raises(
+        OutputExistsError, match="expected a new folder, found a run; add --resume to go on with it"
+    ):
+        run.begin(Config(), {"config": "d1"}, resume=False)
+    with pytest.raises(
+        TrainingError, match="expected the run's own config d1, found d2; resume with the same config"
+    ):
+        run.begin(Config(), {"config": "d2"}, resume=True)
+
+
+def test_damaged_training_state(whole: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.last.mkdir(parents=True)
+    state = (whole / "checkpoints" / "last" / "state.pt").read_bytes()
+    (run.last / "state.pt").write_bytes(state[: len(state) // 2])
+    with pytest.raises(StoreError, match=r"state\.pt: expected a training state, found a damaged file"):
+        run.load_state()
+
+
+def test_run_of_the_other_stage_and_unfinished_run(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with pytest.raises(StoreError, match=r"run\.json: expected a file that pectl train-stage1 writes"):
+        read_run(tmp_path, stage="stage1")
+    run.finish(digest="d", made_from={}, config_digest="c", stage="stage2")
+    assert read_run(tmp_path, stage="stage2")[0].digest == "d"
+    with pytest.raises(
+        StoreError, match=r"expected a run of pectl train-stage1, found one of stage2; swap the folders"
+    ):
+        read_run(tmp_path, stage="stage1")
+
+
+def test_rates() -> None:
+    constant = Stage2Config(epochs=10)
+    assert {rate_factor(step, constant, 5) for step in range(50)} == {1.0}
+    steps = Stage2Config(epochs=10, schedule="step", step_epochs=2, step_factor=0.5)
+    assert [rate_factor(step, steps, 5) for step in (0, 9, 10, 19, 20, 49)] == [1, 1, 0.5, 0.5, 0.25, 0.0625]
+    cycle = Stage2Config(epochs=10, schedule="one-cycle", warmup_fraction=0.2)
+    assert [rate_factor(step, cycle, 5) for step in (0, 4, 9)] == [0.1, 0.5, 1.0]
+    assert rate_factor(10, cycle, 5) == 1.0
+    assert rate_factor(30, cycle, 5) == pytest.approx(0.5)
+    assert rate_factor(50, cycle, 5) == pytest.approx(0.0)
