@@ -139,7 +139,7 @@ class Explainer:
         """Explain one study.
 
         Raises:
-            ValueError: the study has fewer slices than a window.
+            ConfigError: the study has fewer slices than a window.
         """
         begin = perf_counter()
         starts = window_starts(len(study.hu), length=self.length, stride=self.stride)

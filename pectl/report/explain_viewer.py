@@ -1,0 +1,70 @@
+"""What the page's slice viewer needs: the slices, packed, and lists along the body."""
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pectl.analysis.explain import Explanation
+from pectl.analysis.heat_geometry import nearest_source_slice
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.study_store import Study
+from pectl.core.decisions.calibration import sigmoid
+from pectl.report.explain_figures import hot_slices, relative_heat
+from pectl.report.explain_overview import slice_attention
+
+LOWEST_HU, STEP_HU, LEVELS = -1024, 2, 1024
+"""The page holds HU from -1024 to 1022 in steps of 2: finer than any HU range shows."""
+VIEWER_RANGES = (("PE", 100, 700), ("Mediastinal", 40, 400), ("Lung", -600, 1500))
+"""Name, level and width in HU."""
+
+Json = dict[str, Any]
+
+
+def viewer_data(explanation: Explanation, study: Study) -> Json:
+    """Return what the page's script knows beside the slices: D-long lists, and the windows."""
+    n_slices = len(study.hu)
+    heat = relative_heat(explanation).max(axis=(1, 2))
+    sources = [nearest_source_slice(study, index) for index in range(n_slices)]
+    label = explanation.label if explanation.label in EXAM_LABELS else "negative_exam_for_pe"
+    attention = slice_attention(explanation, n_slices)[EXAM_LABELS.index(label)]
+    return {
+        "lowest": LOWEST_HU,
+        "step": STEP_HU,
+        "side": study.hu.shape[1],
+        "sop": [str(study.source.sop_instance_uid[source]) for source in sources],
+        "position": np.round(study.slice_position_mm, 2).tolist(),
+        "label": study.slice_label.tolist(),
+        "heat": _short(heat),
+        "attention": _short(attention / attention.max()),
+        "score": _short(slice_score(explanation, n_slices)),
+        "hot": hot_slices(explanation, study),
+    }
+
+
+def slice_score(explanation: Explanation, n_slices: int) -> NDArray[np.float64]:
+    """Return (D,): the highest refined PE score of the windows that cover each slice."""
+    best = np.zeros(n_slices)
+    for start, score in zip(
+        explanation.window_start, sigmoid(explanation.refined_logit.astype(np.float64)), strict=True
+    ):
+        span = slice(int(start), int(start) + explanation.length)
+        best[span] = np.maximum(best[span], score)
+    return best
+
+
+def packed_slice(hu: NDArray[np.int16], heat: NDArray[np.float32]) -> str:
+    """Return a slice as a PNG in a data URI.
+
+    Red holds the upper eight bits of the HU level, green the lower two, blue the heat in [0, 255].
+    """
+    level = np.clip((hu.astype(np.int32) - LOWEST_HU) // STEP_HU, 0, LEVELS - 1)
+    packed = np.stack([np.round(heat * 255), level & 3, level >> 2], axis=-1).astype(np.uint8)  # BGR
+    data: NDArray[np.uint8] = cv2.imencode(".png", packed, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1]
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _short(values: NDArray[Any]) -> list[float]:
+    return [round(float(value), 4) for value in values]
