@@ -10,8 +10,9 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.labels import EXAM_LABELS, STUDY_LABELS
 from pectl.core.data.predictions import Predictions
+from pectl.core.data.study_store import SourceSlices, Study
 from pectl.core.decisions.consistency import PATTERNS
 
 Cohort = tuple[Predictions, pd.DataFrame]
@@ -86,7 +87,7 @@ def nodule_lps_mm() -> np.ndarray:
     return np.array(NODULE_LPS_MM)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_series() -> Callable[..., list[str]]:
     """A factory that writes a small CT series of a chest; see `_write_series`."""
     return _write_series
@@ -134,11 +135,7 @@ def _write_series(
         half_mm = pixel_spacing_mm[0] * (size[0] - 1) / 2, pixel_spacing_mm[1] * (size[1] - 1) / 2
         corner = centre - row * half_mm[1] - column * half_mm[0]
         down, right = np.meshgrid(np.arange(size[0]), np.arange(size[1]), indexing="ij")
-        points = (
-            corner
-            + down[..., None] * pixel_spacing_mm[0] * column
-            + right[..., None] * pixel_spacing_mm[1] * row
-        )
+        points = corner + down[..., None] * pixel_spacing_mm[0] * column + right[..., None] * pixel_spacing_mm[1] * row
         stored = np.rint((hu or chest_hu)(points) - intercept).astype(np.int16 if signed else np.uint16)
         dataset = _slice(f"{study}.{series}.{place}", stored, signed=signed)
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.{series}"
@@ -180,3 +177,59 @@ def chest_hu(points: np.ndarray) -> np.ndarray:
     centre = np.array(NODULE_LPS_MM)
     hu[np.linalg.norm(points - centre, axis=-1) < 12] = 100.0
     return hu
+
+
+@pytest.fixture
+def make_study() -> Callable[..., Study]:
+    """A factory of small studies of a store whose geometry and labels are chosen."""
+    return _make_study
+
+
+def _make_study(
+    *,
+    shape: tuple[int, int, int] = (16, 24, 24),
+    spacing_mm: tuple[float, float, float] = (3.0, 4.0, 4.0),
+    origin_mm: tuple[float, float, float] = (-50.0, -60.0, -200.0),
+    positive: slice | None = slice(4, 7),
+    side: str = "left",
+    orientation: tuple[float, ...] = AXIAL,
+    source_spacing_mm: tuple[float, float] = (2.0, 2.0),
+    uid: str = "0123456789ab",
+) -> Study:
+    """One original slice per grid slice, 24 rows and 20 columns around the grid; PE in some slices."""
+    rng = np.random.default_rng(0)
+    depth, height, width = shape
+    affine = np.eye(4)
+    affine[:3, :3] = np.fliplr(np.diag(spacing_mm[::-1]))
+    affine[:3, 3] = origin_mm
+    position = origin_mm[2] + spacing_mm[0] * np.arange(depth)
+    centre = affine @ [(depth - 1) / 2, (height - 1) / 2, (width - 1) / 2, 1]
+    corner = centre[:3] - (
+        9.5 * source_spacing_mm[1] * np.array(orientation[:3]) + 11.5 * source_spacing_mm[0] * np.array(orientation[3:])
+    )
+    label = np.zeros(depth, np.int8)
+    if positive is not None:
+        label[positive] = 1
+    source = SourceSlices(
+        sop_instance_uid=np.array([f"{uid}.{k}" for k in range(depth)], object),
+        position_mm=position.copy(),
+        label=label.copy(),
+        grid_index=np.arange(depth, dtype=np.int32),
+        image_position_patient=np.stack([np.full(depth, corner[0]), np.full(depth, corner[1]), position], -1),
+    )
+    sides = {"leftsided_pe": int(side == "left"), "rightsided_pe": int(side == "right")}
+    negative = {"negative_exam_for_pe": int(positive is None), "indeterminate": 0}
+    return Study(
+        uid=uid,
+        series_uid="0",
+        hu=rng.integers(-1000, 500, shape).astype(np.int16),
+        slice_position_mm=position,
+        slice_label=label,
+        spacing_mm=spacing_mm,
+        affine=affine,
+        source=source,
+        source_shape=(24, 20),
+        source_pixel_spacing_mm=source_spacing_mm,
+        source_orientation=orientation,
+        exam_labels=dict.fromkeys(STUDY_LABELS) | sides | negative,
+    )

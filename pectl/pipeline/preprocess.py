@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import cv2
@@ -69,7 +70,7 @@ class _Task:
 
     uid: str
     headers: tuple[SliceHeader, ...]
-    image_labels: dict[str, int]
+    image_labels: dict[str, int] | None
     exam_labels: dict[str, int | None]
     store: Path
     config: PreprocessConfig
@@ -137,10 +138,8 @@ def _task(cohort: Cohort, uid: str, table: Labels | None, out: Path, config: Pre
     exam: dict[str, int | None] = dict.fromkeys(STUDY_LABELS)
     if table is not None and uid in table.exam.index:
         values = table.exam.loc[uid, list(STUDY_LABELS)].to_numpy(np.float64)
-        exam = {
-            name: None if np.isnan(value) else int(value) for name, value in zip(exam, values, strict=True)
-        }
-    image_labels = {} if table is None else table.of_images(uid)
+        exam = {name: None if np.isnan(value) else int(value) for name, value in zip(exam, values, strict=True)}
+    image_labels = None if table is None else table.of_images(uid)
     return _Task(uid, cohort.todo[uid], image_labels, exam, out, config)
 
 
@@ -153,8 +152,7 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[Refusal | None]:
     if workers <= 1:
         yield from map(_preprocess_study, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_start_worker) as pool:
         waiting = iter(tasks)
         running = {pool.submit(_preprocess_study, task) for task in islice(waiting, 2 * workers)}
         while running:
@@ -162,6 +160,15 @@ def _run(tasks: list[_Task], workers: int) -> Iterator[Refusal | None]:
             running |= {pool.submit(_preprocess_study, task) for task in islice(waiting, len(done))}
             for future in done:
                 yield future.result()
+
+
+def _context() -> BaseContext:
+    """Return a way to start processes that inherits no threads and imports the libraries once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _start_worker() -> None:
@@ -176,9 +183,7 @@ def _preprocess_study(task: _Task) -> Refusal | None:
         )
     except StudyRefusedError as error:
         refusal = Refusal(task.uid, error.code, str(error))
-        write_json(
-            refusal_path(task.store, task.uid), {"study": task.uid, "code": error.code, "reason": str(error)}
-        )
+        write_json(refusal_path(task.store, task.uid), {"study": task.uid, "code": error.code, "reason": str(error)})
         return refusal
     write_study(study_path(task.store, task.uid), study)
     return None

@@ -41,9 +41,7 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
     for name in (_FINISHED, _BEGUN):
         if (out / name).exists():
             found = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
-            check_lineage(
-                where=out, expected=wanted.digest, found=found.digest, what="preprocessing with digest"
-            )
+            check_lineage(where=out, expected=wanted.digest, found=found.digest, what="preprocessing with digest")
             check_lineage(
                 where=out, expected=wanted.made_from["labels"], found=found.made_from["labels"],
                 what="labels with digest",
@@ -84,7 +82,8 @@ def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:
     rows = [study_row(path) for uid in sorted(patient_id) if (path := study_path(out, uid)).exists()]
     studies = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).set_index("StudyInstanceUID")
     studies[list(STUDY_LABELS)] = studies[list(STUDY_LABELS)].astype(float)
-    studies["patient_group"] = pd.Series(patient_groups(patient_id), dtype=str)
+    groups = patient_groups(patient_id)
+    studies["patient_group"] = pd.Series([groups[uid] for uid in studies.index], studies.index, dtype=str)
     return studies
 
 

@@ -28,9 +28,7 @@ PIXEL_DATA = 0x7FE00010
 _PREAMBLE = 132  # 128 bytes and "DICM" (DICOM PS3.10, 7.1)
 _FIRST_READ = 16 * 1024  # holds the header of nearly every CT slice
 _LAST_READ = 4 * 1024 * 1024
-_LONG_FORM = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
+_LONG_FORM = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
 _IMPLICIT = struct.Struct("<HHL").unpack_from

@@ -19,7 +19,7 @@ def make_study(
     headers: list[SliceHeader],
     config: PreprocessConfig,
     *,
-    image_labels: dict[str, int],
+    image_labels: dict[str, int] | None,
     exam_labels: dict[str, int | None],
 ) -> tuple[Study, tuple[Finding, ...]]:
     """Turn the files of one study into what the store keeps of it.
@@ -27,7 +27,8 @@ def make_study(
     Args:
         headers: every image of the study.
         config: the preprocessing.
-        image_labels: PE on the image (0, 1) by SOPInstanceUID; empty where the study has no labels.
+        image_labels: PE on the image (0, 1) by SOPInstanceUID; empty for a study that the table doesn't hold,
+            None where there is no table.
         exam_labels: 0, 1 or None by label.
 
     Raises:
@@ -39,7 +40,7 @@ def make_study(
     _check_distinct(volume)
     box, lung_findings = find_lungs(volume, config)
     grid = resample_box(volume, box, slice_spacing_mm=config.slice_spacing_mm, in_plane_px=config.in_plane_px)
-    source = _source_slices(volume, grid, image_labels)
+    source = _source_slices(volume, grid, image_labels or {})
     findings = (
         *choice.findings, *volume.findings, *lung_findings, *_label_findings(source, image_labels)
     )  # fmt: skip
@@ -90,9 +91,11 @@ def _source_slices(volume: Volume, grid: Grid, image_labels: dict[str, int]) -> 
     )
 
 
-def _label_findings(source: SourceSlices, image_labels: dict[str, int]) -> list[Finding]:
-    if not image_labels:
+def _label_findings(source: SourceSlices, image_labels: dict[str, int] | None) -> list[Finding]:
+    if image_labels is None:
         return []
+    if not image_labels:
+        return [Finding("not_labelled", "all labels are unknown")]
     findings = []
     if unlabelled := int((source.label == UNKNOWN).sum()):
         findings.append(Finding("images_without_labels", f"{unlabelled} of {len(source.label)} slices"))

@@ -17,9 +17,7 @@ def breaches(exam: pd.DataFrame, any_positive_image: NDArray[np.bool_]) -> dict[
     return {rule: exam.index[mask].tolist() for rule, mask in broken.items()}
 
 
-def _of_type(
-    label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_]
-) -> dict[str, NDArray[np.bool_]]:
+def _of_type(label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
     negative, indeterminate = label["negative_exam_for_pe"], label["indeterminate"]
     positive = ~negative & ~indeterminate
     poor = label["qa_motion"] | label["qa_contrast"]
@@ -39,6 +37,5 @@ def _of_positives(label: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.b
         "a positive study has exactly one RV/LV label": positive & (rv_lv != 1),
         "a positive study has PE on the left, on the right or centrally": positive & ~placed,
         "chronic_pe and acute_and_chronic_pe exclude each other": chronic & both,
-        "a study without PE has none of the seven labels of PE": ~positive
-        & ((rv_lv > 0) | placed | chronic | both),
+        "a study without PE has none of the seven labels of PE": ~positive & ((rv_lv > 0) | placed | chronic | both),
     }

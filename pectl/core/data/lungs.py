@@ -148,9 +148,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return kept
 
 
-def _lungs(
-    hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]
-) -> NDArray[np.bool_]:
+def _lungs(hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     """Return the air of the lungs: the wide parts of the air in the body, with their thin recesses.
 
     Opening cuts off the trachea, and bowel gas and small parts go out. It also takes the rim of lung around

@@ -4,6 +4,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
 
 from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.dicom_tags import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, quiet_pydicom
@@ -27,9 +28,7 @@ def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
         StudyRefusedError: truncated or undecodable pixel data.
         OSError: the file can't be read.
     """
-    stored = (
-        _read_native(header) if header.pixel_offset and header.transfer_syntax in _NATIVE else _decode(header)
-    )
+    stored = _read_native(header) if header.pixel_offset and header.transfer_syntax in _NATIVE else _decode(header)
     padded = _padding_mask(header, stored)
     _rescale(header, _used_bits(header, stored), out)
     if padded is not None:
@@ -53,9 +52,7 @@ def check_pixel_header(header: SliceHeader) -> None:
     slope, intercept = header.slope, header.intercept
     if slope is None or intercept is None or not 0 < slope <= 100 or abs(intercept) > _HIGHEST:
         found = f"slope {slope}, intercept {intercept}"
-        raise _refused(
-            header, "absurd_rescale", "RescaleSlope above 0 and a RescaleIntercept in range", found
-        )
+        raise _refused(header, "absurd_rescale", "RescaleSlope above 0 and a RescaleIntercept in range", found)
 
 
 def _read_native(header: SliceHeader) -> NDArray[np.integer]:
@@ -74,16 +71,14 @@ def _decode(header: SliceHeader) -> NDArray[np.integer]:
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(header.path, force=True)
-            dataset.file_meta.TransferSyntaxUID = header.transfer_syntax  # files without meta header lack it
+            dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)  # a file may lack it
             pixels: NDArray[np.integer] = pixel_array(dataset, raw=True)
         except OSError:
             raise
         except Exception as error:
             native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
             code = "truncated_pixel_data" if native else "undecodable_pixel_data"
-            raise _refused(
-                header, code, f"pixels in {header.transfer_syntax}", _first_words(error)
-            ) from error
+            raise _refused(header, code, f"pixels in {header.transfer_syntax}", _first_words(error)) from error
     if pixels.shape != (header.rows, header.columns) or pixels.dtype.kind not in "iu":
         found = f"{pixels.dtype} of shape {pixels.shape}"
         expected = f"integers of shape {(header.rows, header.columns)}"

@@ -50,13 +50,8 @@ def resample_box(volume: Volume, box: Box, *, slice_spacing_mm: float, in_plane_
 
 def _square(box: Box, pixel_spacing_mm: tuple[float, float]) -> Box:
     """Widen the box in plane, about its centre, to the side of its longer edge in mm."""
-    side_mm = max(
-        (stop - start) * step for (start, stop), step in zip((box.h, box.w), pixel_spacing_mm, strict=True)
-    )
-    h, w = (
-        _widen(edge, round(side_mm / step))
-        for edge, step in zip((box.h, box.w), pixel_spacing_mm, strict=True)
-    )
+    side_mm = max((stop - start) * step for (start, stop), step in zip((box.h, box.w), pixel_spacing_mm, strict=True))
+    h, w = (_widen(edge, round(side_mm / step)) for edge, step in zip((box.h, box.w), pixel_spacing_mm, strict=True))
     return Box(box.d, h, w)
 
 
@@ -87,9 +82,7 @@ def _resize_planes(hu: NDArray[np.int16], square: Box, in_plane_px: int) -> NDAr
     return planes
 
 
-def _in_plane_spacing(
-    square: Box, pixel_spacing_mm: tuple[float, float], in_plane_px: int
-) -> tuple[float, float]:
+def _in_plane_spacing(square: Box, pixel_spacing_mm: tuple[float, float], in_plane_px: int) -> tuple[float, float]:
     dy, dx = (
         (stop - start) * step / in_plane_px
         for (start, stop), step in zip((square.h, square.w), pixel_spacing_mm, strict=True)
@@ -178,9 +171,7 @@ def _nearest(sorted_mm: NDArray[np.float64], at_mm: NDArray[np.float64]) -> NDAr
     return nearest
 
 
-def _nearest_grid(
-    source_mm: NDArray[np.float64], box: Box, position_mm: NDArray[np.float64]
-) -> NDArray[np.int32]:
+def _nearest_grid(source_mm: NDArray[np.float64], box: Box, position_mm: NDArray[np.float64]) -> NDArray[np.int32]:
     nearest = np.full(len(source_mm), -1, np.int32)
     inside = slice(*box.d)
     if len(position_mm) == 1:

@@ -110,17 +110,13 @@ def _reason(
     excluded: Counter[str],
 ) -> str:
     kind = "original" if is_original(candidates[chosen]) else "derived"
-    text = (
-        f"{kind} axial CT with {len(candidates[chosen])} slices, first of {len(candidates)} candidate series"
-    )
+    text = f"{kind} axial CT with {len(candidates[chosen])} slices, first of {len(candidates)} candidate series"
     dropped = [f"{count} {code}" for code, count in sorted(excluded.items())]
     dropped += [f"series of {len(slices)} slices" for uid, slices in sorted(usable.items()) if uid != chosen]
     return f"{text}; left out: {', '.join(dropped)}" if dropped else text
 
 
-def _nothing_usable(
-    usable: dict[str, list[SliceHeader]], excluded: Counter[str], min_slices: int
-) -> StudyRefusedError:
+def _nothing_usable(usable: dict[str, list[SliceHeader]], excluded: Counter[str], min_slices: int) -> StudyRefusedError:
     found = [f"{count} x {code} ({CODES[code][1]})" for code, count in excluded.most_common()]
     found += [f"a series of {len(slices)} axial slices" for _, slices in sorted(usable.items())]
     code = "too_few_slices" if usable else next(iter(excluded.most_common()), ("no_image", 0))[0]

@@ -14,9 +14,7 @@ SPLITS = ("train", "val", "test")
 
 _MA2022_SEED, _MA2022_HELD_OUT = 100, 1000
 """Ma et al. 2022 (and the winner of the competition before them): seed 100, 1000 test, 1000 validation."""
-_PLACEHOLDERS = frozenset(
-    {"", "0", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"}
-)
+_PLACEHOLDERS = frozenset({"", "0", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"})
 
 
 def patient_groups(patient_id: dict[str, str]) -> dict[str, str]:
@@ -188,9 +186,7 @@ def _check_csv(path: Path, splits: "pd.Series[str]", uids: "pd.Index[str]") -> N
         "in no split": sorted(set(uids) - set(splits.index)),
         f"of a split other than {', '.join(SPLITS)}": sorted(splits.index[~splits.isin(SPLITS)]),
     }
-    found = [
-        f"{len(studies)} studies {fault} (e.g. {studies[0]})" for fault, studies in faults.items() if studies
-    ]
+    found = [f"{len(studies)} studies {fault} (e.g. {studies[0]})" for fault, studies in faults.items() if studies]
     if found:
         raise SplitError(
             where=path, expected="one of train, val and test for each study", found="; ".join(found),

@@ -84,9 +84,7 @@ def largest_geometry(headers: tuple[SliceHeader, ...]) -> tuple[tuple[SliceHeade
     if n_same == len(headers):
         return headers, []
     if n_same < _MAJORITY * len(headers):
-        raise refused(
-            "mixed_geometry", "slices of one geometry", f"{len(count)} of {sorted(count.values())} slices"
-        )
+        raise refused("mixed_geometry", "slices of one geometry", f"{len(count)} of {sorted(count.values())} slices")
     kept = tuple(header for header in headers if _geometry(header) == geometry)
     return kept, [Finding("minority_geometry", f"{len(headers) - n_same} of {len(headers)} slices left out")]
 
@@ -99,9 +97,7 @@ def _geometry(header: SliceHeader) -> tuple[object, ...]:
 
 def canonical_axes(orientation: tuple[float, ...]) -> Axes:
     """Turn ImageOrientationPatient into canonical axes by swapping and flipping, without resampling."""
-    along_columns, along_rows = (
-        np.asarray(part) / np.linalg.norm(part) for part in np.reshape(orientation, (2, 3))
-    )
+    along_columns, along_rows = (np.asarray(part) / np.linalg.norm(part) for part in np.reshape(orientation, (2, 3)))
     normal = np.cross(along_columns, along_rows)
     normal = normal / np.linalg.norm(normal) * np.copysign(1.0, normal[2])
     transpose = bool(abs(along_columns[0]) < abs(along_columns[1]))
@@ -166,8 +162,7 @@ def _step_findings(position: Vector, step: float, max_gap_mm: float) -> list[Fin
     findings = []
     if missing.size:
         places = ", ".join(
-            f"{size:.1f} mm above {at:.1f}"
-            for size, at in zip(missing[:5], position[:-1][gaps], strict=False)
+            f"{size:.1f} mm above {at:.1f}" for size, at in zip(missing[:5], position[:-1][gaps], strict=False)
         )
         findings.append(Finding("missing_slices", f"{missing.size} gaps: {places}"))
     if np.any(np.abs(steps[~gaps] - step) > max(_STEP_TOLERANCE * step, SAME_POSITION_MM)):
@@ -200,9 +195,7 @@ def _shifts(
     off_line = np.abs(offset - position[:, None] * slope - intercept).max()
     tilt = float(np.degrees(np.arctan(np.linalg.norm(slope))))
     if off_line > max(1.0, float(spacing.max())) or tilt > 30.0:
-        raise refused(
-            "shifted_slices", "slices along one line", f"{off_line:.1f} mm off it, at {tilt:.1f} degrees"
-        )
+        raise refused("shifted_slices", "slices along one line", f"{off_line:.1f} mm off it, at {tilt:.1f} degrees")
     return shift_px, [Finding("gantry_tilt", f"{tilt:.1f} degrees")]
 
 

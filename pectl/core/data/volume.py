@@ -40,9 +40,7 @@ class Volume:
     def corner_mm(self) -> NDArray[np.float64]:
         """Return the LPS point of voxel (h, w) = (0, 0) at position 0 along the normal."""
         middle = len(self.stack.headers) // 2
-        corner: NDArray[np.float64] = (
-            self.stack.corner_mm[middle] - self.stack.position_mm[middle] * self.stack.axes.d
-        )
+        corner: NDArray[np.float64] = self.stack.corner_mm[middle] - self.stack.position_mm[middle] * self.stack.axes.d
         return corner
 
 
@@ -55,9 +53,7 @@ def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm
     same, findings = largest_geometry(headers)
     distinct, more = _distinct_positions(same)
     if len(distinct) < min_slices:
-        raise refused(
-            "too_few_slices", f"{min_slices} slices or more", f"{len(distinct)} at different positions"
-        )
+        raise refused("too_few_slices", f"{min_slices} slices or more", f"{len(distinct)} at different positions")
     for header in distinct:
         check_pixel_header(header)
     stack = build_stack(distinct, max_gap_mm=max_gap_mm)
@@ -107,18 +103,14 @@ def _check_identical(first: SliceHeader, second: SliceHeader, position_mm: float
     read_hu(first, pair[0])
     read_hu(second, pair[1])
     if not np.array_equal(pair[0], pair[1]):
-        raise refused(
-            "conflicting_slices", "one image at each position", f"two different ones at {position_mm:.1f} mm"
-        )
+        raise refused("conflicting_slices", "one image at each position", f"two different ones at {position_mm:.1f} mm")
 
 
 def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
     """Read all slices; return them and in how many there was padding."""
     shape = stack.shape
     if np.prod(shape, dtype=np.int64) > _LARGEST_VOXELS:
-        raise refused(
-            "absurd_size", f"at most {_LARGEST_VOXELS} voxels", f"{shape[0]} x {shape[1]} x {shape[2]}"
-        )
+        raise refused("absurd_size", f"at most {_LARGEST_VOXELS} voxels", f"{shape[0]} x {shape[1]} x {shape[2]}")
     hu = np.empty(shape, np.int16)
     axes = stack.axes
     in_place = not (axes.transpose or axes.flip_h or axes.flip_w)
@@ -137,9 +129,7 @@ def _check_hu(hu: NDArray[np.int16]) -> None:
     air = float((sample < _AIR_BELOW_HU).mean())
     soft = float(((sample > _SOFT_TISSUE_HU[0]) & (sample < _SOFT_TISSUE_HU[1])).mean())
     if min(air, soft) < _LEAST_SHARE:
-        raise refused(
-            "not_hu", "air below -700 HU and tissue of -150 to 250 HU", f"{air:.1%} and {soft:.1%} of voxels"
-        )
+        raise refused("not_hu", "air below -700 HU and tissue of -150 to 250 HU", f"{air:.1%} and {soft:.1%} of voxels")
 
 
 def _undo_shifts(hu: NDArray[np.int16], stack: Stack) -> None:

@@ -47,9 +47,7 @@ def make_stack() -> Callable[..., Stack]:
 def make_volume(make_stack: Callable[..., Stack]) -> Callable[..., Volume]:
     """A factory of a volume of given HU at a regular step."""
 
-    def make(
-        hu: np.ndarray, step_mm: float = 2.0, heights: list[float] | None = None, **changes: Any
-    ) -> Volume:
+    def make(hu: np.ndarray, step_mm: float = 2.0, heights: list[float] | None = None, **changes: Any) -> Volume:
         heights = heights or [step_mm * place for place in range(len(hu))]
         stack = make_stack(heights, rows=hu.shape[1], columns=hu.shape[2], **changes)
         return Volume(np.asarray(hu, np.int16), stack, ())

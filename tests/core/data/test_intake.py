@@ -1,0 +1,139 @@
+"""One study from its files to what the store keeps: geometry, labels, flags, refusals."""
+
+import numpy as np
+import pytest
+
+from pectl.config import PreprocessConfig
+from pectl.core.data.dicom import find_files, read_header
+from pectl.core.data.intake import make_study
+from pectl.core.data.labels import STUDY_LABELS
+from pectl.errors import StudyRefusedError
+
+CONFIG = PreprocessConfig(in_plane_px=64, slice_spacing_mm=3.0)
+EXAM = dict.fromkeys(STUDY_LABELS)
+
+
+@pytest.fixture
+def make(tmp_path, write_series):
+    """Write a series and make a study of it; `labels` gives the label of slice `place` in z order."""
+
+    def make(labels=None, config=CONFIG, **options):
+        folder = tmp_path / "series"
+        uids = write_series(folder, **options)
+        headers = [read_header(path) for path in find_files(folder)]
+        image_labels = {uid: labels(place) for place, uid in enumerate(uids)} if labels else labels
+        return make_study(headers, config, image_labels=image_labels, exam_labels=EXAM)[0], uids
+
+    return make
+
+
+def test_the_study_knows_where_it_came_from(make):
+    study, uids = make()
+    assert (study.uid, study.series_uid) == ("1.2.3", "1.2.3.1")
+    assert (study.kernel, study.manufacturer) == ("B30f", "ACME")
+    assert study.source_shape == (96, 96)
+    assert study.source_pixel_spacing_mm == (4.0, 4.0)
+    assert study.source_orientation == (1, 0, 0, 0, 1, 0)
+    assert study.slice_step_mm == 6.0
+    assert list(study.source.sop_instance_uid) == uids
+    np.testing.assert_allclose(study.source.position_mm, 6.0 * (np.arange(40) - 19.5))
+    np.testing.assert_allclose(study.source.image_position_patient[:, 2], study.source.position_mm)
+    assert study.flags == ("thick_slices",)
+
+
+ACQUISITIONS = {
+    "HFS": {},
+    "FFP": {"orientation": (-1, 0, 0, 0, -1, 0)},
+    "decubitus": {"orientation": (0, 1, 0, -1, 0, 0)},
+    "odd spacing": {"pixel_spacing_mm": (3.1, 4.3), "size": (120, 90), "step_mm": 4.7, "n_slices": 50},
+}
+
+
+@pytest.mark.parametrize("options", ACQUISITIONS.values(), ids=ACQUISITIONS)
+@pytest.mark.parametrize("in_plane_px", [64, 200])
+def test_the_affine_finds_the_nodule_within_a_millimetre(make, nodule_lps_mm, options, in_plane_px):
+    def hu(points):
+        """Alone in the left lung, bright, so that its centre of mass is its own."""
+        x, y, z = np.moveaxis(points, -1, 0)
+        values = np.where((x / 170) ** 2 + (y / 110) ** 2 < 1, 40.0, -1000.0)
+        for side in (-1, 1):
+            values[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
+        values[np.linalg.norm(points - nodule_lps_mm, axis=-1) < 15] = 3000.0
+        return values
+
+    study, _ = make(config=CONFIG.model_copy(update={"in_plane_px": in_plane_px}), hu=hu, **options)
+    weights = np.clip(study.hu.astype(float) - 1000, 0, None)
+    centre = [np.average(axis, weights=weights) for axis in np.indices(study.hu.shape)]
+    np.testing.assert_allclose((study.affine @ [*centre, 1.0])[:3], nodule_lps_mm, atol=1.0)
+
+
+def test_labels_join_by_uid_and_reach_the_grid_by_the_nearest_slice(make):
+    study, _ = make(labels=lambda place: int(place in (20, 21)))
+    assert study.source.label.tolist() == [int(place in (20, 21)) for place in range(40)]
+    positions = study.slice_position_mm
+    nearest = np.abs(positions[:, None] - study.source.position_mm[None]).argmin(axis=1)
+    np.testing.assert_array_equal(study.slice_label, study.source.label[nearest])
+    # slices 20 and 21 lie at 3 and 9 mm and are nearest from 0 to 12 mm; a tie goes to the lower slice
+    assert positions[study.slice_label == 1].min() == 3.0
+    assert positions[study.slice_label == 1].max() == 12.0
+    np.testing.assert_array_equal(
+        study.source.grid_index[[20, 21]], [np.flatnonzero(positions == z)[0] for z in (3, 9)]
+    )
+
+
+def test_without_labels_every_label_is_unknown(make):
+    study, _ = make()
+    assert (study.slice_label == -1).all()
+    assert (study.source.label == -1).all()
+    assert study.exam_labels == EXAM
+
+
+def test_images_without_labels_and_labels_without_images_are_flagged(tmp_path, write_series):
+    uids = write_series(tmp_path)
+    headers = [read_header(path) for path in find_files(tmp_path)]
+    labels = dict.fromkeys(uids[:30], 0) | {"9.9": 1, "9.8": 0}
+    _, findings = make_study(headers, CONFIG, image_labels=labels, exam_labels=EXAM)
+    details = {finding.code: finding.detail for finding in findings}
+    assert details["images_without_labels"] == "10 of 40 slices"
+    assert details["labels_without_images"] == "2 of 32 labels"
+
+
+def test_a_study_that_the_table_does_not_hold_is_flagged(make):
+    study, _ = make(labels=None)
+    assert "not_labelled" not in study.flags
+    study, _ = make(labels={})
+    assert "not_labelled" in study.flags
+
+
+def keyword(name, value):
+    def edit(dataset, place):
+        if place == 3:
+            setattr(dataset, name, value)
+
+    return edit
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # pydicom, while writing
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("SOPInstanceUID", "", "missing_uid"),
+        ("SOPInstanceUID", "a/b", "unsafe_uid"),
+        ("SOPInstanceUID", "1.2.3.1.4", "repeated_uid"),
+    ],
+)
+def test_uids_that_cannot_be_used(make, name, value, code):
+    with pytest.raises(StudyRefusedError, match="UIDs of study, series and images: expected distinct ones") as caught:
+        make(edit=keyword(name, value))
+    assert caught.value.code == code
+
+
+def test_a_file_that_vanished_is_a_refusal(tmp_path, write_series):
+    write_series(tmp_path)
+    headers = [read_header(path) for path in find_files(tmp_path)]
+    headers[5].path.unlink()
+    message = "pixels of the series: expected files that can be read, found No such file or directory"
+    with pytest.raises(StudyRefusedError, match=message) as caught:
+        make_study(headers, CONFIG, image_labels=None, exam_labels=EXAM)
+    assert caught.value.code == "unreadable_file"
+    assert str(tmp_path) not in str(caught.value)
