@@ -183,7 +183,7 @@ def test_other_preprocessing_is_refused_with_both_digests(cohort, tmp_path):
 
 def test_other_labels_are_refused_with_both_digests(cohort, tmp_path):
     preprocess(cohort[0], tmp_path / "store", CONFIG)
-    with pytest.raises(LineageError, match="expected labels with digest [0-9a-f]{64}, found none"):
+    with pytest.raises(LineageError, match=r"expected labels with digest [0-9a-f]{64}, found none"):
         preprocess(cohort[0], tmp_path / "store", CONFIG, labels=cohort[1])
 
 
@@ -229,7 +229,8 @@ def test_a_store_that_cannot_be_written_is_named(cohort, tmp_path, monkeypatch):
 def test_no_text_of_the_patient_reaches_the_store(tmp_path, write_series):
     marks = {
         "PatientName": "MARK^NAME", "PatientID": "MARKID", "InstitutionName": "MARKHOUSE",
-        "StudyDescription": "MARKSTUDY", "AccessionNumber": "MARKACC", "PatientComments": "MARKCOMMENT", "StationName": "MARKSTATION",
+        "StudyDescription": "MARKSTUDY", "AccessionNumber": "MARKACC", "PatientComments": "MARKCOMMENT",
+        "StationName": "MARKSTATION",
         "SeriesDescription": "MARKSERIES", "OperatorsName": "MARK^OP", "StudyDate": "20310203",
     }  # fmt: skip
 

@@ -54,7 +54,10 @@ class _Unusual(Exception):  # noqa: N818 - a turn to the slow path, not an error
 
 
 def read_raw_header(path: Path, wanted: frozenset[int]) -> RawHeader | None:
-    """Read the wanted tags of a file, without its pixels; None for a file that isn't DICOM.
+    """Read the wanted tags of a file, without its pixels.
+
+    Returns:
+        None for a file that isn't DICOM, or has none of them (a DICOMDIR).
 
     Raises:
         StudyRefusedError: it begins as DICOM, and its header is damaged.
@@ -167,7 +170,7 @@ def _looks_like_dicom(head: bytes) -> bool:
     return element <= 0x0100 and (vr in _ANY_VR or (length == 0 and vr[1] == 0))
 
 
-def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader:
+def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader | None:
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(wanted), force=True)
@@ -176,17 +179,11 @@ def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader:
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise _damaged(f"{type(error).__name__} in its header") from error
-    if not values:
-        raise _damaged("none of the attributes of an image")
-    return RawHeader(values, syntax, 0, 0)
-
-
-def _damaged(found: str) -> StudyRefusedError:
-    return StudyRefusedError(
-        "damaged_header", where="a file that begins as DICOM", expected="a readable header", found=found,
-        fix="export it again, or take it away",
-    )  # fmt: skip
+            raise StudyRefusedError(
+                "damaged_header", where="a file that begins as DICOM", expected="a readable header",
+                found=f"{type(error).__name__} in its header", fix="export it again, or take it away",
+            ) from error  # fmt: skip
+    return RawHeader(values, syntax, 0, 0) if values else None
 
 
 def _raw_value(dataset: pydicom.Dataset, tag: int) -> bytes:
