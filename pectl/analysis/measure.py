@@ -11,7 +11,7 @@ from pectl.analysis.bootstrap import IntArray, Weights, percentile_interval, rep
 from pectl.analysis.delong import auc_covariance
 from pectl.analysis.intervals import UNDEFINED, Interval, newcombe, wald, wilson
 from pectl.analysis.metrics import Confusion
-from pectl.core.ranking import BoolArray, FloatArray
+from pectl.core.ranking import BoolArray, FloatArray, auroc
 
 Json = dict[str, Any]
 
@@ -66,13 +66,11 @@ def _ranking(units: Units, confidence: float) -> Json:
     both = bool(units.label.any()) and not units.label.all()
     interval, method = _auroc_interval(units, confidence) if both else (UNDEFINED, None)
     block: Json = {
-        "auroc": metrics.auroc(units.label, units.score), "auroc_ci": interval, "ci_method": method,
+        "auroc": auroc(units.label, units.score), "auroc_ci": interval, "ci_method": method,
     }  # fmt: skip
     if units.study is not None and units.weights is not None:
         replicates = replicate_auroc(units.label, units.score, units.study, units.weights) if both else None
-        block["auroc_ci_bootstrap"] = (
-            UNDEFINED if replicates is None else percentile_interval(replicates, confidence)
-        )
+        block["auroc_ci_bootstrap"] = UNDEFINED if replicates is None else percentile_interval(replicates, confidence)
     return block | {"average_precision": metrics.average_precision(units.label, units.score)}
 
 

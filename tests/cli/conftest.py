@@ -101,7 +101,7 @@ def run_ok(*arguments: object) -> None:
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """Run preprocess, train-stage1, extract-features, train-stage2 (both models) and evaluate once."""
+    """Run preprocess, train-stage1, extract-features and train-stage2 (both models) once."""
     made = Chain(tmp_path_factory.mktemp("chain"))
     made.config.write_text(CONFIG)
     phantom = PhantomConfig(
@@ -115,6 +115,14 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     for model in ("tcn", "gru"):
         out = made.root / model
         run_ok("train-stage2", made.features, "--out", out, "--set", f"stage2.model={model}", *shared)
-        evaluation = made.root / f"evaluation-{model}"
-        run_ok("evaluate", made.features, "--stage2", out, "--out", evaluation, *shared)
     return made
+
+
+@pytest.fixture(scope="session")
+def evaluated(chain: Chain) -> Chain:
+    """Evaluate both stage-2 models of the chain."""
+    for model in ("tcn", "gru"):
+        evaluation = chain.root / f"evaluation-{model}"
+        run = chain.root / model
+        run_ok("evaluate", chain.features, "--stage2", run, "--out", evaluation, "--config", chain.config, "--quiet")
+    return chain

@@ -14,7 +14,8 @@ import pytest
 from pectl.core.data.labels import EXAM_LABELS
 
 COMMANDS = (
-    "demo", "phantom", "preprocess", "train-stage1", "extract-features", "train-stage2", "evaluate", "compare", "explain"
+    "demo", "phantom", "preprocess", "train-stage1", "extract-features", "train-stage2", "evaluate", "compare",
+    "explain",
 )  # fmt: skip
 MEASURES = {
     "n", "n_positive", "auroc", "auroc_ci", "ci_method", "average_precision", "threshold", "sensitivity",
@@ -66,9 +67,9 @@ def test_run_folder_is_as_documented(chain, folder: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["tcn", "gru"])
-def test_metrics_have_the_documented_schema(chain, model: str) -> None:
-    metrics = json.loads((chain.root / f"evaluation-{model}" / "metrics.json").read_text())
-    splits = pd.read_csv(chain.store / "splits.csv", dtype=str)
+def test_metrics_have_the_documented_schema(evaluated, model: str) -> None:
+    metrics = json.loads((evaluated.root / f"evaluation-{model}" / "metrics.json").read_text())
+    splits = pd.read_csv(evaluated.store / "splits.csv", dtype=str)
     assert metrics["split"] == "test"
     assert metrics["n_studies"] == (splits["split"] == "test").sum()
     blocks = [metrics["window"]["pe_present"], metrics["image"]["pe_present"]]
@@ -77,34 +78,34 @@ def test_metrics_have_the_documented_schema(chain, model: str) -> None:
     assert 0 < metrics["window"]["pe_present"]["n_positive"] < metrics["window"]["pe_present"]["n"]
     assert math.isfinite(metrics["competition"]["weighted_log_loss"])
     assert metrics["consistency"]["violations"] == 0
-    assert metrics["consistency"]["cost"] >= 0
+    assert math.isfinite(metrics["consistency"]["cost"])
 
 
-def test_evaluation_leaves_tables_and_a_page(chain) -> None:
-    folder = chain.root / "evaluation-tcn"
+def test_evaluation_leaves_tables_and_a_page(evaluated) -> None:
+    folder = evaluated.root / "evaluation-tcn"
     for name in ("window.csv", "image.csv", "exam.csv", "submission.csv", "config.toml"):
         assert (folder / name).stat().st_size > 0
     pages = list(folder.glob("*.html"))
     assert pages
     assert "research use only" in pages[0].read_text().lower()
     images = pd.read_csv(folder / "image.csv", dtype={"StudyInstanceUID": str, "SOPInstanceUID": str})
-    labels = pd.read_csv(chain.labels, dtype=str)
+    labels = pd.read_csv(evaluated.labels, dtype=str)
     joined = images.merge(labels, on=["StudyInstanceUID", "SOPInstanceUID"], suffixes=("", "_true"))
     assert len(joined) == len(images) > 0
     assert (joined["label"] == joined["pe_present_on_image"].astype(int)).all()
 
 
-def test_same_seed_same_metrics(chain, pectl, tmp_path: Path) -> None:
-    shared = ("--config", chain.config, "--quiet")
+def test_same_seed_same_metrics(evaluated, pectl, tmp_path: Path) -> None:
+    shared = ("--config", evaluated.config, "--quiet")
     steps = [
-        ("preprocess", chain.dicom, "--labels", chain.labels, "--out", tmp_path / "store"),
+        ("preprocess", evaluated.dicom, "--labels", evaluated.labels, "--out", tmp_path / "store"),
         ("train-stage1", tmp_path / "store", "--out", tmp_path / "stage1"),
         ("extract-features", tmp_path / "store", "--stage1", tmp_path / "stage1", "--out", tmp_path / "features"),
         ("train-stage2", tmp_path / "features", "--out", tmp_path / "tcn"),
         ("evaluate", tmp_path / "features", "--stage2", tmp_path / "tcn", "--out", tmp_path / "evaluation"),
     ]
     assert [pectl(*step, *shared).code for step in steps] == [0] * 5
-    first = (chain.root / "evaluation-tcn" / "metrics.json").read_bytes()
+    first = (evaluated.root / "evaluation-tcn" / "metrics.json").read_bytes()
     assert (tmp_path / "evaluation" / "metrics.json").read_bytes() == first
 
 

@@ -27,15 +27,11 @@ def test_cpu_is_obeyed_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_missing_gpu() -> None:
-    with pytest.raises(
-        DeviceError, match="--device cuda: expected a CUDA device that torch can use, found none; use"
-    ):
+    with pytest.raises(DeviceError, match="--device cuda: expected a CUDA device that torch can use, found none; use"):
         choose_device("cuda")
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_bf16_on_a_cpu_is_refused() -> None:
-    with pytest.raises(
-        DeviceError, match="precision = bf16: expected a GPU, found a CPU, where bf16 gradients"
-    ):
+    with pytest.raises(DeviceError, match="precision = bf16: expected a GPU, found a CPU, whose bf16 gradients"):
         make_fabric("cpu", "bf16")

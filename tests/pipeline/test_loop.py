@@ -43,9 +43,7 @@ class StubTask:
     def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
         self.steps += 1
         self.on_step(self.steps)
-        out = model(
-            self.features[batch], torch.zeros(len(batch), 2), torch.ones(len(batch), 2, dtype=torch.bool)
-        )
+        out = model(self.features[batch], torch.zeros(len(batch), 2), torch.ones(len(batch), 2, dtype=torch.bool))
         return nn.functional.binary_cross_entropy_with_logits(out.exam, self.targets[batch])
 
     @torch.inference_mode()
@@ -188,21 +186,15 @@ def test_non_finite_loss_names_the_studies_of_its_batch(tmp_path: Path) -> None:
 
 def test_non_finite_validation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StubTask, "validate", lambda self, model: {"val_loss": float("inf")})
-    with pytest.raises(
-        TrainingError, match="validation of epoch 1: expected a finite loss, found inf; lower"
-    ):
+    with pytest.raises(TrainingError, match="validation of epoch 1: expected a finite loss, found inf; lower"):
         train(tmp_path)
 
 
 def test_existing_run_needs_resume_and_the_same_configuration(whole: Path) -> None:
     run = RunFolder(whole)
-    with pytest.raises(
-        OutputExistsError, match="expected a new folder, found a run; add --resume to go on with it"
-    ):
+    with pytest.raises(OutputExistsError, match="expected a new folder, found a run; add --resume to go on with it"):
         run.begin(Config(), {"config": "d1"}, resume=False)
-    with pytest.raises(
-        TrainingError, match="expected the run's own config d1, found d2; resume with the same config"
-    ):
+    with pytest.raises(TrainingError, match="expected the run's own config d1, found d2; resume with the same config"):
         run.begin(Config(), {"config": "d2"}, resume=True)
 
 
