@@ -84,17 +84,14 @@ def is_safe_uid(uid: str) -> bool:
     return _UID.fullmatch(uid) is not None and not uid.startswith(".") and ".." not in uid
 
 
-def find_files(root: Path) -> list[Path]:
-    """List every file under `root` in sorted order, whatever its name; `root` may be one file.
+def find_files(root: Path) -> Iterator[Path]:
+    """Yield every file under `root`, whatever its name; `root` may be one file.
 
-    Folders that are symbolic links are followed, each real folder once.
+    The order is always the same: each folder's files by name, then its folders by name. Folders that are symbolic links
+    are followed, each real folder once.
     """
     if root.is_file():
-        return [root]
-    return sorted(_walk_folders(root))
-
-
-def _walk_folders(root: Path) -> Iterator[Path]:
+        yield root
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -103,7 +100,7 @@ def _walk_folders(root: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders.sort()
-        yield from (Path(folder, name) for name in names)
+        yield from (Path(folder, name) for name in sorted(names))
 
 
 def read_header(path: Path) -> SliceHeader | None:
