@@ -14,7 +14,7 @@ FILES = sorted(FOLDER.glob("*.toml"))
 def test_sample_config_loads_and_opens_with_its_command(path: Path) -> None:
     config = load_config(path, [])
     assert config.stage1.backbone in BACKBONES
-    opening = "".join(takewhile(lambda line: line.startswith("#"), path.open()))
+    opening = "".join(takewhile(lambda line: line.startswith("#"), path.read_text().splitlines()))
     assert "pectl " in opening
 
 
