@@ -134,9 +134,7 @@ def test_a_short_piece_of_the_lungs_is_refused(find, part):
 def test_a_body_without_lungs_is_refused(find):
     hu = chest()
     hu[hu == -850] = 40
-    with pytest.raises(
-        StudyRefusedError, match="lungs: expected 300 ml of aerated lung or more, found 0 ml"
-    ) as caught:
+    with pytest.raises(StudyRefusedError, match="lungs: expected 300 ml of aerated lung or more, found 0 ml") as caught:
         find(hu)
     assert caught.value.code == "not_chest"
 
@@ -192,9 +190,7 @@ def test_lungmask_without_weights(monkeypatch, weights):
     monkeypatch.setitem(sys.modules, "lungmask", types.SimpleNamespace())
     config = PreprocessConfig(lungs="lungmask", lungmask_weights=weights)
     found = "none set" if weights is None else "no file nowhere.pth"
-    with pytest.raises(
-        WeightsError, match=f"found {found}; fetch it from .* set preprocess.lungmask_weights"
-    ):
+    with pytest.raises(WeightsError, match=f"found {found}; fetch it from .* set preprocess.lungmask_weights"):
         check_available(config)
 
 

@@ -114,9 +114,7 @@ def test_truncated_pixel_data_is_refused(write_slice, removed):
 
 def test_pixel_data_shorter_than_the_matrix_is_refused(write_slice):
     header = write_slice(values(np.uint16), Rows=32)
-    with pytest.raises(
-        StudyRefusedError, match="expected 1024 bytes of pixel data, found 512 bytes"
-    ) as caught:
+    with pytest.raises(StudyRefusedError, match="expected 1024 bytes of pixel data, found 512 bytes") as caught:
         hu_of(header)
     assert caught.value.code == "truncated_pixel_data"
 

@@ -75,9 +75,7 @@ def test_slices_outside_the_box_have_no_grid_slice(make_volume):
 def test_the_box_becomes_a_square_of_true_proportions(make_volume, in_plane_px):
     hu = np.full((6, 90, 60), 0)
     volume = make_volume(hu, pixel_spacing_mm=(1.0, 3.0))
-    grid = resample_box(
-        volume, Box((0, 6), (20, 60), (10, 50)), slice_spacing_mm=2.0, in_plane_px=in_plane_px
-    )
+    grid = resample_box(volume, Box((0, 6), (20, 60), (10, 50)), slice_spacing_mm=2.0, in_plane_px=in_plane_px)
     side = 120.0  # 40 columns of 3 mm; the rows are widened from 40 to 120 mm
     assert grid.spacing_mm == pytest.approx((2.0, side / in_plane_px, side / in_plane_px))
     edge = lps(grid.affine, 0, -0.5, -0.5)

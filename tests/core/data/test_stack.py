@@ -62,9 +62,7 @@ def test_the_corner_is_that_of_the_canonical_array(make_header):
 
 
 def test_transposed_slices_swap_shape_and_spacing(make_stack):
-    stack = make_stack(
-        REGULAR, orientation=(0, 1, 0, 1, 0, 0), rows=40, columns=50, pixel_spacing_mm=(1.0, 3.0)
-    )
+    stack = make_stack(REGULAR, orientation=(0, 1, 0, 1, 0, 0), rows=40, columns=50, pixel_spacing_mm=(1.0, 3.0))
     assert stack.shape == (20, 50, 40)
     assert stack.pixel_spacing_mm == (3.0, 1.0)
 
@@ -108,9 +106,7 @@ def test_a_tilted_gantry_is_measured(make_header):
 def test_slices_off_the_line_are_refused(make_header):
     headers = [make_header(z) for z in REGULAR]
     headers[7] = headers[7]._replace(position=(9.0, 0.0, 14.0))
-    with pytest.raises(
-        StudyRefusedError, match=r"expected slices along one line, found 8\.\d mm off it"
-    ) as caught:
+    with pytest.raises(StudyRefusedError, match=r"expected slices along one line, found 8\.\d mm off it") as caught:
         build_stack(tuple(headers), max_gap_mm=10)
     assert caught.value.code == "shifted_slices"
 

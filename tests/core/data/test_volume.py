@@ -59,9 +59,7 @@ def test_the_nodule_stays_in_its_place(read, nodule_lps_mm, options):
     assert volume.hu.dtype == np.int16
     np.testing.assert_allclose(nodule_of(volume), nodule_lps_mm, atol=1.0)
     # upright: it lies to the patient's left, in front, and high
-    d, h, w = (
-        place.mean() / size for place, size in zip(np.nonzero(volume.hu == 100), volume.hu.shape, strict=True)
-    )
+    d, h, w = (place.mean() / size for place, size in zip(np.nonzero(volume.hu == 100), volume.hu.shape, strict=True))
     assert d > 0.6
     assert h < 0.5
     assert w > 0.6
@@ -162,26 +160,20 @@ def test_values_that_are_no_hu_are_refused(read):
     def edit(dataset, place):
         dataset.RescaleIntercept = 0
 
-    with pytest.raises(
-        StudyRefusedError, match=r"expected air below -700 HU and tissue .* found 0\.0% and"
-    ) as caught:
+    with pytest.raises(StudyRefusedError, match=r"expected air below -700 HU and tissue .* found 0\.0% and") as caught:
         read(edit=edit)
     assert caught.value.code == "not_hu"
 
 
 def test_too_few_different_positions(read):
-    with pytest.raises(
-        StudyRefusedError, match="expected 4 slices or more, found 3 at different positions"
-    ) as caught:
+    with pytest.raises(StudyRefusedError, match="expected 4 slices or more, found 3 at different positions") as caught:
         read(n_slices=3)
     assert caught.value.code == "too_few_slices"
 
 
 def test_more_voxels_than_memory_should_hold(make_header):
     headers = tuple(make_header(float(z), rows=4096, columns=4096) for z in range(65))
-    with pytest.raises(
-        StudyRefusedError, match="at most 1073741824 voxels, found 65 x 4096 x 4096"
-    ) as caught:
+    with pytest.raises(StudyRefusedError, match="at most 1073741824 voxels, found 65 x 4096 x 4096") as caught:
         read_volume(headers, min_slices=4, max_gap_mm=10.0)
     assert caught.value.code == "absurd_size"
 
