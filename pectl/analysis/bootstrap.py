@@ -84,9 +84,7 @@ def _steps(label: BoolArray, score: FloatArray, study: IntArray, *, n_studies: i
 def _counts(step: IntArray, study: IntArray, *, shape: tuple[int, int]) -> csr_array:
     """Build the count matrix; `step` ascends, so rows are already in order."""
     indptr = step.searchsorted(np.arange(shape[0] + 1))
-    return csr_array(
-        (np.ones(step.size, np.float32), study.astype(np.int32), indptr.astype(np.int32)), shape=shape
-    )
+    return csr_array((np.ones(step.size, np.float32), study.astype(np.int32), indptr.astype(np.int32)), shape=shape)
 
 
 def _block_auroc(steps: _Steps, weights: Weights) -> FloatArray:

@@ -11,12 +11,12 @@ from pectl.analysis.bootstrap import IntArray, percentile_interval, replicate_au
 from pectl.analysis.delong import auc_covariance
 from pectl.analysis.intervals import UNDEFINED, Interval
 from pectl.analysis.measure import Json, jsonable
-from pectl.core.ranking import BoolArray, FloatArray
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import atomic_path, read_json, write_json
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
 from pectl.core.data.predictions import PE_PRESENT
 from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.ranking import BoolArray, FloatArray
 from pectl.errors import InputMissingError, PredictionsError
 
 _MADE_BY = "pectl evaluate"
@@ -184,9 +184,7 @@ def _wald(difference: float, variance: float, confidence: float) -> Interval:
     return difference - half, difference + half
 
 
-def _bootstrap_interval(
-    pair: _Pair, study: IntArray, n_studies: int, config: EvaluateConfig, seed: int
-) -> Interval:
+def _bootstrap_interval(pair: _Pair, study: IntArray, n_studies: int, config: EvaluateConfig, seed: int) -> Interval:
     weights = study_weights(n_studies, replicates=config.bootstrap_replicates, seed=seed)
     first, second = (replicate_auroc(pair.label, score, study, weights) for score in pair.scores)
     return percentile_interval(first - second, config.confidence)

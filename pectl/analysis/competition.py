@@ -29,9 +29,7 @@ class _Part:
         return self.loss / self.weight if self.weight > 0 else np.nan
 
 
-def competition_loss(
-    truth: pd.DataFrame, exam: pd.DataFrame, image: pd.DataFrame | None = None
-) -> CompetitionLoss:
+def competition_loss(truth: pd.DataFrame, exam: pd.DataFrame, image: pd.DataFrame | None = None) -> CompetitionLoss:
     """Return sum(weight * loss) / sum(weight).
 
     Args:

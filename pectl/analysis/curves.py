@@ -84,9 +84,7 @@ def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
 Band = tuple[FloatArray, FloatArray]
 
 
-def _bands(
-    label: BoolArray, score: FloatArray, study: IntArray, *, replicates: int, seed: int
-) -> tuple[Band, Band]:
+def _bands(label: BoolArray, score: FloatArray, study: IntArray, *, replicates: int, seed: int) -> tuple[Band, Band]:
     weights = study_weights(int(study.max()) + 1, replicates=replicates, seed=seed)
     true_calls = _replicate_calls(label, label, score, study, weights)
     false_calls = _replicate_calls(~label, label, score, study, weights)
@@ -108,9 +106,7 @@ def _replicate_calls(
 ) -> FloatArray:
     """Count, for each replicate and each falling threshold, the called units among `of`: (R, T + 1)."""
     levels = np.linspace(0, 1, _BAND_THRESHOLDS // 2)
-    thresholds = np.unique(
-        np.concatenate([np.quantile(score[label], levels), np.quantile(score[~label], levels)])
-    )
+    thresholds = np.unique(np.concatenate([np.quantile(score[label], levels), np.quantile(score[~label], levels)]))
     bins = thresholds.size - thresholds.searchsorted(score[of], "right")  # 0 holds the highest scores
     shape = (weights.shape[0], thresholds.size + 1)
     counts = np.bincount(study[of] * shape[1] + bins, minlength=shape[0] * shape[1]).reshape(shape)

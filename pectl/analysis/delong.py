@@ -75,9 +75,7 @@ def auc_covariance(label: BoolArray, scores: FloatArray, cluster: IntArray | Non
     units = np.arange(label.size) if cluster is None else cluster
     positive = _cluster_sums(deviations, label, units)
     negative = _cluster_sums(deviations, ~label, units)
-    total = (
-        _spread(positive, units[label]) + _spread(negative, units[~label]) + _cross(positive, negative, units)
-    )
+    total = _spread(positive, units[label]) + _spread(negative, units[~label]) + _cross(positive, negative, units)
     return AucCovariance(auc, total)
 
 

@@ -12,7 +12,6 @@ from pectl.analysis.bootstrap import study_weights
 from pectl.analysis.competition import competition_loss
 from pectl.analysis.exam_level import JudgedExams, exam_level, exam_subgroups, judged_exams
 from pectl.analysis.measure import Json, Units, jsonable, measure
-from pectl.core.ranking import FloatArray
 from pectl.analysis.paper_results import paper_block
 from pectl.analysis.tables import exam_table, write_tables
 from pectl.config import EvaluateConfig
@@ -22,6 +21,7 @@ from pectl.core.data.predictions import PE_PRESENT, Predictions, as_competition
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
 from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions
+from pectl.core.ranking import FloatArray
 
 STAGE1 = "pe_present_stage1"
 
@@ -89,9 +89,7 @@ def _head(predictions: Predictions, decisions: Decisions, config: EvaluateConfig
     }
 
 
-def _window_level(
-    window: pd.DataFrame | None, decisions: Decisions, config: EvaluateConfig, seed: int
-) -> Json | None:
+def _window_level(window: pd.DataFrame | None, decisions: Decisions, config: EvaluateConfig, seed: int) -> Json | None:
     if window is None:
         return None
     known = window[window["label"] != UNKNOWN]
@@ -103,9 +101,7 @@ def _window_level(
     }
 
 
-def _image_level(
-    image: pd.DataFrame | None, decisions: Decisions, config: EvaluateConfig, seed: int
-) -> Json | None:
+def _image_level(image: pd.DataFrame | None, decisions: Decisions, config: EvaluateConfig, seed: int) -> Json | None:
     if image is None:
         return None
     known = image[image["label"] != UNKNOWN]
@@ -157,11 +153,7 @@ def _missing(predictions: Predictions) -> list[str]:
         "window": predictions.window is not None,
         "image": predictions.image is not None,
     }
-    return [
-        f"no {name} predictions: the {name} level isn't measured"
-        for name, there in parts.items()
-        if not there
-    ]
+    return [f"no {name} predictions: the {name} level isn't measured" for name, there in parts.items() if not there]
 
 
 def _floats(column: pd.Series) -> FloatArray:

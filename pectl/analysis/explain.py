@@ -176,9 +176,7 @@ class Explainer:
         total = torch.zeros(depth, self.input_px, self.input_px)
         windows = torch.zeros(depth, 1, 1)
         for place, x in self._batches(study, starts):
-            heat = window_heat(
-                self.encoder, x, Pull(*(part[place] for part in pull)), method=self.method
-            ).cpu()
+            heat = window_heat(self.encoder, x, Pull(*(part[place] for part in pull)), method=self.method).cpu()
             for start, one in zip(starts[place], heat, strict=True):
                 total[start : start + self.length] += one
                 windows[start : start + self.length] += 1

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pectl.analysis.explain import Explainer, Explanation
-from pectl.analysis.intervals import wilson
+from pectl.analysis.gradcam import Method
+from pectl.analysis.intervals import Interval, wilson
 from pectl.core.data.labels import UNKNOWN
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.data.study_store import Study
@@ -21,6 +22,7 @@ VESSEL_MM = 5.0
 """A vessel's brightness is the mean over a cube of this side."""
 CONFIDENCE = 0.95
 _DIGITS = 4
+_NAMES: Mapping[Method, str] = {"grad-cam": "Grad-CAM", "layer-cam": "Layer-CAM"}
 
 Shown = Mapping[str, str]
 Show = Callable[[Study, Explanation], Shown]
@@ -75,7 +77,9 @@ def vessel_brightness(study: Study) -> NDArray[np.float32]:
     return np.asarray(mean, np.float32)
 
 
-def score_explanations(scores: Sequence[StudyScore], *, split: str = "test") -> dict[str, Any]:
+def score_explanations(
+    scores: Sequence[StudyScore], *, split: str = "test", method: Method = "grad-cam"
+) -> dict[str, Any]:
     """Summarise the positive studies: `statement`, then numbers to four digits, None where undefined."""
     positive = [score for score in scores if score.positive]
     n, hits = len(positive), sum(score.hit for score in positive)
@@ -86,17 +90,17 @@ def score_explanations(scores: Sequence[StudyScore], *, split: str = "test") -> 
         "peak_in_pe_slice_share": hits / n if n else np.nan,
         "peak_in_pe_slice_ci_low": low,
         "peak_in_pe_slice_ci_high": high,
-        "random_slice_share": _mean([score.random_hit for score in positive]),
+        "random_slice_share": mean([score.random_hit for score in positive]),
         "brightest_vessel_share": bright / n if n else np.nan,
         "slice_auroc_median": _median([score.auroc for score in positive]),
         "brightest_vessel_slice_auroc_median": _median([score.brightest_auroc for score in positive]),
-        "side_agreement_share": _mean([float(agrees) for agrees in sided]),
+        "side_agreement_share": mean([float(agrees) for agrees in sided]),
     }
     counts = {"n_studies": len(scores), "n_positive": n, "peak_in_pe_slice": hits, "n_one_sided": len(sided)}
     return {
-        "statement": _statement(hits, n, (low, high), split),
+        "statement": _statement(hits, n, (low, high), f"{_NAMES[method]}'s peak", split),
         **counts,
-        **{name: _rounded(value) for name, value in numbers.items()},
+        **{name: rounded(value) for name, value in numbers.items()},
         "use": RESEARCH_USE,
     }
 
@@ -121,7 +125,7 @@ def explain_split(
         scores.append(score_study(study, explanation))
         if show is not None:
             shown[study.uid] = dict(show(study, explanation))
-    return score_explanations(scores, split=split) | {"studies": shown}
+    return score_explanations(scores, split=split, method=explainer.method) | {"studies": shown}
 
 
 def _slice_auroc(study: Study, slice_score: NDArray[np.float32]) -> float:
@@ -137,18 +141,17 @@ def _side_agrees(labels: Mapping[str, int | None], left_share: float | None) -> 
     return (left_share > 0.5) == bool(left)
 
 
-def _statement(hits: int, n: int, bounds: tuple[float, float], split: str) -> str:
+def _statement(hits: int, n: int, bounds: Interval, peak: str, split: str) -> str:
     if n == 0:
-        return f"No {split} study has a slice labelled PE, so Grad-CAM's peak can't be scored."
+        return f"No {split} study has a slice labelled PE, so {peak} can't be scored."
     low, high = (round(100 * bound) for bound in bounds)
-    return (
-        f"Grad-CAM's peak lies in a slice with PE in {hits} of {n} positive {split} studies "
-        f"(95 % CI {low} to {high} %)."
-    )
+    return f"{peak} lies in a slice with PE in {hits} of {n} positive {split} studies (95 % CI {low} to {high} %)."
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else np.nan
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of the values that are defined; NaN without any."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else np.nan
 
 
 def _median(values: Sequence[float]) -> float:
@@ -156,5 +159,6 @@ def _median(values: Sequence[float]) -> float:
     return float(np.median(defined)) if defined else np.nan
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
+    """Return a number with four digits, None for NaN."""
     return None if np.isnan(value) else round(value, _DIGITS)

@@ -78,9 +78,7 @@ def pull_of(
     return Pull(*slopes), logits
 
 
-def window_heat(
-    encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, method: Method = "grad-cam"
-) -> Tensor:
+def window_heat(encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, method: Method = "grad-cam") -> Tensor:
     """Return what in each window speaks for an answer.
 
     Args:
@@ -97,9 +95,7 @@ def window_heat(
     with torch.enable_grad():
         pooled = maps.layer4.mean(dim=(2, 3, 4))
         logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
-        answer = (
-            logit.sum() if pull is None else (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
-        )
+        answer = logit.sum() if pull is None else (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
         slopes = torch.autograd.grad(answer, maps, allow_unused=True)
     heat = x.new_zeros(x.shape[0], *x.shape[2:])
     for part, slope in zip(maps, slopes, strict=True):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.measure import Json, Units, measure
-from pectl.core.ranking import BoolArray
 from pectl.core.data.labels import UNKNOWN
+from pectl.core.ranking import BoolArray
 
 SMALL = 10
 """With fewer positives or negatives than this, a subgroup's figures carry a warning."""
@@ -61,9 +61,7 @@ def attributes(studies: pd.DataFrame, image: pd.DataFrame | None = None) -> dict
     return found
 
 
-def subgroups(
-    units: Units, known: Mapping[str, Attribute], *, threshold: float, confidence: float
-) -> list[Json]:
+def subgroups(units: Units, known: Mapping[str, Attribute], *, threshold: float, confidence: float) -> list[Json]:
     """Measure each value of each attribute that has two or more.
 
     Args:
@@ -114,9 +112,7 @@ def _banded(column: pd.Series, edges: tuple[float, ...], unit: str) -> pd.Series
 
 
 def _band_name(low: float, high: float, unit: str) -> str:
-    text = (
-        f"more than {low:g}" if np.isinf(high) else f"up to {high:g}" if low == 0 else f"{low:g} to {high:g}"
-    )
+    text = f"more than {low:g}" if np.isinf(high) else f"up to {high:g}" if low == 0 else f"{low:g} to {high:g}"
     return f"{text} {unit}".strip()
 
 

@@ -25,14 +25,10 @@ def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
         "truth": exams.truth.assign(**{PE_PRESENT: pe_truth(exams.truth, "exclude")}),
         "raw": exams.raw,
         "calibrated": exams.calibrated,
-        "consistent": consistent.assign(
-            **{PE_PRESENT: 1 - consistent[[NEGATIVE, INDETERMINATE]].max(axis=1)}
-        ),
+        "consistent": consistent.assign(**{PE_PRESENT: 1 - consistent[[NEGATIVE, INDETERMINATE]].max(axis=1)}),
     }
     columns = {
-        f"{name}_{version}": table[name]
-        for name in (*EXAM_LABELS, PE_PRESENT)
-        for version, table in versions.items()
+        f"{name}_{version}": table[name] for name in (*EXAM_LABELS, PE_PRESENT) for version, table in versions.items()
     }
     return pd.DataFrame(columns, index=exams.raw.index).rename_axis("StudyInstanceUID")
 

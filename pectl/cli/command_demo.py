@@ -1,7 +1,7 @@
 """`pectl demo`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,15 +28,13 @@ def demo(
     quiet: QuietOption = False,
 ) -> None:
     """Run the whole chain on a phantom cohort; run again, it goes on where it stopped."""
-    shared = {"config": config, "overrides": overrides, "seed": seed, "quiet": quiet}
+    shared: dict[str, Any] = {"config": config, "overrides": overrides, "seed": seed, "quiet": quiet}
     cohort, store, features = out / "cohort", out / "store", out / "features"
     stage1, stage2 = out / "stage1", out / "stage2"
     say("1/7 phantom cohort")
     command_phantom.phantom(cohort, workers=workers, **shared)
     say("2/7 preprocess")
-    command_preprocess.preprocess(
-        cohort / "train", out=store, labels=cohort / "train.csv", workers=workers, **shared
-    )
+    command_preprocess.preprocess(cohort / "train", out=store, labels=cohort / "train.csv", workers=workers, **shared)
     say("3/7 train stage 1")
     command_train_stage1.train_stage1(store, out=stage1, resume=True, device=device, **shared)
     say("4/7 extract features")

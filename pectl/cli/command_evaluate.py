@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pectl.cli.console import say
-from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
+from pectl.cli.options import ConfigOption, Device, DeviceOption, QuietOption, SeedOption, SetOption
 
 if TYPE_CHECKING:
     from pectl.config import Config
@@ -23,10 +23,12 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option("--predictions", help="Predictions of any model, CSV.")] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="With --predictions: the labels, CSV.")] = None,
     explanations: Annotated[
-        Path | None, typer.Option("--explanations", help="Folder of pectl explain --split, shown in the report.")
+        Path | None,
+        typer.Option("--explanations", help="Folder of pectl explain --split, shown in the report."),
     ] = None,
     indeterminate: Annotated[
-        str | None, typer.Option("--indeterminate", help="exclude or as-negative; overrides evaluate.indeterminate.")
+        str | None,
+        typer.Option("--indeterminate", help="exclude or as-negative; overrides evaluate.indeterminate."),
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -54,7 +56,7 @@ def evaluate(
 
 
 def _evaluate_run(
-    features: Path, stage2: Path, split: str, out: Path, config: "Config", device: Any
+    features: Path, stage2: Path, split: str, out: Path, config: "Config", device: Device
 ) -> dict[str, Any]:
     from pectl.analysis.evaluate import evaluate as measure
     from pectl.core.data.feature_store import FeatureStore
@@ -70,9 +72,7 @@ def _evaluate_run(
         **store.stamp.made_from, "features": store.stamp.digest, "stage2": read_run(stage2, stage="stage2")[0].digest,
         "split_method": config.split.method,
     }  # fmt: skip
-    return measure(
-        predictions, store.studies, decisions, config.evaluate, out=out, lineage=lineage, seed=config.seed
-    )
+    return measure(predictions, store.studies, decisions, config.evaluate, out=out, lineage=lineage, seed=config.seed)
 
 
 def _evaluate_table(predictions: Path, labels: Path, out: Path, config: "Config") -> dict[str, Any]:
@@ -97,9 +97,18 @@ def _explained(folder: Path | None) -> dict[str, Any] | None:
 def _show(metrics: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from pectl.cli.console import out as console
+    from pectl.cli.console import console
 
-    table = Table("level", "label", "n", "positive", "AUROC", "95% CI", title=f"split {metrics['split']}", title_justify="left")
+    table = Table(
+        "level",
+        "label",
+        "n",
+        "positive",
+        "AUROC",
+        "95% CI",
+        title=f"split {metrics['split']}",
+        title_justify="left",
+    )
     for level in ("window", "image", "exam"):
         for label, block in (metrics.get(level) or {}).items():
             if isinstance(block, dict) and "auroc" in block:
@@ -107,4 +116,4 @@ def _show(metrics: dict[str, Any]) -> None:
                 area = "-" if block["auroc"] is None else f"{block['auroc']:.3f}"
                 interval = f"{ci[0]:.3f} to {ci[1]:.3f}" if ci and None not in ci else "-"
                 table.add_row(level, label, str(block["n"]), str(block["n_positive"]), area, interval)
-    console.print(table)
+    console().print(table)

@@ -15,7 +15,9 @@ def explain(
     stage2: Annotated[Path, typer.Option("--stage2", help="A finished run of train-stage2.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the pictures and pages.")],
     study: Annotated[str | None, typer.Option("--study", help="StudyInstanceUID.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="All studies of a split, and how well the heat points.")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="All studies of a split, and how well the heat points.")
+    ] = None,
     label: Annotated[str, typer.Option("--label", help="pe_present or one of the nine exam labels.")] = "pe_present",
     config: ConfigOption = None,
     overrides: SetOption = None,

@@ -4,37 +4,46 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from functools import cache
+from typing import TYPE_CHECKING
 
 from pectl.errors import PectlError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_SECONDS = 30.0
 """Seconds between progress lines where there is no terminal."""
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 Report = Callable[[int, int], None]
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """Return the console of stdout or stderr; rich is imported when something is shown."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def show_error(error: PectlError) -> None:
     """Print a failure as one line on stderr."""
-    err.print(f"pectl: {error}", markup=False)
+    console(stderr=True).print(f"pectl: {error}", markup=False)
 
 
 def say(text: str) -> None:
     """Print one line of result."""
-    out.print(text, markup=False)
+    console().print(text, markup=False)
 
 
 def show_table(title: str, rows: Mapping[str, object]) -> None:
     """Print names and values as a small table."""
+    from rich.table import Table
+
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in rows.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-    out.print(table)
+    console().print(table)
 
 
 @contextmanager
@@ -42,7 +51,7 @@ def progress(what: str, *, quiet: bool) -> Iterator[Report]:
     """Yield a function to call with (done, total): a bar on a terminal, else a line every 30 s."""
     if quiet:
         yield lambda done, total: None
-    elif err.is_terminal:
+    elif console(stderr=True).is_terminal:
         with _bar(what) as report:
             yield report
     else:
@@ -51,10 +60,19 @@ def progress(what: str, *, quiet: bool) -> Iterator[Report]:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Report]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     )  # fmt: skip
-    with Progress(*columns, console=err) as bars:
+    with Progress(*columns, console=console(stderr=True)) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 

@@ -10,7 +10,8 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file of the experiment (sample_configs/ has examples).")
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one value; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one value; repeatable."),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Overrides the configuration's seed.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")]

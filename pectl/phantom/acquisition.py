@@ -79,9 +79,7 @@ def add_noise(image: Array, rng: np.random.Generator, slab: Slab, scanner: Scann
     along = ndimage.gaussian_filter1d(noise, 9.0 / slab.grid.spacing_mm[2], axis=1)
     shoulders = float(np.clip((z - 35.0) / 40.0, 0.0, 1.5))
     away = (slab.x[0] ** 2 + slab.y[0] ** 2) / np.float32(2 * 90.0**2)
-    image += (noise * (0.75 + 0.4 * np.exp(-away)) + shoulders * along) * np.float32(
-        scanner.noise_hu * loudness
-    )
+    image += (noise * (0.75 + 0.4 * np.exp(-away)) + shoulders * along) * np.float32(scanner.noise_hu * loudness)
 
 
 def _move(hu: Array, slab: Slab, scanner: Scanner) -> Array:

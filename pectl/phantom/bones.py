@@ -44,9 +44,7 @@ def _paint_shoulder_blades(hu: Array, slab: Slab, cage: Array, angle: Array) -> 
 
 
 def _paint_breast_bone(hu: Array, slab: Slab, cage: Array) -> None:
-    half_width = np.interp(
-        slab.z, [-110.0, -95.0, 15.0, 30.0, 48.0, 56.0], [0.0, 14.0, 15.0, 24.0, 26.0, 12.0]
-    )
+    half_width = np.interp(slab.z, [-110.0, -95.0, 15.0, 30.0, 48.0, 56.0], [0.0, 14.0, 15.0, 24.0, 26.0, 12.0])
     half_depth = np.float32(5.5)
     ends = np.maximum(np.abs(slab.x) - half_width.astype(np.float32) + half_depth, 0.0)  # rounded
     across = np.hypot(ends, cage - 7.0) - half_depth
@@ -56,9 +54,7 @@ def _paint_breast_bone(hu: Array, slab: Slab, cage: Array) -> None:
 
 def _paint_collar_bones(hu: Array, anatomy: Anatomy, slab: Slab) -> None:
     for side in (-1.0, 1.0):
-        nodes = np.array(
-            [(18.0, -56.0, 52.0), (60.0, -52.0, 70.0), (105.0, -20.0, 86.0), (150.0, -4.0, 92.0)]
-        )
+        nodes = np.array([(18.0, -56.0, 52.0), (60.0, -52.0, 70.0), (105.0, -20.0, 86.0), (150.0, -4.0, 92.0)])
         nodes *= (side, anatomy.depth, 1.0)
         for radius, value in ((6.0, CORTEX_HU), (3.8, MARROW_HU)):
             mix(hu, tubes_share(slab, nodes[:-1], nodes[1:], np.full(len(nodes) - 1, radius)), value)

@@ -87,8 +87,7 @@ def exam_types(config: PhantomConfig, seed: int) -> list[ExamType]:
     indeterminate = places < config.indeterminate_fraction
     positive = ~indeterminate & (places < config.indeterminate_fraction + config.prevalence)
     return [
-        "indeterminate" if i else "positive" if p else "negative"
-        for i, p in zip(indeterminate, positive, strict=True)
+        "indeterminate" if i else "positive" if p else "negative" for i, p in zip(indeterminate, positive, strict=True)
     ]
 
 
@@ -130,9 +129,7 @@ def _make_study(job: _Job, index: int, exam: ExamType) -> Rows:
     return read_rows(truth)
 
 
-def _acquire(
-    study: Study, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]
-) -> tuple[np.ndarray, Masks]:
+def _acquire(study: Study, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]) -> tuple[np.ndarray, Masks]:
     """Return the images (D, H, W) int16 HU and the masks of a study, slab by slab to bound the memory."""
     images = np.empty(study.grid.shape, dtype=np.int16)
     masks = {name: np.empty(study.grid.shape, dtype=bool) for name in _MASKS}

@@ -56,9 +56,7 @@ class Confounders:
     mucus_plugs: int = 0
 
 
-def draw_confounders(
-    rng: np.random.Generator, arteries: Tree, veins: Tree, config: PhantomConfig
-) -> Confounders:
+def draw_confounders(rng: np.random.Generator, arteries: Tree, veins: Tree, config: PhantomConfig) -> Confounders:
     """Draw the confounders of one study; each kind is there with its probability."""
 
     def number(probability: float, most: int) -> int:

@@ -56,9 +56,7 @@ def _draw_kinds(rng: np.random.Generator, count: int, config: PhantomConfig) -> 
     return ["acute"] * count
 
 
-def _draw_one(
-    rng: np.random.Generator, tree: Tree, kind: Kind, config: PhantomConfig, *, central: bool
-) -> Embolus:
+def _draw_one(rng: np.random.Generator, tree: Tree, kind: Kind, config: PhantomConfig, *, central: bool) -> Embolus:
     length = rng.uniform(*config.embolus_length_mm)
     if central and kind == "acute" and rng.random() < config.saddle_share:
         points, owners = _saddle(tree, length)
@@ -72,9 +70,7 @@ def _draw_one(
     )  # fmt: skip
 
 
-def _run(
-    rng: np.random.Generator, tree: Tree, length_mm: float, config: PhantomConfig, *, central: bool
-) -> Path:
+def _run(rng: np.random.Generator, tree: Tree, length_mm: float, config: PhantomConfig, *, central: bool) -> Path:
     """Walk down the tree from a random artery until the length is reached."""
     current = _draw_host(rng, tree, config.min_artery_radius_mm, central=central)
     points = _dense(tree.branches[current].points)

@@ -53,9 +53,7 @@ def _paint_muscle(hu: Array, slab: Slab, cage: Array, under_fat: Array, rough: A
     outer = outer + np.maximum(slab.z - 45.0, 0.0) * np.float32(1.1) * (angle < 2.2)  # shoulders
     muscle = np.maximum(cage - outer, under_fat)
     value = MUSCLE_HU + 6.0 * rough
-    planes = np.minimum(
-        np.abs(cage - WALL_MM), np.abs(cage - WALL_MM - 0.5 * (outer - WALL_MM) - 3.0 * rough)
-    )
+    planes = np.minimum(np.abs(cage - WALL_MM), np.abs(cage - WALL_MM - 0.5 * (outer - WALL_MM) - 3.0 * rough))
     value -= 110.0 * soft(planes - _FAT_PLANE_MM / 2, 2.0 * width) * np.clip(1.0 + rough, 0.0, 1.0)
     mix(hu, soft(muscle, width), value)
 

@@ -17,9 +17,7 @@ Masks = dict[str, np.ndarray]
 Rows = list[list[object]]
 
 
-def write_truth(
-    path: Path, study: Study, header: Header, masks: Masks, present: np.ndarray, made_with: str
-) -> None:
+def write_truth(path: Path, study: Study, header: Header, masks: Masks, present: np.ndarray, made_with: str) -> None:
     """Write `path`, a compressed .npz, whole or not at all.
 
     It holds the masks embolus, artery and lung (D, H, W) bool in canonical orientation, `affine` (4, 4) from

@@ -166,9 +166,7 @@ def _halve(rng: np.random.Generator, points: Points, counts: Indices) -> tuple[P
     return points[order], np.stack([first, counts - first], axis=1).ravel()
 
 
-def _add_branches(
-    tree: Tree, parents: Indices, points: Points, counts: Indices, level: Level, unit: float
-) -> Indices:
+def _add_branches(tree: Tree, parents: Indices, points: Points, counts: Indices, level: Level, unit: float) -> Indices:
     """Add a branch from each parent's end towards the middle of its points, and return their indices."""
     origins = [tree.branches[parent] for parent in parents]
     start = np.array([origin.points[-1] for origin in origins])

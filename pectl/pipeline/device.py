@@ -20,7 +20,8 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32") -> Fabric:
     accelerator = choose_device(device)
     if accelerator == "cpu" and precision == "bf16":
         raise DeviceError(
-            where="precision = bf16", expected="a GPU", found="a CPU, where bf16 gradients of 3-D convolutions are wrong",
+            where="precision = bf16", expected="a GPU",
+            found="a CPU, whose bf16 gradients of 3-D convolutions are wrong",
             fix="use precision = auto or fp32 (docs/design.md, traps)",
         )  # fmt: skip
     half = accelerator == "cuda" and precision != "fp32" and torch.cuda.is_bf16_supported()

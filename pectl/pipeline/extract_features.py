@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 
 from pectl.config import Config, WindowsConfig, write_config
 from pectl.core.data.feature_store import FORMAT, VERSION, Sequence, feature_digest, write_sequence
@@ -14,7 +16,7 @@ from pectl.core.data.files import atomic_path
 from pectl.core.data.intensity import prepare
 from pectl.core.data.splits import read_run_splits, refuse_trained_on
 from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
-from pectl.core.data.study_store import StudyStore, read_study, study_path
+from pectl.core.data.study_store import Study, StudyStore, study_path
 from pectl.core.data.windows import window_labels, window_starts
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.pipeline.device import DeviceName, make_fabric
@@ -24,7 +26,7 @@ from pectl.pipeline.train_stage1 import load_encoder
 Progress = Callable[[int, int], None]
 
 
-def extract_features(
+def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     store_path: Path, stage1: Path, out: Path, config: Config, *, device: DeviceName,
     shard: tuple[int, int] | None, progress: Progress,
 ) -> int:  # fmt: skip
@@ -49,17 +51,23 @@ def extract_features(
     fabric = make_fabric(device, "auto")
     store = StudyStore.open(store_path)
     run, described = read_run(stage1, stage="stage1")
-    check_lineage(where=stage1, expected=store.stamp.digest, found=run.made_from["study_store"], what=f"study store {store_path}:")
-    refuse_trained_on(read_run_splits(stage1), [*store.uids("val"), *store.uids("test")], where=stage1, trained=("train",))
+    check_lineage(
+        where=stage1,
+        expected=store.stamp.digest,
+        found=run.made_from["study_store"],
+        what=f"study store {store_path}:",
+    )
+    refuse_trained_on(
+        read_run_splits(stage1), [*store.uids("val"), *store.uids("test")], where=stage1, trained=("train",)
+    )
     windows = WindowsConfig.model_validate(described["windows"])
     stamp = _begin(out, store, run, windows)
     write_config(config, out / "config.toml")
-    encoder = fabric.setup_module(load_encoder(stage1, str(fabric.device)))
+    encoder = _Encoder(load_encoder(stage1, str(fabric.device)), windows, described["input_px"], config, fabric)
     mine = store.uids()[shard[0] :: shard[1]] if shard else store.uids()
     missing = [uid for uid in mine if not study_path(out, uid).exists()]
     for done, uid in enumerate(missing, 1):
-        sequence = _extract(store, uid, encoder, windows, described["input_px"], config.stage1.extract_batch_size, fabric)
-        write_sequence(study_path(out, uid), sequence)
+        write_sequence(study_path(out, uid), encoder.encode(store.read_study(uid)))
         progress(done, len(missing))
     _finish(out, store, stamp)
     return len(missing)
@@ -89,21 +97,35 @@ def _finish(out: Path, store: StudyStore, stamp: Stamp) -> None:
     write_stamp(out / "features.json", stamp)
 
 
-@torch.inference_mode()
-def _extract(
-    store: StudyStore, uid: str, encoder: WindowEncoder, windows: WindowsConfig, input_px: int, batch: int, fabric: Fabric
-) -> Sequence:
-    study = read_study(store.study_path(uid))
-    starts = window_starts(len(study.hu), length=windows.length, stride=windows.stride)
-    features, logits = [], []
-    for first in range(0, len(starts), batch):
-        spans = starts[first : first + batch, None] + np.arange(windows.length)
-        hu = torch.from_numpy(study.hu[spans]).to(fabric.device)  # (B, T, S, S)
-        feature = encoder.forward_features(prepare(hu, list(windows.hu_ranges.values()), input_px))
-        features.append(feature.pooled.float().cpu().numpy())
-        logits.append(encoder.forward_head(feature).window.float().cpu().numpy())
-    return Sequence(
-        uid=uid, features=np.concatenate(features), window_start=starts, window_logit=np.concatenate(logits),
-        window_label=window_labels(study.slice_label, starts, length=windows.length),
-        window_length=windows.length, source=study.source,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Encoder:
+    """A trained stage 1, and how its windows are cut and prepared."""
+
+    model: WindowEncoder
+    windows: WindowsConfig
+    input_px: int
+    config: Config
+    fabric: Fabric
+
+    @torch.inference_mode()
+    def encode(self, study: Study) -> Sequence:
+        """Return the windows of a study as features, batch by batch."""
+        starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
+        batch = self.config.stage1.extract_batch_size
+        parts = [self._batch(study, starts[first : first + batch]) for first in range(0, len(starts), batch)]
+        features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Sequence(
+            uid=study.uid, features=features, window_start=starts, window_logit=logits,
+            window_label=window_labels(study.slice_label, starts, length=self.windows.length),
+            window_length=self.windows.length, source=study.source,
+        )  # fmt: skip
+
+    def _batch(self, study: Study, starts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return (B, F) features and (B,) logits of the windows at `starts`."""
+        spans = starts[:, None] + np.arange(self.windows.length)
+        hu = torch.from_numpy(study.hu[spans]).to(self.fabric.device)  # (B, T, S, S)
+        x = prepare(hu, list(self.windows.hu_ranges.values()), self.input_px)
+        with self.fabric.autocast():
+            feature = self.model.forward_features(x)
+            logits = self.model.forward_head(feature).window
+        return feature.pooled.float().cpu().numpy(), logits.float().cpu().numpy()

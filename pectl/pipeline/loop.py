@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -21,23 +21,24 @@ from pectl.errors import Interrupted, TrainingError
 from pectl.pipeline.run import Clock, RunFolder
 
 Progress = Callable[[int, int], None]
-Batch = TypeVar("Batch")
 HEARTBEAT_SECONDS = 10.0
 REQUEUE_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
-class Task(Protocol[Batch]):
+class Task(Protocol):
     """What a stage brings to the loop."""
 
-    model: Model
+    @property
+    def model(self) -> Model:
+        """Return what is trained."""
 
     def batches(self, epoch: int) -> Sequence[object]:
         """Return the batches of an epoch as keys for `load`, in an order fixed by seed and epoch."""
 
-    def load(self, key: object) -> Batch:
+    def load(self, key: object) -> Any:  # noqa: ANN401 - each stage has its own batch
         """Read a batch; runs in a thread beside the step before and draws no random numbers."""
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:  # noqa: ANN401 - what `load` returned
         """Return the training loss; may draw from torch's generator."""
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -60,12 +61,10 @@ class Position:
     """`metrics.csv` so far."""
 
 
-class Trainer(Generic[Batch]):
+class Trainer:
     """Trains one task in one run folder."""
 
-    def __init__(
-        self, task: Task[Batch], run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int
-    ) -> None:
+    def __init__(self, task: Task, run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int) -> None:
         self.task, self.run, self.config, self.fabric, self.seed = task, run, config, fabric, seed
         self.steps_per_epoch = len(task.batches(0))
         self.position = Position()
@@ -110,7 +109,7 @@ class Trainer(Generic[Batch]):
                 self.run.heartbeat(state="training", step=done, steps=total, epoch=self.position.epoch + 1)
             yield
 
-    def _step(self, key: object, batch: Batch) -> float:
+    def _step(self, key: object, batch: object) -> float:
         step = self.position.epoch * self.steps_per_epoch + self.position.step
         torch.manual_seed((self.seed * 1_000_003 + step) % 2**63)  # augmentation and dropout of this step
         loss = self.task.loss(self.model, batch)
@@ -139,8 +138,8 @@ class Trainer(Generic[Batch]):
                 where=f"validation of epoch {position.epoch + 1}", expected="a finite loss",
                 found=str(metrics["val_loss"]), fix="lower the learning rate or set clip_norm",
             )  # fmt: skip
-        row = {"epoch": position.epoch + 1.0, "train_loss": position.loss_sum / self.steps_per_epoch}
-        position.rows.append(row | metrics | {"learning_rate": self.schedule.get_last_lr()[0]})
+        row: dict[str, float] = {"epoch": position.epoch + 1.0, "train_loss": position.loss_sum / self.steps_per_epoch}
+        position.rows.append(row | metrics | {"learning_rate": float(self.schedule.get_last_lr()[0])})
         if metrics["val_loss"] < position.best:
             position.best = metrics["val_loss"]
             save_model(self.task.model, self.run.best)
@@ -167,9 +166,7 @@ class Trainer(Generic[Batch]):
         self.position = Position(**state["position"])
 
     def _interrupted(self) -> Interrupted:
-        self.run.heartbeat(
-            state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step
-        )
+        self.run.heartbeat(state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step)
         return Interrupted(
             where=self.run.path, expected="to train to the last epoch",
             found=f"a stop signal in epoch {self.position.epoch + 1}, after which a checkpoint was written",
@@ -190,7 +187,7 @@ def rate_factor(step: int, config: OptimizerConfig, steps_per_epoch: int) -> flo
     return 1.0
 
 
-def _prefetched(load: Callable[[object], Batch], keys: Sequence[object]) -> Iterator[tuple[object, Batch]]:
+def _prefetched(load: Callable[[object], object], keys: Sequence[object]) -> Iterator[tuple[object, object]]:
     """Load each batch in one thread while the step before runs."""
     with ThreadPoolExecutor(1) as pool:
         following = [pool.submit(load, key) for key in keys[:1]]
@@ -205,9 +202,7 @@ def _prefetched(load: Callable[[object], Batch], keys: Sequence[object]) -> Iter
 def _stop_requests() -> Iterator[list[int]]:
     """Yield a list that receives the signals that ask for a checkpoint and an end."""
     received: list[int] = []
-    before = {
-        number: signal.signal(number, lambda got, _: received.append(got)) for number in REQUEUE_SIGNALS
-    }
+    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in REQUEUE_SIGNALS}
     try:
         yield received
     finally:

@@ -31,7 +31,12 @@ def predict_split(features: FeatureStore, stage2: Path, split: str, *, device: D
         SplitError: the split is empty, or stage 2 was trained on one of its studies.
     """
     run, _ = read_run(stage2, stage="stage2")
-    check_lineage(where=stage2, expected=features.stamp.digest, found=run.made_from["features"], what=f"features {features.path}:")
+    check_lineage(
+        where=stage2,
+        expected=features.stamp.digest,
+        found=run.made_from["features"],
+        what=f"features {features.path}:",
+    )
     uids = features.uids(split)
     if not uids:
         raise SplitError(

@@ -106,9 +106,7 @@ class RunFolder:
 
     def finish(self, *, digest: str, made_from: dict[str, str], config_digest: str, **more: object) -> None:
         """Write `run.json`, which says that the run is done and what it is."""
-        stamp = Stamp(
-            format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=config_digest
-        )
+        stamp = Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=config_digest)
         write_stamp(self.path / "run.json", stamp, **more)
 
 
@@ -123,7 +121,10 @@ def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:
     data = read_json(path / "run.json", made_by=made_by)
     if data.get("stage") != stage:
         raise StoreError(
-            where=path, expected=f"a run of {made_by}", found=f"one of {data.get('stage')}", fix="swap the folders"
+            where=path,
+            expected=f"a run of {made_by}",
+            found=f"one of {data.get('stage')}",
+            fix="swap the folders",
         )
     return stamp, data
 

@@ -20,8 +20,8 @@ from pectl.core.data.windows import WindowIndex, WindowReader
 from pectl.core.models.checkpoint import load_stage1, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.weights import load_pretrained
-from pectl.errors import TrainingError
 from pectl.core.ranking import auroc
+from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import window_loss
@@ -56,7 +56,13 @@ def train_stage1(
     run = RunFolder(out)
     run.begin(config, made_from | {"config": config_digest}, resume=resume)
     store.splits.rename_axis("StudyInstanceUID").to_csv(out / "splits.csv")
-    trainer = Trainer(_Stage1Task(model, store, train, val, config, fabric), run, config.stage1, fabric=fabric, seed=config.seed)
+    trainer = Trainer(
+        _Stage1Task(model, store, train, val, config, fabric),
+        run,
+        config.stage1,
+        fabric=fabric,
+        seed=config.seed,
+    )
     trainer.fit(progress)
     best = min(trainer.position.rows, key=lambda row: row["val_loss"])
     digest = weights_digest(run.best)
@@ -82,7 +88,7 @@ def new_encoder(config: Config) -> WindowEncoder:
 
 def load_encoder(run: Path, device: str) -> WindowEncoder:
     """Load a run's best encoder onto a device, ready to infer."""
-    return load_stage1(RunFolder(run).best).to(device, memory_format=torch.channels_last_3d)
+    return load_stage1(RunFolder(run).best).to(device).to(memory_format=torch.channels_last_3d)
 
 
 def index_windows(store: StudyStore, uids: Sequence[str], config: Config) -> WindowIndex:

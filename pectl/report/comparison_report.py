@@ -48,14 +48,10 @@ def verdict(rows: Sequence[Row]) -> str:
     """Say in one sentence where the models differ after correction."""
     sure = [row for row in rows if row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT]
     if not sure:
-        return (
-            "After correction for the number of tests, no difference is shown: that isn't proof of equality."
-        )
+        return "After correction for the number of tests, no difference is shown: that isn't proof of equality."
     better = [row["title"] for row in sure if row["difference"] > 0]
     worse = [row["title"] for row in sure if row["difference"] < 0]
-    parts = [
-        f"{name} is better in {', '.join(titles)}" for name, titles in (("A", better), ("B", worse)) if titles
-    ]
+    parts = [f"{name} is better in {', '.join(titles)}" for name, titles in (("A", better), ("B", worse)) if titles]
     return f"After correction for the number of tests, {'; '.join(parts)}."
 
 

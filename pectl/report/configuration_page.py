@@ -29,9 +29,7 @@ def configuration_markdown() -> str:
 
 
 def _section(model: type[BaseModel], name: str) -> list[str]:
-    title, intro = (
-        (f"`[{name}]`", (model.__doc__ or "").strip()) if name else ("Top level", "Above all sections.")
-    )
+    title, intro = (f"`[{name}]`", (model.__doc__ or "").strip()) if name else ("Top level", "Above all sections.")
     rows, inner = [], []
     for key, info in model.model_fields.items():
         kind = info.annotation
@@ -47,9 +45,7 @@ def _default(info: FieldInfo) -> str:
     if info.default is None:
         return "none"
     if isinstance(info.default, dict):
-        return (
-            "`{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in info.default.items()) + " }`"
-        )
+        return "`{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in info.default.items()) + " }`"
     return f"`{json.dumps(info.default)}`"
 
 

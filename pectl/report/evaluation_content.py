@@ -85,9 +85,7 @@ def cards(metrics: Block) -> list[dict[str, str]]:
     for title, level in (("Window AUROC", window), ("Image AUROC", image)):
         if level:
             block = level[PE_PRESENT]
-            found.append(
-                _card(title, number(block["auroc"]), interval(block["auroc_ci"]), "where is the PE?")
-            )
+            found.append(_card(title, number(block["auroc"]), interval(block["auroc_ci"]), "where is the PE?"))
     loss = metrics["competition"]["weighted_log_loss"]
     if loss is not None:
         found.append(_card("Competition loss", number(loss), "", "weighted log loss; lower is better"))
@@ -144,9 +142,7 @@ ATTRIBUTE_TITLES = {
 
 def subgroup_rows(metrics: Block) -> list[Row]:
     """Return a row for each subgroup, its attribute as the level."""
-    return [
-        Row(ATTRIBUTE_TITLES[item["attribute"]], item["value"], item, None) for item in metrics["subgroups"]
-    ]
+    return [Row(ATTRIBUTE_TITLES[item["attribute"]], item["value"], item, None) for item in metrics["subgroups"]]
 
 
 def row_cells(row: Row) -> dict[str, str]:

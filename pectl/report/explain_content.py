@@ -35,9 +35,7 @@ def describe(explanation: Explanation, study: Study, lineage: Mapping[str, str])
         "left_share": explanation.left_share,
         "scores": _scores(explanation, study),
         "windows": _windows(explanation),
-        "attention": {
-            name: row.tolist() for name, row in zip(EXAM_LABELS, explanation.attention, strict=True)
-        },
+        "attention": {name: row.tolist() for name, row in zip(EXAM_LABELS, explanation.attention, strict=True)},
         "slices": _slices(explanation, study),
         "heat": {
             "file": "heat.h5",
@@ -52,11 +50,7 @@ def _scores(explanation: Explanation, study: Study) -> Json | None:
     """Return how the heat agrees with the labels; None where no slice is labelled."""
     if (study.source.label == UNKNOWN).all():
         return None
-    return {
-        name: _defined(value)
-        for name, value in asdict(score_study(study, explanation)).items()
-        if name != "uid"
-    }
+    return {name: _defined(value) for name, value in asdict(score_study(study, explanation)).items() if name != "uid"}
 
 
 def _windows(explanation: Explanation) -> list[Json]:

@@ -84,9 +84,7 @@ def draw_slice(path: Path, explanation: Explanation, study: Study, index: int) -
             axis = figure.add_axes((place * 0.5 + 0.002, 0.115, 0.496, 0.875))
             _show(axis, image)
             mark_sides(axis, "R", "L")
-        figure.text(
-            0.008, 0.07, _in_two_lines(slice_caption(explanation, study, index)), va="center", fontsize=8.5
-        )
+        figure.text(0.008, 0.07, _in_two_lines(slice_caption(explanation, study, index)), va="center", fontsize=8.5)
         figure.text(0.992, 0.07, RESEARCH_USE, va="center", ha="right", fontsize=8, color=MUTED)
         save(figure, path)
 

@@ -26,7 +26,9 @@ from pectl.report.text import LABEL_TITLES
 
 _SLAB_MM = 15.0
 _LABEL_COLOURS = {1: VERMILLION, 0: "#e5e7eb", UNKNOWN: "#ffffff"}
-_BODY_INCHES = 5.2
+_LARGEST_BODY_INCHES, _LARGEST_WIDTH_INCHES = 4.2, 4.2
+_EVEN_SHADE = 0.4
+"""Attention that is even over the windows gets this shade, or less: only what stands out is dark."""
 _LEFT, _BOTTOM, _TOP, _GAP = 0.75, 1.35, 0.75, 0.16
 
 
@@ -35,12 +37,10 @@ def draw_overview(path: Path, explanation: Explanation, study: Study) -> None:
     _, dy, dx = study.spacing_mm
     height, width = study.hu.shape[1:]
     body_mm = abs(float(study.slice_position_mm[-1] - study.slice_position_mm[0])) + study.spacing_mm[0]
-    per_mm = _BODY_INCHES / body_mm
-    widths = [width * dx * per_mm, height * dy * per_mm, 0.14, 1.5, 1.2, 2.7]
+    per_mm = min(_LARGEST_BODY_INCHES / body_mm, _LARGEST_WIDTH_INCHES / (width * dx))
+    widths = [width * dx * per_mm, height * dy * per_mm, 0.14, 1.4, 1.1, 2.6]
     with report_style():
-        figure = bare_figure(
-            _LEFT + sum(widths) + _GAP * (len(widths) - 1) + 0.2, _BOTTOM + _BODY_INCHES + _TOP
-        )
+        figure = bare_figure(_LEFT + sum(widths) + _GAP * (len(widths) - 1) + 0.2, _BOTTOM + body_mm * per_mm + _TOP)
         coronal, sagittal, labels, scores, heats, attention = _columns(figure, widths, study)
         _draw_slabs(coronal, sagittal, explanation, study)
         _draw_labels(labels, study)
@@ -66,8 +66,9 @@ def _columns(figure: Figure, widths: list[float], study: Study) -> list[Axes]:
     """Return axes side by side that share the body axis; widths in inches keep millimetres square."""
     total_width, total_height = figure.get_size_inches()
     axes, left, (low, high) = [], _LEFT, _body_range(study)
+    height = total_height - _BOTTOM - _TOP
     for width in widths:
-        box = (left / total_width, _BOTTOM / total_height, width / total_width, _BODY_INCHES / total_height)
+        box = (left / total_width, _BOTTOM / total_height, width / total_width, height / total_height)
         axis = figure.add_axes(box)
         axis.set_ylim(low, high)
         axis.tick_params(labelleft=False, left=False)
@@ -96,9 +97,7 @@ def _draw_slabs(coronal: Axes, sagittal: Axes, explanation: Explanation, study: 
         grey = ct_grey(study.hu.take(slab, axis=along).mean(axis=along))  # (D, H or W)
         image = paint(grey, heat.max(axis=along))
         across = study.hu.shape[3 - along] * study.spacing_mm[3 - along]
-        axis.imshow(
-            image, origin="lower", aspect="auto", extent=(0, across, low, high), interpolation="bilinear"
-        )
+        axis.imshow(image, origin="lower", aspect="auto", extent=(0, across, low, high), interpolation="bilinear")
         axis.set_xticks([])
         axis.set_title(title)
         mark_sides(axis, *sides)
@@ -110,9 +109,7 @@ def _draw_labels(axis: Axes, study: Study) -> None:
     for position, label in zip(study.slice_position_mm, study.slice_label, strict=True):
         axis.axhspan(position - half, position + half, color=_LABEL_COLOURS[int(label)], lw=0)
     known = bool((study.slice_label != UNKNOWN).any())
-    axis.set_xticks(
-        [0.5], ["slices with PE (labels)" if known else "labels unknown"], rotation=35, ha="right"
-    )
+    axis.set_xticks([0.5], ["slices with PE (labels)" if known else "labels unknown"], rotation=35, ha="right")
     axis.set_xlim(0, 1)
 
 
@@ -147,7 +144,8 @@ def _draw_slice_heat(axis: Axes, explanation: Explanation, study: Study) -> None
 def _draw_attention(axis: Axes, explanation: Explanation, study: Study) -> None:
     """Draw the attention of each label as a column, by its maximum."""
     by_slice = slice_attention(explanation, len(study.hu))  # (9, D)
-    shade = by_slice / by_slice.max(axis=1, keepdims=True)
+    even = 1 / explanation.attention.shape[1]
+    shade = by_slice / np.maximum(by_slice.max(axis=1, keepdims=True), even / _EVEN_SHADE)
     low, high = _body_range(study)
     extent = (0, len(EXAM_LABELS), low, high)
     axis.imshow(
@@ -161,9 +159,7 @@ def _draw_attention(axis: Axes, explanation: Explanation, study: Study) -> None:
         interpolation="nearest",
     )
     places = [k + 0.5 for k in range(len(EXAM_LABELS))]
-    axis.set_xticks(
-        places, [LABEL_TITLES[name] for name in EXAM_LABELS], rotation=35, ha="right", fontsize=8.5
-    )
+    axis.set_xticks(places, [LABEL_TITLES[name] for name in EXAM_LABELS], rotation=35, ha="right", fontsize=8.5)
     for k in range(1, len(EXAM_LABELS)):
         axis.axvline(k, color="white", lw=1.5)
     axis.set_title("Attention")

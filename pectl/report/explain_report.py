@@ -50,9 +50,7 @@ def write_explanation(
     content = describe(explanation, study, lineage) | {"pictures": ["overview.png", *pictures]}
     write_json(out / "explain.json", content)
     captions = [figures.slice_caption(explanation, study, index) for index in shown]
-    write_text(
-        out / PAGE_NAME, _page(out, explanation, study, content, dict(zip(pictures, captions, strict=True)))
-    )
+    write_text(out / PAGE_NAME, _page(out, explanation, study, content, dict(zip(pictures, captions, strict=True))))
     caption = _headline(explanation)
     return {"image": f"{out.name}/{pictures[0]}", "link": f"{out.name}/{PAGE_NAME}", "caption": caption}
 
@@ -78,15 +76,11 @@ def _headline(explanation: Explanation) -> str:
     probability = f"P(PE) {explanation.exam_probability[PE_PRESENT]:.2f}"
     if explanation.peak is None:
         return f"{probability}; nothing in the scan spoke for {figures.label_title(explanation.label)}"
-    label = {1: "in a slice with PE", 0: "in a slice without PE"}.get(
-        explanation.peak.slice_label, "label unknown"
-    )
+    label = {1: "in a slice with PE", 0: "in a slice without PE"}.get(explanation.peak.slice_label, "label unknown")
     return f"{probability}; peak {label}"
 
 
-def _page(
-    out: Path, explanation: Explanation, study: Study, content: Json, captions: Mapping[str, str]
-) -> str:
+def _page(out: Path, explanation: Explanation, study: Study, content: Json, captions: Mapping[str, str]) -> str:
     slices = zip(study.hu, figures.relative_heat(explanation), strict=True)
     return (
         template_environment()

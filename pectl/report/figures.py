@@ -192,9 +192,7 @@ def _draw_reliability(axis: Axes, label: BoolArray, score: FloatArray, colour: s
     if not label.size:
         return
     _, mean_score, rate, n = calibration_bins(label, score)
-    bounds = np.array(
-        [wilson(round(share * size), int(size), 0.95) for share, size in zip(rate, n, strict=True)]
-    )
+    bounds = np.array([wilson(round(share * size), int(size), 0.95) for share, size in zip(rate, n, strict=True)])
     error = np.abs(bounds.T - rate)
     axis.errorbar(mean_score, rate, yerr=error, fmt="o", color=colour, ms=6, lw=1.4, label=name)
 

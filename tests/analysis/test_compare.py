@@ -33,9 +33,7 @@ def evaluated(tmp_path):
 def _noisy(predictions, seed=5):
     rng = np.random.default_rng(seed)
     exam = predictions.exam * 0.5 + 0.5 * rng.random(predictions.exam.shape)
-    image = predictions.image.assign(
-        score=0.5 * predictions.image["score"] + 0.5 * rng.random(len(predictions.image))
-    )
+    image = predictions.image.assign(score=0.5 * predictions.image["score"] + 0.5 * rng.random(len(predictions.image)))
     return replace(predictions, exam=exam, image=image)
 
 

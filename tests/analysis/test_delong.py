@@ -39,9 +39,7 @@ def _data(n=300, k=2, seed=0):
 def _brute_force(label, scores):
     """DeLong 1988, equations 4 to 6, from every pair."""
     positive, negative = scores[:, label], scores[:, ~label]
-    wins = (positive[:, :, None] > negative[:, None, :]) + 0.5 * (
-        positive[:, :, None] == negative[:, None, :]
-    )
+    wins = (positive[:, :, None] > negative[:, None, :]) + 0.5 * (positive[:, :, None] == negative[:, None, :])
     v10, v01 = wins.mean(axis=2), wins.mean(axis=1)
     return v10.mean(axis=1), np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
 
@@ -60,9 +58,7 @@ def test_published_values_of_proc():
     markers = np.array([[float(rank) for rank in text.split()] for text in (_WFNS, _NDKA, _S100B)])
     result = auc_covariance(np.arange(113) < _N_POOR, markers)
     np.testing.assert_allclose(result.auc, [0.8236789, 0.6119580, 0.7313686], atol=5e-8)
-    np.testing.assert_allclose(
-        np.diag(result.covariance), [0.0014699147, 0.0031908105, 0.0026686825], atol=5e-11
-    )
+    np.testing.assert_allclose(np.diag(result.covariance), [0.0014699147, 0.0031908105, 0.0026686825], atol=5e-11)
     _, z, p = result.paired_test(0, 2)
     assert z == pytest.approx(2.2089836, abs=5e-8)
     assert p == pytest.approx(0.0271758, abs=5e-8)

@@ -105,9 +105,7 @@ def test_the_band_sorts_every_study_into_three(run, judged, decisions):
 
 def test_what_is_known_of_the_studies_makes_subgroups(run, judged, decisions):
     predictions, truth = judged
-    kernels = truth.assign(kernel=np.where(np.arange(len(truth)) % 2, "A", "B")).sample(
-        frac=1, random_state=0
-    )
+    kernels = truth.assign(kernel=np.where(np.arange(len(truth)) % 2, "A", "B")).sample(frac=1, random_state=0)
     rows = [row for row in run(predictions, kernels, decisions)["subgroups"] if row["attribute"] == "kernel"]
     assert [row["value"] for row in rows] == ["A", "B"]
     whole = run(predictions, truth, decisions)["exam"]["pe_present"]
@@ -189,9 +187,7 @@ def test_one_class_is_null_with_its_reason(run, judged, decisions):
     block = run(predictions, truth.assign(chronic_pe=0.0), decisions)["exam"]["chronic_pe"]
     assert block["auroc"] is block["auroc_ci"] is block["ci_method"] is block["sensitivity"] is None
     assert block["specificity"] is not None
-    assert block["reason"].startswith(
-        "0 of 120 are positive: auroc, auroc_ci, average_precision, sensitivity"
-    )
+    assert block["reason"].startswith("0 of 120 are positive: auroc, auroc_ci, average_precision, sensitivity")
 
 
 def test_labels_that_nobody_knows_are_null_with_their_reason(run, judged):

@@ -38,9 +38,7 @@ def seeing_encoder() -> WindowEncoder:
 
 def classifier() -> SequenceClassifier:
     torch.manual_seed(0)
-    spec = Stage2Spec(
-        model="tcn", feature_size=2, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.2
-    )
+    spec = Stage2Spec(model="tcn", feature_size=2, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.2)
     return SequenceClassifier(spec)
 
 

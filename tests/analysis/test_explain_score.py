@@ -85,10 +85,7 @@ def test_brightest_vessel_is_no_bone(make_study: StudyFactory) -> None:
     study.hu[10:14, 5:12, 5:12] = 1200
     study.hu[4:7, 12:15, 12:15] = 400
     bright = vessel_brightness(study)
-    assert (
-        bright.argmax() == np.ravel_multi_index((5, 13, 13), bright.shape)
-        or bright[5, 13, 13] == bright.max()
-    )
+    assert bright.argmax() == np.ravel_multi_index((5, 13, 13), bright.shape) or bright[5, 13, 13] == bright.max()
     assert bright[12, 8, 8] == 0
     assert score_study(study, explanation_of(study, heat_at(study))).brightest_hit
 
@@ -137,6 +134,8 @@ def test_summary_without_positive_studies_says_so() -> None:
 class Always:
     """An explainer whose heat lies in slice 5."""
 
+    method = "layer-cam"
+
     def explain(self, study: Study) -> Explanation:
         return explanation_of(study, heat_at(study, (5, 3, 20)))
 
@@ -152,5 +151,6 @@ def test_split_is_explained_one_study_at_a_time(make_study: StudyFactory) -> Non
     summary = explain_split(studies, Always(), show=show)
     assert seen == [("a", (5, 3, 20)), ("b", (5, 3, 20))]
     assert summary["peak_in_pe_slice"] == 1
+    assert summary["statement"].startswith("Layer-CAM's peak lies in a slice with PE in 1 of 2 positive")
     assert summary["studies"] == {"a": {"image": "a/slice_1.png"}, "b": {"image": "b/slice_1.png"}}
     assert explain_split([make_study()], Always())["studies"] == {}

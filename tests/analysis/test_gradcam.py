@@ -17,9 +17,7 @@ class Pick(nn.Module):
 
 def tiny_encoder(*, slice_supervision: bool) -> WindowEncoder:
     """Layer2 is the input at every second place, layer4 at every fourth; two channels, weights +1 and -2."""
-    encoder = WindowEncoder(
-        Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=slice_supervision)
-    )
+    encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=slice_supervision))
     encoder.backbone = nn.Module()
     for name in ("stem", "layer1", "layer3"):
         encoder.backbone.add_module(name, nn.Identity())
@@ -156,9 +154,7 @@ def test_heat_through_both_stages_is_the_gradient_of_the_exam_logit() -> None:
     """Sums of the chain's own gradient at layer2 and layer4, against one backward pass through everything."""
     torch.manual_seed(2)
     encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=True)).eval()
-    spec = Stage2Spec(
-        model="tcn", feature_size=128, hidden=8, levels=1, kernel_size=3, causal=False, dropout=0.0
-    )
+    spec = Stage2Spec(model="tcn", feature_size=128, hidden=8, levels=1, kernel_size=3, causal=False, dropout=0.0)
     classifier = SequenceClassifier(spec).eval()
     x = torch.rand(3, 1, 10, 32, 32)
     kept = []
@@ -184,7 +180,5 @@ def test_labels_start_with_the_two_that_ask_for_pe() -> None:
 
 
 def small_classifier(model: str) -> SequenceClassifier:
-    spec = Stage2Spec(
-        model=model, feature_size=3, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.0
-    )
+    spec = Stage2Spec(model=model, feature_size=3, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.0)
     return SequenceClassifier(spec).eval()

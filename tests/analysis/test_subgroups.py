@@ -51,9 +51,9 @@ def test_properties_of_pe_are_judged_against_all_studies_without(units):
 def test_positive_slices_are_counted_where_all_are_labelled(units):
     slices = [40 if k % 4 == 0 else 5 for k in range(N)]
     image = pd.DataFrame({"StudyInstanceUID": np.repeat(UIDS, 50), "label": 0})
-    image["label"] = np.concatenate(
-        [np.arange(50) < (n if k % 2 == 0 else 0) for k, n in enumerate(slices)]
-    ).astype(int)
+    image["label"] = np.concatenate([np.arange(50) < (n if k % 2 == 0 else 0) for k, n in enumerate(slices)]).astype(
+        int
+    )
     image.loc[0, "label"] = -1
     rows = _rows(units, pd.DataFrame(index=range(N)), image)
     assert [(row["value"], row["n_positive"]) for row in rows] == [("up to 10", 15), ("30 to 60", 14)]
@@ -62,9 +62,7 @@ def test_positive_slices_are_counted_where_all_are_labelled(units):
 def test_numbers_are_banded_and_sorted_by_size(units):
     steps = pd.DataFrame({"slice_step_mm": np.resize([0.8, 1.25, 5.0], N)})
     assert [row["value"] for row in _rows(units, steps)] == ["up to 1 mm", "1 to 1.5 mm", "more than 3 mm"]
-    volumes = pd.DataFrame(
-        {"embolus_volume_ml": np.where(units.label, np.resize([0.2, 0.2, 3.0], N), np.nan)}
-    )
+    volumes = pd.DataFrame({"embolus_volume_ml": np.where(units.label, np.resize([0.2, 0.2, 3.0], N), np.nan)})
     rows = _rows(units, volumes)
     assert [row["value"] for row in rows] == ["up to 0.5 ml", "more than 2 ml"]
     assert sum(row["n_positive"] for row in rows) == 30

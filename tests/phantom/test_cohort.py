@@ -15,19 +15,14 @@ from pectl.phantom.truth import read_geometry
 
 
 def contents(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_layout_is_that_of_rspect(tiny_cohort, tiny_config):
     table = pd.read_csv(tiny_cohort / "train.csv", dtype=str)
     assert tuple(table.columns) == CSV_COLUMNS
     assert len(table) == tiny_config.studies * tiny_config.slices
-    paths = {
-        f"{row.StudyInstanceUID}/{row.SeriesInstanceUID}/{row.SOPInstanceUID}.dcm"
-        for row in table.itertuples()
-    }
+    paths = {f"{row.StudyInstanceUID}/{row.SeriesInstanceUID}/{row.SOPInstanceUID}.dcm" for row in table.itertuples()}
     found = {path.relative_to(tiny_cohort / "train").as_posix() for path in tiny_cohort.rglob("*.dcm")}
     assert paths == found
     assert table["StudyInstanceUID"].str.fullmatch("[0-9a-f]{12}").all()
@@ -86,9 +81,7 @@ def test_a_killed_run_makes_only_what_is_missing(tiny_cohort, tiny_config, tmp_p
 
 def test_a_cohort_of_another_configuration_is_refused(tiny_cohort, tiny_config):
     other = tiny_config.model_copy(update={"noise_hu": (5.0, 6.0)})
-    with pytest.raises(
-        OutputExistsError, match="expected an empty folder, or a cohort of this configuration"
-    ):
+    with pytest.raises(OutputExistsError, match="expected an empty folder, or a cohort of this configuration"):
         make_cohort(tiny_cohort, other, seed=3)
     with pytest.raises(OutputExistsError, match="choose another folder"):
         make_cohort(tiny_cohort, tiny_config, seed=4)
@@ -96,9 +89,7 @@ def test_a_cohort_of_another_configuration_is_refused(tiny_cohort, tiny_config):
 
 def test_a_folder_that_cannot_be_written_is_named(tiny_config, tmp_path):
     (tmp_path / "train").write_text("a file where a folder should be")
-    with pytest.raises(
-        StoreError, match=r"train/[0-9a-f]{12}: expected to write a DICOM series, found Not a dir"
-    ):
+    with pytest.raises(StoreError, match=r"train/[0-9a-f]{12}: expected to write a DICOM series, found Not a dir"):
         make_cohort(tmp_path, tiny_config, seed=3)
     assert not (tmp_path / "train.csv").exists()
 

@@ -28,9 +28,7 @@ def header_of(seed=0, config=None):
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_hu_and_places_are_read_back(tmp_path, syntax, orientation, encoding):
-    header = replace(
-        header_of(), syntax=syntax, encoding=encoding, position=orientation[0], orientation=orientation[1]
-    )
+    header = replace(header_of(), syntax=syntax, encoding=encoding, position=orientation[0], orientation=orientation[1])
     write_series(tmp_path, header, GRID, HU)
     for index, sop in enumerate(header.sop_uids):
         dataset = pydicom.dcmread(tmp_path / f"{sop}.dcm")
@@ -53,11 +51,7 @@ def test_headers_vary_and_are_as_messy_as_real_ones():
     assert {header.orientation for header in headers} == {orientation for _, orientation, _ in ORIENTATIONS}
     assert {header.position for header in headers} == {"HFS", "FFS", "HFP"}
     assert {header.syntax for header in headers} == {"implicit", "explicit", "jpeg-ls"}
-    assert (
-        {header.many_windows for header in headers}
-        == {header.hashed_class for header in headers}
-        == {True, False}
-    )
+    assert {header.many_windows for header in headers} == {header.hashed_class for header in headers} == {True, False}
     assert any(header.slice_thickness_mm != 2.5 for header in headers)
     orders = {header.instance_numbers for header in headers}
     assert {(1, 2, 3), (3, 2, 1)} < orders

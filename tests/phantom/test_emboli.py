@@ -14,9 +14,7 @@ LEAN = np.array([1.0, 0.0, 0.0])
 
 
 def embolus_of(kind, share):
-    return Embolus(
-        kind=kind, path=PATH, radii_mm=np.full(3, 6.0), branches=(0,), share=share, lean=LEAN, hu=50.0
-    )
+    return Embolus(kind=kind, path=PATH, radii_mm=np.full(3, 6.0), branches=(0,), share=share, lean=LEAN, hu=50.0)
 
 
 def cross_section(kind, share):
@@ -82,9 +80,7 @@ def test_every_embolus_lies_inside_the_arteries():
 def test_central_emboli_are_asked_for(positive_study, saddle):
     config = PhantomConfig(emboli=(1, 1), saddle_share=saddle, chronic_share=0.0, acute_and_chronic_share=0.0)
     tree = positive_study.arteries
-    (embolus,) = draw_emboli(
-        np.random.default_rng(1), tree, positive_study.grid.whole(), config, central=True
-    )
+    (embolus,) = draw_emboli(np.random.default_rng(1), tree, positive_study.grid.whole(), config, central=True)
     sides = [tree.branches[index].side for index in embolus.branches if tree.branches[index].level == "main"]
     assert sides == (["right", "left"] if saddle else sides[:1])
     assert sides

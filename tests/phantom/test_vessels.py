@@ -13,9 +13,7 @@ def test_murrays_law_holds_at_every_branching(tree):
         children = [tree.branches[child] for child in tree.children(index)]
         if children:
             branchings += 1
-            assert sum(child.radius_mm**3 for child in children) == pytest.approx(
-                branch.radius_mm**3, rel=1e-9
-            )
+            assert sum(child.radius_mm**3 for child in children) == pytest.approx(branch.radius_mm**3, rel=1e-9)
     assert branchings > 500
 
 

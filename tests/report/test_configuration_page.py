@@ -25,9 +25,7 @@ def rows() -> list[list[str]]:
 
 def test_the_page_in_docs_is_what_the_models_say():
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == configuration_markdown(), (
-        "run: python -m pectl.report.configuration_page > docs/configuration.md"
-    )
+    assert written == configuration_markdown(), "run: python -m pectl.report.configuration_page > docs/configuration.md"
 
 
 def test_every_key_is_listed_once_in_order():
@@ -43,8 +41,7 @@ def test_default_limits_and_choices_are_shown():
     assert "| `in_plane_px` | `224` | &ge; 32, &le; 1024 | Side of the square" in text
     assert '| `schedule` | `"constant"` | `constant`, `step`, `one-cycle` |' in text
     assert (
-        "| `hu_ranges` | `{ lung = [-1350.0, 150.0], pe = [-250.0, 450.0], mediastinal = [-160.0, 240.0] }` |"
-        in text
+        "| `hu_ranges` | `{ lung = [-1350.0, 150.0], pe = [-250.0, 450.0], mediastinal = [-160.0, 240.0] }` |" in text
     )
 
 

@@ -69,7 +69,5 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
             fix=f"check the path, or run {made_by} again",
         ) from error  # fmt: skip
     if not isinstance(data, dict):
-        raise StoreError(
-            where=path, expected="a JSON object", found=type(data).__name__, fix=f"run {made_by} again"
-        )
+        raise StoreError(where=path, expected="a JSON object", found=type(data).__name__, fix=f"run {made_by} again")
     return data

@@ -38,11 +38,7 @@ def read_fixed_width(path: Path, columns: list[str]) -> pd.DataFrame | None:
     if values.size and (values.min() < 0 or values.max() > 9):
         return None
     table = dict(zip(digits, values, strict=True))
-    texts = {
-        name: _text(rows[:, fields[name].start : fields[name].stop + 1])
-        for name in columns
-        if name not in digits
-    }
+    texts = {name: _text(rows[:, fields[name].start : fields[name].stop + 1]) for name in columns if name not in digits}
     return pd.DataFrame({name: texts[name] if name in texts else pd.Series(table[name]) for name in columns})
 
 

@@ -127,9 +127,7 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
     elsewhere = image.loc[(image[_STUDY] != "") & (image[_STUDY] != study), _IMAGE]
     _refuse("predictions", "images in the study that the labels name", elsewhere, len(image))
     unpredicted = sops[studies.isin(np.unique(study))].difference(pd.Index(image[_IMAGE]))
-    _refuse(
-        "predictions", "a prediction for every labelled image of a predicted study", unpredicted, len(image)
-    )
+    _refuse("predictions", "a prediction for every labelled image of a predicted study", unpredicted, len(image))
     return image.assign(**{_STUDY: study, "label": labels.to_numpy(np.int8)[row]})
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from pectl.core.data.files import read_json, write_json
@@ -21,7 +21,7 @@ class Stamp:
     digest: str
     made_from: dict[str, str]
     config_digest: str
-    package_version: str = version("pectl")
+    package_version: str = installed_version("pectl")
     use: str = RESEARCH_USE
 
 
@@ -36,7 +36,7 @@ def write_stamp(path: Path, stamp: Stamp, **more: object) -> None:
     write_json(path, asdict(stamp) | more)
 
 
-def read_stamp(path: Path, *, format: str, version: int, made_by: str) -> Stamp:  # noqa: A002 - the key's name
+def read_stamp(path: Path, *, format: str, version: int, made_by: str) -> Stamp:
     """Read a stamp and check that it is of this format and version.
 
     Raises:
@@ -65,5 +65,8 @@ def check_lineage(*, where: object, expected: str, found: str, what: str) -> Non
     """
     if expected != found:
         raise LineageError(
-            where=where, expected=f"{what} {expected}", found=found, fix="use the artefacts of one chain, or make it again"
+            where=where,
+            expected=f"{what} {expected}",
+            found=found,
+            fix="use the artefacts of one chain, or make it again",
         )

@@ -33,9 +33,7 @@ def window_starts(n_slices: int, *, length: int, stride: int) -> NDArray[np.int6
     return starts if starts[-1] == last else np.append(starts, last)
 
 
-def window_labels(
-    slice_label: NDArray[np.int8], starts: NDArray[np.integer], *, length: int
-) -> NDArray[np.int8]:
+def window_labels(slice_label: NDArray[np.int8], starts: NDArray[np.integer], *, length: int) -> NDArray[np.int8]:
     """Return 1 for windows with any positive slice, 0 for all negative, unknown where no slice says more."""
     spans = slice_label[starts[:, None] + np.arange(length)]  # (N, T)
     return np.where((spans == 1).any(1), 1, np.where((spans == UNKNOWN).any(1), UNKNOWN, 0)).astype(np.int8)
@@ -62,9 +60,7 @@ class WindowIndex:
     @classmethod
     def build(cls, slice_labels: dict[str, NDArray[np.int8]], *, length: int, stride: int) -> "WindowIndex":
         """Index the windows of the studies whose (D,) slice labels are given."""
-        starts = [
-            window_starts(len(labels), length=length, stride=stride) for labels in slice_labels.values()
-        ]
+        starts = [window_starts(len(labels), length=length, stride=stride) for labels in slice_labels.values()]
         spans = [
             labels[first[:, None] + np.arange(length)]
             for labels, first in zip(slice_labels.values(), starts, strict=True)
@@ -88,9 +84,7 @@ class WindowIndex:
     def known(self) -> "WindowIndex":
         """Return the windows whose label is known."""
         rows = self.label != UNKNOWN
-        return WindowIndex(
-            self.uids, self.study[rows], self.start[rows], self.slice_labels[rows], self.label[rows]
-        )
+        return WindowIndex(self.uids, self.study[rows], self.start[rows], self.slice_labels[rows], self.label[rows])
 
 
 class WindowReader:

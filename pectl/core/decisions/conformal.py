@@ -57,9 +57,7 @@ class AbstainBand:
         return cls(**data)
 
 
-def fit_band(
-    label: BoolArray, score: FloatArray, *, miss_rate: float, false_alarm_rate: float
-) -> AbstainBand:
+def fit_band(label: BoolArray, score: FloatArray, *, miss_rate: float, false_alarm_rate: float) -> AbstainBand:
     """Fit the band on validation data.
 
     Where the two bounds leave nothing between them, both thresholds meet midway: every study gets an answer.

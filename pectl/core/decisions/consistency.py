@@ -61,9 +61,7 @@ class Projection:
     cost: pd.Series
 
 
-def project(
-    exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolArray | None = None
-) -> Projection:
+def project(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolArray | None = None) -> Projection:
     """Move predictions to the nearest that obey the rules.
 
     Args:
@@ -147,9 +145,7 @@ class _Images:
         score = image["score"].to_numpy(np.float64)
         rows = np.flatnonzero(study >= 0)
         n_images = np.bincount(study[rows], minlength=len(studies))
-        share = np.bincount(study[rows], weights=score[rows], minlength=len(studies)) / np.maximum(
-            n_images, 1
-        )
+        share = np.bincount(study[rows], weights=score[rows], minlength=len(studies)) / np.maximum(n_images, 1)
         weight = IMAGE_WEIGHT * share
         ascending = rows[np.lexsort((score[rows], study[rows]))]
         last = np.append(study[ascending][1:] != study[ascending][:-1], True)[: ascending.size]

@@ -18,9 +18,7 @@ class ResidualBlock3d(nn.Module):
         self.conv1 = _conv_bn(in_channels, out_channels, kernel=(depth, 3, 3), stride=steps)
         self.conv2 = _conv_bn(out_channels, out_channels, kernel=(depth, 3, 3), stride=(1, 1, 1))
         same = stride == 1 and in_channels == out_channels
-        self.shortcut = (
-            nn.Identity() if same else _conv_bn(in_channels, out_channels, kernel=(1, 1, 1), stride=steps)
-        )
+        self.shortcut = nn.Identity() if same else _conv_bn(in_channels, out_channels, kernel=(1, 1, 1), stride=steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, C', T', H/stride, W/stride)."""
@@ -59,7 +57,14 @@ class TemporalBlock(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, channels: int, *, kernel_size: int, dilation: int, dropout: float, causal: bool
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        kernel_size: int,
+        dilation: int,
+        dropout: float,
+        causal: bool,
     ) -> None:
         super().__init__()
         span = (kernel_size - 1) * dilation

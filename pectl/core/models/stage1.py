@@ -78,8 +78,9 @@ class WindowEncoder(nn.Module):
 
     def forward_features(self, x: Tensor) -> Feature:
         """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 map."""
-        layer2 = self.backbone.layer2(self.backbone.layer1(self.backbone.stem(x)))
-        layer4 = self.backbone.layer4(self.backbone.layer3(layer2))
+        part = self.backbone.get_submodule
+        layer2 = part("layer2")(part("layer1")(part("stem")(x)))
+        layer4 = part("layer4")(part("layer3")(layer2))
         return Feature(layer4.mean(dim=(2, 3, 4)), layer2)
 
     def forward_head(self, feature: Feature) -> WindowLogits:
@@ -103,20 +104,23 @@ def backbone_named(name: str) -> Backbone:
     """
     if name not in BACKBONES:
         raise WeightsError(
-            where="stage1.backbone", expected=f"one of {', '.join(BACKBONES)}", found=name, fix="choose one of these"
+            where="stage1.backbone",
+            expected=f"one of {', '.join(BACKBONES)}",
+            found=name,
+            fix="choose one of these",
         )
     return BACKBONES[name]
 
 
 def _adapt_stem(backbone: nn.Module, in_channels: int) -> None:
     """Give the first convolution `in_channels` inputs; its weights become the mean over the old channels."""
-    stem: nn.Sequential = backbone.stem
+    stem = backbone.get_submodule("stem")
+    if not isinstance(stem, nn.Sequential):
+        return
     first = stem[0]
     if not isinstance(first, nn.Conv3d) or first.in_channels == in_channels:
         return
-    conv = nn.Conv3d(
-        in_channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False
-    )  # type: ignore[arg-type]  # Conv3d keeps its own tuples
+    conv = nn.Conv3d(in_channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=False)  # type: ignore[arg-type]  # Conv3d keeps its own tuples
     with torch.no_grad():
         conv.weight.copy_(first.weight.mean(dim=1, keepdim=True).expand_as(conv.weight))
     stem[0] = conv

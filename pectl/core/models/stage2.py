@@ -118,10 +118,7 @@ class _GRU(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, N, 3F+1) -> (B, N, hidden or 2 hidden)."""
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False
-        )
-        out, _ = nn.utils.rnn.pad_packed_sequence(
-            self.gru(packed)[0], batch_first=True, total_length=x.shape[1]
-        )
-        return self.dropout(out)
+        packed = nn.utils.rnn.pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        out, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[1])
+        dropped: Tensor = self.dropout(out)
+        return dropped

@@ -5,9 +5,7 @@ from pectl.config import AugmentConfig
 from pectl.core.data.augment import augment
 from pectl.core.data.intensity import AIR_HU
 
-STILL = AugmentConfig(
-    flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0
-)
+STILL = AugmentConfig(flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0)
 
 
 def image(batch: int = 2, side: int = 24) -> torch.Tensor:
@@ -68,9 +66,7 @@ def test_zoom_of_28_by_24_is_the_central_crop_and_shift_moves_it_to_the_corners(
 
 
 def test_outside_the_image_is_air() -> None:
-    out, _ = augment(
-        torch.zeros(1, 1, 20, 20, dtype=torch.int16), 20, STILL.model_copy(update={"zoom": (0.5, 0.5)})
-    )
+    out, _ = augment(torch.zeros(1, 1, 20, 20, dtype=torch.int16), 20, STILL.model_copy(update={"zoom": (0.5, 0.5)}))
     assert (out[..., :4, :] == AIR_HU).all()
     assert_close(out[..., 8:12, 8:12], torch.zeros(1, 1, 4, 4), atol=0.01, rtol=0.0)
 

@@ -71,9 +71,7 @@ def test_digest_tells_store_stage1_and_windows_apart() -> None:
 
 
 def test_unfinished_store_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(
-        StoreError, match=r"features\.json: expected a file that pectl extract-features writes"
-    ):
+    with pytest.raises(StoreError, match=r"features\.json: expected a file that pectl extract-features writes"):
         FeatureStore.open(tmp_path)
 
 

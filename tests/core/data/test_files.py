@@ -56,9 +56,7 @@ def test_h5_must_be_there_whole_and_keep_to_itself(tmp_path: Path) -> None:
     with create_h5(path) as file:
         file["x"] = np.arange(9999)
         file["group/elsewhere"] = h5py.ExternalLink("/etc/passwd", "/x")
-    with pytest.raises(
-        StoreError, match=r"a\.h5: expected data inside the file, found links to elsewhere: elsewhere"
-    ):
+    with pytest.raises(StoreError, match=r"a\.h5: expected data inside the file, found links to elsewhere: elsewhere"):
         open_h5(path, made_by="pectl x")
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(StoreError, match=r"a\.h5: expected a whole HDF5 file, found a damaged one"):
@@ -85,7 +83,5 @@ def test_digest_doesnt_depend_on_the_order_of_keys() -> None:
 
 def test_lineage_names_both_digests() -> None:
     check_lineage(where="w", expected="a", found="a", what="store")
-    with pytest.raises(
-        LineageError, match="w: expected store aaa, found bbb; use the artefacts of one chain"
-    ):
+    with pytest.raises(LineageError, match="w: expected store aaa, found bbb; use the artefacts of one chain"):
         check_lineage(where="w", expected="aaa", found="bbb", what="store")

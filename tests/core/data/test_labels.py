@@ -34,11 +34,7 @@ def table() -> pd.DataFrame:
         for uid, labels in STUDIES.items()
     ]
     numbers = [column for column in COLUMNS if not column.endswith("UID")]
-    return (
-        pd.DataFrame(rows, columns=COLUMNS)
-        .fillna(dict.fromkeys(numbers, 0))
-        .astype(dict.fromkeys(numbers, int))
-    )
+    return pd.DataFrame(rows, columns=COLUMNS).fillna(dict.fromkeys(numbers, 0)).astype(dict.fromkeys(numbers, int))
 
 
 def read(frame: pd.DataFrame, folder: Path, **options: str) -> Labels:
@@ -104,9 +100,7 @@ def test_every_form_of_the_table_reads_the_same(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(
-        InputMissingError, match=r"train\.csv: expected a labels table \(CSV\), found no such file"
-    ):
+    with pytest.raises(InputMissingError, match=r"train\.csv: expected a labels table \(CSV\), found no such file"):
         read_labels(tmp_path / "train.csv")
 
 
@@ -150,10 +144,7 @@ RULES = [
         "a positive study has PE on the left, on the right or centrally",
     ),
     ("a1", {"acute_and_chronic_pe": 1}, "chronic_pe and acute_and_chronic_pe exclude each other"),
-    *[
-        ("b2", {label: 1}, "a study without PE has none of the seven labels of PE")
-        for label in EXAM_LABELS[2:]
-    ],
+    *[("b2", {label: 1}, "a study without PE has none of the seven labels of PE") for label in EXAM_LABELS[2:]],
     ("c3", {"qa_motion": 0}, "indeterminate if and only if qa_motion or qa_contrast"),
     ("b2", {"qa_contrast": 1}, "indeterminate if and only if qa_motion or qa_contrast"),
 ]

@@ -77,9 +77,7 @@ def test_labels_of_further_studies_are_noted(tmp_path, cohort):
 
 
 def test_no_file_and_no_csv(tmp_path):
-    with pytest.raises(
-        InputMissingError, match=r"none\.csv: expected a CSV of predictions, found no such file"
-    ):
+    with pytest.raises(InputMissingError, match=r"none\.csv: expected a CSV of predictions, found no such file"):
         read_predictions(tmp_path / "none.csv")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(PredictionsError, match="expected a CSV with a header line"):
@@ -130,9 +128,7 @@ def test_ids_without_labels_are_counted(tmp_path, cohort):
     both = read_predictions(_write(tmp_path, _competition(predictions)))
     with pytest.raises(PredictionsError, match="images that have labels, found 2 without, of 96"):
         match_labels(both, truth, image.iloc[2:])
-    with pytest.raises(
-        PredictionsError, match="expected labels of images, as there are predictions of images"
-    ):
+    with pytest.raises(PredictionsError, match="expected labels of images, as there are predictions of images"):
         match_labels(both, truth, None)
 
 
@@ -140,9 +136,7 @@ def test_images_of_a_predicted_study_must_be_complete_and_in_their_study(tmp_pat
     predictions, truth, image = cohort
     table = _competition(predictions)
     read = read_predictions(_write(tmp_path, table[table["id"] != "test3-0001.4"]))
-    message = (
-        "a prediction for every labelled image of a predicted study, found 1 without, of 95: test3-0001.4"
-    )
+    message = "a prediction for every labelled image of a predicted study, found 1 without, of 95: test3-0001.4"
     with pytest.raises(PredictionsError, match=message):
         match_labels(read, truth, image)
     rows = predictions.image[["StudyInstanceUID", "SOPInstanceUID", "score"]]
@@ -172,6 +166,4 @@ def test_rv_lv_given_pe_is_turned_into_pe_with_that_ratio(cohort):
 
 def test_uids_cover_every_part(cohort):
     predictions = cohort[0]
-    assert (
-        Predictions("test", predictions.exam.iloc[:2], window=predictions.window).uids() == predictions.uids()
-    )
+    assert Predictions("test", predictions.exam.iloc[:2], window=predictions.window).uids() == predictions.uids()

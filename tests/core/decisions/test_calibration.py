@@ -49,9 +49,7 @@ def test_isotonic_equals_scikit_learn_up_to_the_margin():
 
 
 def test_isotonic_of_a_separating_score_is_never_certain():
-    calibrator = fit_calibrator(
-        np.array([False, False, True, True]), np.array([0.1, 0.2, 0.6, 0.7]), "isotonic"
-    )
+    calibrator = fit_calibrator(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.6, 0.7]), "isotonic")
     assert calibrator.apply(np.array([0.1, 0.7])).tolist() == pytest.approx([1 / 6, 5 / 6])
 
 

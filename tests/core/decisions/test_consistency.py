@@ -31,9 +31,7 @@ def _allowed(row):
     sides = row["central_pe"] or row["leftsided_pe"] or row["rightsided_pe"]
     both_ages = row["chronic_pe"] and row["acute_and_chronic_pe"]
     if no_pe:
-        return not any(row[name] for name in EXAM_LABELS[2:]) and (
-            row["negative_exam_for_pe"] != row["indeterminate"]
-        )
+        return not any(row[name] for name in EXAM_LABELS[2:]) and (row["negative_exam_for_pe"] != row["indeterminate"])
     return sides and not both_ages and row["rv_lv_ratio_gte_1"] != row["rv_lv_ratio_lt_1"]
 
 

@@ -68,9 +68,7 @@ def test_undefined_and_unknown_labels_are_left_out(make_cohort):
     unknown.iloc[:10] = np.nan
     without = replace(predictions, exam=predictions.exam.iloc[10:])
     few = fit_decisions(without, truth, CONFIG)
-    assert (
-        fit_decisions(predictions, unknown, CONFIG).thresholds["central_pe"] == few.thresholds["central_pe"]
-    )
+    assert fit_decisions(predictions, unknown, CONFIG).thresholds["central_pe"] == few.thresholds["central_pe"]
     assert few.thresholds["central_pe"] != plain.thresholds["central_pe"]
     predictions = replace(predictions, rv_lv="given-pe")
     plain = fit_decisions(predictions, truth, CONFIG)
@@ -158,7 +156,5 @@ def test_nothing_fitted_fits_every_split(make_cohort):
 
 def test_studies_without_labels_are_named(make_cohort):
     predictions, truth = make_cohort(10)
-    with pytest.raises(
-        PredictionsError, match="expected a row for each of the 10 predicted studies, found none for 4"
-    ):
+    with pytest.raises(PredictionsError, match="expected a row for each of the 10 predicted studies, found none for 4"):
         fit_decisions(predictions, truth.iloc[4:], CONFIG)

@@ -19,9 +19,7 @@ def _rates(label, score, value):
 
 def test_youden_lies_midway_between_the_scores_it_parts():
     threshold = fit_threshold(LABEL, SCORE, rule="youden", target=0.0)
-    assert threshold.value == pytest.approx(
-        0.35
-    )  # sensitivity 1, specificity 3/4; 0.55 is as good, less sensitive
+    assert threshold.value == pytest.approx(0.35)  # sensitivity 1, specificity 3/4; 0.55 is as good, less sensitive
     assert threshold.rule == "youden"
 
 
@@ -34,9 +32,7 @@ def test_target_sensitivity_takes_the_most_specific_that_reaches_it(target, expe
 
 @pytest.mark.parametrize(("target", "expected"), [(1.0, 0.55), (0.75, 0.35), (0.5, 0.25), (0.0, 0.05)])
 def test_target_specificity_takes_the_most_sensitive_that_reaches_it(target, expected):
-    assert fit_threshold(LABEL, SCORE, rule="target-specificity", target=target).value == pytest.approx(
-        expected
-    )
+    assert fit_threshold(LABEL, SCORE, rule="target-specificity", target=target).value == pytest.approx(expected)
 
 
 def test_no_score_is_called_where_full_specificity_needs_it():
@@ -53,9 +49,7 @@ def test_youden_is_the_best_of_the_roc_curve(seed, n):
     label[:2] = [True, False]
     score = np.round(rng.random(n), 1)
     false_rate, true_rate, _ = roc_curve(label, score)
-    sensitivity, specificity = _rates(
-        label, score, fit_threshold(label, score, rule="youden", target=0).value
-    )
+    sensitivity, specificity = _rates(label, score, fit_threshold(label, score, rule="youden", target=0).value)
     assert sensitivity + specificity - 1 == pytest.approx(np.max(true_rate - false_rate))
 
 

@@ -45,21 +45,15 @@ def test_stage2_comes_back_with_its_standardisation(tmp_path: Path) -> None:
 
 def test_other_kind_is_refused(tmp_path: Path) -> None:
     save_model(SequenceClassifier(SPEC2), tmp_path)
-    with pytest.raises(
-        StoreError, match="expected a stage1 model, found stage2; give a run of pectl train-stage1"
-    ):
+    with pytest.raises(StoreError, match="expected a stage1 model, found stage2; give a run of pectl train-stage1"):
         load_stage1(tmp_path)
     save_model(WindowEncoder(SPEC1), tmp_path)
-    with pytest.raises(
-        StoreError, match="expected a stage2 model, found stage1; give a run of pectl train-stage2"
-    ):
+    with pytest.raises(StoreError, match="expected a stage2 model, found stage1; give a run of pectl train-stage2"):
         load_stage2(tmp_path)
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(
-        StoreError, match="expected a file that pectl train-stage1 writes, found No such file"
-    ):
+    with pytest.raises(StoreError, match="expected a file that pectl train-stage1 writes, found No such file"):
         load_stage1(tmp_path)
 
 

@@ -83,9 +83,7 @@ EVIL_MARK = "evil-was-here"
 def test_pickle_with_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"backbone.x": _Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(
-        WeightsError, match=r"evil\.pth: expected a \.safetensors file, or a \.pth file that holds"
-    ):
+    with pytest.raises(WeightsError, match=r"evil\.pth: expected a \.safetensors file, or a \.pth file that holds"):
         load_pretrained(encoder(), str(tmp_path / "evil.pth"))
     assert not Path(EVIL_MARK).exists()
 
@@ -101,15 +99,11 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="found a file that can't be read safely"):
         load_pretrained(encoder(), str(tmp_path / "w.safetensors"))
-    with pytest.raises(
-        WeightsError, match="expected none, kinetics400 or the path of a weights file, found no file"
-    ):
+    with pytest.raises(WeightsError, match="expected none, kinetics400 or the path of a weights file, found no file"):
         load_pretrained(encoder(), "kinetics")
 
 
-def test_kinetics_without_network_says_how_to_bring_the_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_kinetics_without_network_says_how_to_bring_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise URLError("no route to host")
 
@@ -125,7 +119,5 @@ def test_kinetics_without_network_says_how_to_bring_the_file(
 
 
 def test_kinetics_for_a_backbone_without() -> None:
-    with pytest.raises(
-        WeightsError, match="expected a backbone that has Kinetics-400 weights, found slim_16"
-    ):
+    with pytest.raises(WeightsError, match="expected a backbone that has Kinetics-400 weights, found slim_16"):
         load_pretrained(encoder(), "kinetics400")
