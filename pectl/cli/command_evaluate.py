@@ -49,7 +49,7 @@ def evaluate(
     else:
         metrics = _evaluate_table(predictions, labels, out, resolved)  # type: ignore[arg-type]  # checked above
     write_config(resolved, out / "config.toml")
-    report = write_evaluation_report(out, explain_summary=_explained(explanations))
+    report = write_evaluation_report(out, explain_summary=_explained(explanations, out))
     if not quiet:
         _show(metrics)
     say(f"report: {report}")
@@ -86,12 +86,19 @@ def _evaluate_table(predictions: Path, labels: Path, out: Path, config: "Config"
     return measure(matched, truth, None, config.evaluate, out=out, lineage=lineage, seed=config.seed)
 
 
-def _explained(folder: Path | None) -> dict[str, Any] | None:
+def _explained(folder: Path | None, out: Path) -> dict[str, Any] | None:
+    """Read the summary of `pectl explain --split`, its paths made relative to the report's folder."""
     if folder is None:
         return None
+    import os
+
     from pectl.core.data.files import read_json
 
-    return read_json(folder / "summary.json", made_by="pectl explain --split")
+    summary = read_json(folder / "summary.json", made_by="pectl explain --split")
+    for shown in summary["studies"].values():
+        for name in ("image", "link"):
+            shown[name] = os.path.relpath(folder / shown[name], out)  # Path.relative_to doesn't climb before 3.12
+    return summary
 
 
 def _show(metrics: dict[str, Any]) -> None:

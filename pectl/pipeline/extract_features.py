@@ -57,9 +57,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
         found=run.made_from["study_store"],
         what=f"study store {store_path}:",
     )
-    refuse_trained_on(
-        read_run_splits(stage1), [*store.uids("val"), *store.uids("test")], where=stage1, trained=("train",)
-    )
+    refuse_trained_on(read_run_splits(stage1), store.uids("val"), where=stage1, trained=("train",))
+    refuse_trained_on(read_run_splits(stage1), store.uids("test"), where=stage1, trained=("train", "val"))
     windows = WindowsConfig.model_validate(described["windows"])
     stamp = _begin(out, store, run, windows)
     write_config(config, out / "config.toml")

@@ -1,0 +1,5 @@
+"""`python -m pectl` is `pectl`."""
+
+from pectl.cli.app import main
+
+main()
