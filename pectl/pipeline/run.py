@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
@@ -99,6 +100,10 @@ class RunFolder:
         with SummaryWriter(str(self.path / "events"), filename_suffix=f".{started:.0f}") as writer:
             for name, value in rows[-1].items():
                 writer.add_scalar(name, value, int(rows[-1]["epoch"]))
+
+    def write_splits(self, splits: "pd.Series[str]") -> None:
+        """Write who was in which split, so that the model isn't measured on what it has seen."""
+        write_text(self.path / "splits.csv", splits.rename_axis("StudyInstanceUID").to_csv(lineterminator="\n"))
 
     def heartbeat(self, **status: object) -> None:
         """Write `status.json`: where the run stands, and when that was."""

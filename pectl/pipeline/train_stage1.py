@@ -55,7 +55,7 @@ def train_stage1(
     model = new_encoder(config)
     run = RunFolder(out)
     run.begin(config, made_from | {"config": config_digest}, resume=resume)
-    store.splits.rename_axis("StudyInstanceUID").to_csv(out / "splits.csv")
+    run.write_splits(store.splits)
     trainer = Trainer(
         _Stage1Task(model, store, train, val, config, fabric),
         run,

@@ -55,7 +55,7 @@ def train_stage2(
     model = _new_classifier(config, train)
     run = RunFolder(out)
     run.begin(config, made_from | {"config": config_digest}, resume=resume)
-    store.splits.rename_axis("StudyInstanceUID").to_csv(out / "splits.csv")
+    run.write_splits(store.splits)
     task = _Stage2Task(model, train, val, config, fabric, store.split_fingerprint)
     trainer = Trainer(task, run, config.stage2, fabric=fabric, seed=config.seed)
     trainer.fit(progress)

@@ -63,7 +63,9 @@ def explain_run(  # noqa: PLR0913 - what is explained, by which runs, and where 
     )
     if split is None:
         return _explain_one(store, uid, explainer, out, lineage, progress)
-    return _explain_split(store, split, explainer, out, lineage | {"stage2_run": str(stage2)}, progress)
+    if split == "test":
+        refuse_trained_on(read_run_splits(stage2), store.uids(split), where=stage2, trained=("train", "val"))
+    return _explain_split(store, split, explainer, out, lineage, progress)
 
 
 def _load_chain(stage1: Path, stage2: Path, label: str, device: DeviceName) -> tuple[Explainer, dict[str, str]]:
@@ -140,9 +142,6 @@ def _explain_split(
             found="none",
             fix="choose another --split",
         )
-    if split == "test":
-        trained = read_run_splits(Path(lineage["stage2_run"]))
-        refuse_trained_on(trained, uids, where=lineage["stage2_run"], trained=("train", "val"))
 
     def show(study: Study, explanation: Explanation) -> dict[str, str]:
         return write_explanation(out / study.uid, explanation, study, lineage=lineage)
