@@ -172,9 +172,15 @@ def _compared(pair: _Pair, config: EvaluateConfig, seed: int) -> Json:
         "difference_ci_bootstrap": bootstrap,
         "z": z,
         "p": p,
-        "reason": "both rank alike: the difference has no spread" if np.isnan(p) else None,
+        "reason": _why_untested(n_positive, pair.label.size - n_positive) if np.isnan(p) else None,
     }
     return row | {key: jsonable(value) for key, value in found.items()}
+
+
+def _why_untested(n_positive: int, n_negative: int) -> str:
+    if n_positive == 1 or n_negative == 1:
+        return "a class with one member has no variance"
+    return "both rank alike: the difference has no spread"
 
 
 def _wald(difference: float, variance: float, confidence: float) -> Interval:

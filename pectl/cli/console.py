@@ -42,7 +42,7 @@ def show_table(title: str, rows: Mapping[str, object]) -> None:
 
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in rows.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
     console().print(table)
 
 

@@ -71,6 +71,18 @@ def test_images_are_compared_with_clusters(judged, evaluated, tmp_path):
     assert row["z"] == pytest.approx(z, abs=1e-6)
 
 
+def test_one_positive_study_leaves_no_test_and_says_why(judged, evaluated, tmp_path):
+    predictions, truth = judged
+    truth = truth.copy()
+    chronic = truth.index[truth["chronic_pe"] == 1]
+    truth.loc[chronic[1:], "chronic_pe"] = 0
+    folders = evaluated("a", predictions, truth), evaluated("b", _noisy(predictions), truth)
+    rows = compare(*folders, CONFIG, out=tmp_path / "c", seed=1)["rows"]
+    row = next(row for row in rows if row["label"] == "chronic_pe")
+    assert (row["n_positive"], row["p"], row["difference_ci"]) == (1, None, None)
+    assert row["reason"] == "a class with one member has no variance"
+
+
 def test_a_model_against_itself_shows_no_difference(judged, evaluated, tmp_path):
     folder = evaluated("a", *judged)
     rows = compare(folder, folder, CONFIG, out=tmp_path / "c", seed=1)["rows"]
