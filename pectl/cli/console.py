@@ -93,6 +93,7 @@ class _Lines:
             return
         self._last = now
         rate = (done - self._first) / max(now - self._started, 1e-9)
+        speed = f", {rate:.2f}/s" if rate else ""
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        sys.stderr.write(f"{self._what}: {done}/{total}, {rate:.2f}/s{left}\n")
+        sys.stderr.write(f"{self._what}: {done}/{total}{speed}{left}\n")
         sys.stderr.flush()
