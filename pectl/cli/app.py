@@ -5,6 +5,7 @@ import sys
 import typer
 
 from pectl.cli import (
+    command_calibrate,
     command_compare,
     command_demo,
     command_evaluate,
@@ -33,6 +34,7 @@ app.command("train-stage1")(command_train_stage1.train_stage1)
 app.command("extract-features")(command_extract_features.extract_features)
 app.command("train-stage2")(command_train_stage2.train_stage2)
 app.command("evaluate")(command_evaluate.evaluate)
+app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)
 app.command("explain")(command_explain.explain)
 

@@ -48,5 +48,6 @@ def demo(
     )
     say("7/7 evaluate on the test studies, which neither stage saw")
     command_evaluate.evaluate(
-        out / "evaluation", features, stage2=stage2, explanations=explanations, device=device, **shared
-    )
+        out / "evaluation", features, stage2=stage2, explanations=explanations, truth=cohort / "truth",
+        device=device, **shared,
+    )  # fmt: skip

@@ -6,25 +6,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pectl.cli.console import say
-from pectl.cli.options import ConfigOption, Device, DeviceOption, QuietOption, SeedOption, SetOption
+from pectl.cli.judged import (
+    FeaturesArgument,
+    LabelsOption,
+    PredictionsOption,
+    Stage2Option,
+    read_decisions,
+    read_judged,
+)
+from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
 
 if TYPE_CHECKING:
-    from pectl.config import Config
+    import pandas as pd
 
-FeaturesArgument = Annotated[Path | None, typer.Argument(help="A feature store (with --stage2).")]
+    from pectl.cli.judged import Judged
+
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the evaluation.")]
 
 
 def evaluate(
     out: OutOption,
     features: FeaturesArgument = None,
-    stage2: Annotated[Path | None, typer.Option("--stage2", help="A finished run of train-stage2.")] = None,
+    stage2: Stage2Option = None,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
-    predictions: Annotated[Path | None, typer.Option("--predictions", help="Predictions of any model, CSV.")] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="With --predictions: the labels, CSV.")] = None,
+    predictions: PredictionsOption = None,
+    labels: LabelsOption = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option("--decisions", help="Calibrators and thresholds of pectl calibrate; default: the run's own."),
+    ] = None,
     explanations: Annotated[
         Path | None,
         typer.Option("--explanations", help="Folder of pectl explain --split, shown in the report."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="truth/ of a phantom cohort: subgroups by size of the emboli.")
     ] = None,
     indeterminate: Annotated[
         str | None,
@@ -37,17 +53,19 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Measure a run, or any model's predictions, and write metrics.json, tables, figures and a report."""
-    if (features is None or stage2 is None) == (predictions is None or labels is None):
-        raise typer.BadParameter("give either FEATURES and --stage2, or --predictions and --labels")
+    from pectl.analysis.evaluate import evaluate as measure
     from pectl.config import load_config, write_config
     from pectl.report.evaluation_report import write_evaluation_report
 
     more = [] if indeterminate is None else [f"evaluate.indeterminate={indeterminate}"]
     resolved = load_config(config, [*(overrides or []), *more], seed)
-    if features is not None and stage2 is not None:
-        metrics = _evaluate_run(features, stage2, split, out, resolved, device)
-    else:
-        metrics = _evaluate_table(predictions, labels, out, resolved)  # type: ignore[arg-type]  # checked above
+    judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
+    frozen = judged.decisions if decisions is None else read_decisions(decisions, judged)
+    method = "external" if features is None else resolved.split.method
+    metrics = measure(
+        judged.predictions, _with_sizes(judged, truth), frozen, resolved.evaluate,
+        out=out, lineage=judged.lineage | {"split_method": method}, seed=resolved.seed,
+    )  # fmt: skip
     write_config(resolved, out / "config.toml")
     report = write_evaluation_report(out, explain_summary=_explained(explanations, out))
     if not quiet:
@@ -55,35 +73,14 @@ def evaluate(
     say(f"report: {report}")
 
 
-def _evaluate_run(
-    features: Path, stage2: Path, split: str, out: Path, config: "Config", device: Device
-) -> dict[str, Any]:
-    from pectl.analysis.evaluate import evaluate as measure
-    from pectl.core.data.feature_store import FeatureStore
-    from pectl.core.data.files import read_json
-    from pectl.core.decisions.decisions import Decisions
-    from pectl.pipeline.predict import predict_split
-    from pectl.pipeline.run import read_run
+def _with_sizes(judged: "Judged", folder: Path | None) -> "pd.DataFrame":
+    """Return the truth, with the volume of the emboli where a phantom's truth tells it."""
+    if folder is None:
+        return judged.truth
+    from pectl.analysis.embolus_size import embolus_volumes_ml
 
-    store = FeatureStore.open(features)
-    predictions = predict_split(store, stage2, split, device=device)
-    decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))
-    lineage = {
-        **store.stamp.made_from, "features": store.stamp.digest, "stage2": read_run(stage2, stage="stage2")[0].digest,
-        "split_method": config.split.method,
-    }  # fmt: skip
-    return measure(predictions, store.studies, decisions, config.evaluate, out=out, lineage=lineage, seed=config.seed)
-
-
-def _evaluate_table(predictions: Path, labels: Path, out: Path, config: "Config") -> dict[str, Any]:
-    from pectl.analysis.evaluate import evaluate as measure
-    from pectl.core.data.labels import read_labels
-    from pectl.core.data.predictions_csv import match_labels, read_predictions
-
-    known = read_labels(labels)
-    matched, truth = match_labels(read_predictions(predictions), known.exam, known.image)
-    lineage = {"predictions": predictions.name, "labels": labels.name, "split_method": "external"}
-    return measure(matched, truth, None, config.evaluate, out=out, lineage=lineage, seed=config.seed)
+    sizes = embolus_volumes_ml(folder, judged.predictions.uids())
+    return judged.truth.assign(embolus_volume_ml=sizes)
 
 
 def _explained(folder: Path | None, out: Path) -> dict[str, Any] | None:
@@ -102,6 +99,7 @@ def _explained(folder: Path | None, out: Path) -> dict[str, Any] | None:
 
 
 def _show(metrics: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from pectl.cli.console import console
@@ -115,6 +113,7 @@ def _show(metrics: dict[str, Any]) -> None:
         "95% CI",
         title=f"split {metrics['split']}",
         title_justify="left",
+        box=SIMPLE_HEAD,  # narrow: the longest label fits on 80 columns
     )
     for level in ("window", "image", "exam"):
         for label, block in (metrics.get(level) or {}).items():

@@ -5,27 +5,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 
-def breaches(exam: pd.DataFrame, any_positive_image: NDArray[np.bool_]) -> dict[str, list[str]]:
+def breaches(exam: pd.DataFrame, any_positive_image: NDArray[np.bool_] | None) -> dict[str, list[str]]:
     """Return each rule with the studies that break it.
 
     Args:
-        exam: study labels 0 or 1 by StudyInstanceUID.
-        any_positive_image: (n,) whether some image of the study shows PE.
+        exam: study labels 0 or 1 by StudyInstanceUID; rules on QA labels are left out where there are none.
+        any_positive_image: (n,) whether some image of the study shows PE; None where images have no labels.
     """
     label = {str(name): (exam[name] == 1).to_numpy() for name in exam.columns}
     broken = _of_type(label, any_positive_image) | _of_positives(label)
     return {rule: exam.index[mask].tolist() for rule, mask in broken.items()}
 
 
-def _of_type(label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+def _of_type(label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_] | None) -> dict[str, NDArray[np.bool_]]:
     negative, indeterminate = label["negative_exam_for_pe"], label["indeterminate"]
-    positive = ~negative & ~indeterminate
-    poor = label["qa_motion"] | label["qa_contrast"]
-    return {
-        "negative_exam_for_pe and indeterminate exclude each other": negative & indeterminate,
-        "a study is positive if and only if some image shows PE": positive != any_image,
-        "indeterminate if and only if qa_motion or qa_contrast": indeterminate != poor,
-    }
+    broken = {"negative_exam_for_pe and indeterminate exclude each other": negative & indeterminate}
+    if any_image is not None:
+        positive = ~negative & ~indeterminate
+        broken["a study is positive if and only if some image shows PE"] = positive != any_image
+    if {"qa_motion", "qa_contrast"} <= set(label):
+        poor = label["qa_motion"] | label["qa_contrast"]
+        broken["indeterminate if and only if qa_motion or qa_contrast"] = indeterminate != poor
+    return broken
 
 
 def _of_positives(label: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:

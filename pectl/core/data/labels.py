@@ -1,5 +1,6 @@
 """The labels of RSPECT: their names, the competition's weights, and the table they come in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,7 +104,7 @@ def read_labels(path: Path) -> Labels:
         LabelsError: it isn't such a table, lacks columns, or breaks rules; all breaches are counted, with
             examples.
     """
-    _check_columns(path)
+    _require_columns(path, _header(path), _COLUMNS)
     table = _read_table(path)
     study, uids = pd.factorize(table.pop(_STUDY).to_numpy(object), sort=True)
     images = table.pop(_IMAGE).to_numpy(object)
@@ -116,14 +117,46 @@ def read_labels(path: Path) -> Labels:
         **breaches(exam, any_present),
     }
     _raise_breaches(path, rules)
+    return Labels(_without_undefined(exam), study, images, present)
+
+
+def read_truth(path: Path) -> "tuple[pd.DataFrame, pd.Series[int] | None]":
+    """Read what predictions are judged by: a labels table as `read_labels` takes it, or one row per study.
+
+    Returns:
+        The exam labels as in `Labels.exam` (QA labels only if there are any), and the image labels or None.
+
+    Raises:
+        InputMissingError, LabelsError: as `read_labels`.
+    """
+    columns = _header(path)
+    if {_IMAGE, _PRESENT} & set(columns):
+        labels = read_labels(path)
+        return labels.exam, labels.image
+    return _read_exam_rows(path, columns), None
+
+
+def _read_exam_rows(path: Path, columns: list[str]) -> pd.DataFrame:
+    _require_columns(path, columns, (_STUDY, *EXAM_LABELS))
+    names = [name for name in STUDY_LABELS if name in columns]
+    table = pd.read_csv(path, usecols=[_STUDY, *names], dtype={_STUDY: str})
+    _raise_breaches(path, _missing_uids(table, (_STUDY,)) | _wrong_values(table, names))
+    exam = table.set_index(_STUDY)[names].astype(np.float64).sort_index()
+    repeated = {f"{_STUDY} occurs more than once": exam.index[exam.index.duplicated()].tolist()}
+    _raise_breaches(path, repeated | breaches(exam, None))
+    return _without_undefined(exam)
+
+
+def _without_undefined(exam: pd.DataFrame) -> pd.DataFrame:
+    """Blank RV/LV where it isn't defined: in studies without PE."""
     positive = (exam["negative_exam_for_pe"] == 0) & (exam["indeterminate"] == 0)
     exam.loc[~positive, list(RV_LV_LABELS)] = np.nan
-    return Labels(exam, study, images, present)
+    return exam
 
 
-def _check_columns(path: Path) -> None:
+def _header(path: Path) -> list[str]:
     try:
-        found = pd.read_csv(path, nrows=0).columns
+        return list(pd.read_csv(path, nrows=0).columns)
     except FileNotFoundError as error:
         raise InputMissingError(
             where=path,
@@ -135,7 +168,10 @@ def _check_columns(path: Path) -> None:
         raise LabelsError(
             where=path, expected="a labels table (CSV)", found=str(error), fix="check the path of --labels"
         ) from error
-    missing = [column for column in _COLUMNS if column not in found]
+
+
+def _require_columns(path: Path, found: list[str], needed: tuple[str, ...]) -> None:
+    missing = [column for column in needed if column not in found]
     if missing:
         raise LabelsError(
             where=path, expected="the columns of RSPECT's train.csv", found=f"no {', '.join(missing)}",
@@ -152,7 +188,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         table = _parse_csv(path, types)
     if table.empty:
         raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
-    _raise_breaches(path, _missing_uids(table) | _wrong_values(table))
+    _raise_breaches(path, _missing_uids(table, (_STUDY, _IMAGE)) | _wrong_values(table, (_PRESENT, *STUDY_LABELS)))
     return table.astype(labels)
 
 
@@ -163,18 +199,17 @@ def _parse_csv(path: Path, types: dict[str, type]) -> pd.DataFrame:
         return pd.read_csv(path, usecols=list(_COLUMNS), dtype=str)
 
 
-def _missing_uids(table: pd.DataFrame) -> dict[str, list[str]]:
+def _missing_uids(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, list[str]]:
     """Return the rows (counted as an editor does, the header being 1) without a UID."""
     return {
-        f"{column} is empty": [f"row {row + 2}" for row in np.flatnonzero(table[column].isna())]
-        for column in (_STUDY, _IMAGE)
+        f"{column} is empty": [f"row {row + 2}" for row in np.flatnonzero(table[column].isna())] for column in columns
     }
 
 
-def _wrong_values(table: pd.DataFrame) -> dict[str, list[str]]:
+def _wrong_values(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
     """Return the values other than 0 and 1 of each label; text that is a number becomes one."""
     found: dict[str, list[str]] = {}
-    for column in (_PRESENT, *STUDY_LABELS):
+    for column in columns:
         numbers = pd.to_numeric(table[column], errors="coerce").to_numpy()
         wrong = np.flatnonzero((numbers != 0) & (numbers != 1))
         found[f"{column} isn't 0 or 1"] = [f"row {row + 2}: {table[column].iloc[row]}" for row in wrong]

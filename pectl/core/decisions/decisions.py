@@ -20,11 +20,11 @@ from pectl.core.data.predictions import (
     pe_score,
     pe_truth,
 )
-from pectl.core.data.stamp import digest_of
+from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
-from pectl.errors import PredictionsError, StoreError
+from pectl.errors import LineageError, PredictionsError, StoreError
 
 EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)
 WINDOW, WINDOW_STAGE1, IMAGE = "window", "window_stage1", "image"
@@ -42,16 +42,22 @@ class Decisions:
 
     Exam thresholds and the band of `pe_present` apply to calibrated probabilities, window and image
     thresholds to scores.
-    `split` is None where nothing was fitted. `studies_digest` identifies the studies that were fitted on.
+    `split` is None where nothing was fitted. `studies` are those that were fitted on. `made_from` says of which
+    model's predictions, where that isn't plain from the run they lie in.
     """
 
     split: str | None = None
     split_fingerprint: str = ""
-    studies_digest: str = ""
-    n_studies: int = 0
+    studies: tuple[str, ...] = ()
     calibrators: Mapping[str, Calibrator] = field(default_factory=lambda: _same_for(EXAM_NAMES, Calibrator()))
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: _same_for(_ALL_NAMES, Threshold()))
     band: AbstainBand = field(default_factory=AbstainBand)
+    made_from: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_studies(self) -> int:
+        """How many studies it was fitted on."""
+        return len(self.studies)
 
     def calibrated(self, exam: pd.DataFrame) -> pd.DataFrame:
         """Return the calibrated nine labels of `exam`, and `pe_present` (from the raw scores)."""
@@ -63,16 +69,18 @@ class Decisions:
         """Refuse to judge a model on the data that its decisions were fitted on.
 
         Raises:
-            PredictionsError: same split, same studies, or a split of another fingerprint.
+            PredictionsError: the same split, a study that was fitted on, or a split of another fingerprint.
         """
         if self.split is None:
             return
         same_split = self.split == predictions.split != EXTERNAL
-        if same_split or self.studies_digest == studies_digest(predictions):
+        seen = sorted(set(self.studies) & set(predictions.uids()))
+        if same_split or seen:
+            shared = f"; {len(seen)} of them are here, such as {', '.join(seen[:3])}" if seen else ""
             raise PredictionsError(
                 where=f"split {predictions.split!r}", expected="studies that the decisions weren't fitted on",
-                found=f"the {self.n_studies} studies of {self.split!r} that they were fitted on",
-                fix="evaluate another split, or fit the decisions on another",
+                found=f"they were fitted on {self.n_studies} studies of {self.split!r}{shared}",
+                fix="evaluate other studies, or fit the decisions on others",
             )  # fmt: skip
         fingerprints = {self.split_fingerprint, predictions.split_fingerprint} - {""}
         if len(fingerprints) > 1:
@@ -82,16 +90,33 @@ class Decisions:
                 fix="fit the decisions again on this split's validation part",
             )  # fmt: skip
 
+    def check_fitted_for(self, stage2: str | None) -> None:
+        """Refuse to decide on the scores of one model by what was fitted on another's.
+
+        Args:
+            stage2: digest of the run whose predictions are judged; None for a table of any model.
+
+        Raises:
+            LineageError: fitted on another run, or on a table for a run, or the other way round.
+        """
+        fitted_on = self.made_from.get("stage2")
+        if self.made_from and fitted_on != stage2:
+            raise LineageError(
+                where="decisions", expected=f"some that were fitted on predictions of {_model(stage2)}",
+                found=f"{_model(fitted_on)} at their fitting", fix="run pectl calibrate with this model's predictions",
+            )  # fmt: skip
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
+            "use": RESEARCH_USE,
             "split": self.split,
             "split_fingerprint": self.split_fingerprint,
-            "studies_digest": self.studies_digest,
-            "n_studies": self.n_studies,
+            "studies": list(self.studies),
             "calibrators": {name: item.to_json() for name, item in self.calibrators.items()},
             "thresholds": {name: item.to_json() for name, item in self.thresholds.items()},
             "band": self.band.to_json(),
+            "made_from": dict(self.made_from),
         }
 
     @classmethod
@@ -105,7 +130,9 @@ class Decisions:
             calibrators = {name: Calibrator.from_json(data["calibrators"][name]) for name in EXAM_NAMES}
             thresholds = {name: Threshold.from_json(data["thresholds"][name]) for name in _ALL_NAMES}
             band = AbstainBand.from_json(data["band"])
-            return cls(**{**data, "calibrators": calibrators, "thresholds": thresholds, "band": band})
+            parts = {key: value for key, value in data.items() if key != "use"}
+            fitted = {"calibrators": calibrators, "thresholds": thresholds, "band": band}
+            return cls(**parts | fitted | {"studies": tuple(parts["studies"])})
         except (KeyError, TypeError) as error:
             raise StoreError(
                 where="decisions", expected="calibrators and thresholds as pectl writes them",
@@ -142,17 +169,15 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
     return Decisions(
         split=predictions.split,
         split_fingerprint=predictions.split_fingerprint,
-        studies_digest=studies_digest(predictions),
-        n_studies=len(predictions.uids()),
+        studies=tuple(predictions.uids()),
         calibrators=calibrators,
         thresholds=thresholds | _fit_unit_thresholds(predictions, config),
         band=_fit_band(truth[PE_PRESENT], calibrated[PE_PRESENT], config),
     )
 
 
-def studies_digest(predictions: Predictions) -> str:
-    """Return a digest of the set of studies."""
-    return digest_of("studies", predictions.uids())
+def _model(stage2: str | None) -> str:
+    return "a table" if stage2 is None else f"the stage 2 run {stage2}"
 
 
 def aligned_truth(exam: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

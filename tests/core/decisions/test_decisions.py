@@ -11,7 +11,7 @@ from pectl.core.data.predictions import ALL_STUDIES, PE_PRESENT
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
 from pectl.core.decisions.thresholds import Threshold
-from pectl.errors import PredictionsError, StoreError
+from pectl.errors import LineageError, PredictionsError, StoreError
 
 CONFIG = EvaluateConfig()
 
@@ -135,11 +135,14 @@ def test_other_json_is_refused(fitted, fault):
 
 def test_the_split_it_was_fitted_on_is_refused(fitted, make_cohort):
     same_name, _ = make_cohort(10, seed=2, split="val")
-    with pytest.raises(PredictionsError, match="found the 150 studies of 'val' that they were fitted on"):
+    with pytest.raises(PredictionsError, match="found they were fitted on 150 studies of 'val';"):
         fitted.check_not_fitted_on(same_name)
     same_studies, _ = make_cohort(150, seed=1, split="val")
     with pytest.raises(PredictionsError, match="studies that the decisions weren't fitted on"):
         fitted.check_not_fitted_on(replace(same_studies, split="test"))
+    one = replace(same_studies, split="external", exam=same_studies.exam[-1:], window=None, image=None)
+    with pytest.raises(PredictionsError, match="1 of them are here, such as val1-0149"):
+        fitted.check_not_fitted_on(one)
 
 
 def test_another_split_of_the_cohort_is_refused(fitted, make_cohort):
@@ -158,3 +161,15 @@ def test_studies_without_labels_are_named(make_cohort):
     predictions, truth = make_cohort(10)
     with pytest.raises(PredictionsError, match="expected a row for each of the 10 predicted studies, found none for 4"):
         fit_decisions(predictions, truth.iloc[4:], CONFIG)
+
+
+def test_decisions_stay_with_the_model_they_were_fitted_for(fitted):
+    fitted.check_fitted_for("any run")  # those that lie in a run are the run's
+    of_run = replace(fitted, made_from={"stage2": "abc"})
+    of_run.check_fitted_for("abc")
+    with pytest.raises(LineageError, match="predictions of the stage 2 run def, found the stage 2 run abc"):
+        of_run.check_fitted_for("def")
+    with pytest.raises(LineageError, match="predictions of a table, found the stage 2 run abc"):
+        of_run.check_fitted_for(None)
+    with pytest.raises(LineageError, match="predictions of the stage 2 run abc, found a table"):
+        replace(fitted, made_from={"predictions": "p.csv"}).check_fitted_for("abc")

@@ -1,0 +1,101 @@
+"""evaluate, calibrate and compare on tables of any model's predictions, as a user runs them."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from pectl.cli.app import app
+from pectl.core.data.labels import EXAM_LABELS
+from pectl.errors import LineageError, PredictionsError
+
+FEW = ("--set", "evaluate.bootstrap_replicates=100")
+
+
+def _run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def tables(make_cohort, tmp_path):
+    """Labels of 160 studies, and predictions of the first and the other 80."""
+    predictions, truth = make_cohort(160, seed=4)
+    truth.fillna(0).astype(int).reset_index().to_csv(tmp_path / "labels.csv", index=False)
+    wide = predictions.exam.reset_index()
+    wide[:80].to_csv(tmp_path / "site.csv", index=False)
+    wide[80:].to_csv(tmp_path / "rest.csv", index=False)
+    return tmp_path
+
+
+def _evaluate(folder, table, out, *more):
+    labels = folder / "labels.csv"
+    return _run("evaluate", "--predictions", folder / table, "--labels", labels, "--out", folder / out, *FEW, *more)
+
+
+def _calibrate(folder, *more):
+    table = ("--predictions", folder / "site.csv", "--labels", folder / "labels.csv")
+    return _run("calibrate", *table, "--out", folder / "fitted" / "site.json", *more)
+
+
+def test_a_site_fits_its_decisions_and_applies_them_to_other_studies(tables):
+    result = _calibrate(tables, "--target-sensitivity", 0.95)
+    assert result.exit_code == 0, result.output
+    assert "80 (" in result.output
+    assert "target-sensitivity 0.95" in result.output
+    fitted = json.loads((tables / "fitted" / "site.json").read_text())
+    assert fitted["use"] == "research use only, not for diagnosis"
+    assert len(fitted["studies"]) == 80
+    result = _evaluate(tables, "rest.csv", "out", "--decisions", tables / "fitted" / "site.json")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tables / "out" / "metrics.json").read_text())
+    present = metrics["exam"]["pe_present"]
+    assert present["threshold"] == fitted["thresholds"]["pe_present"]["value"]
+    assert present["band"]["rule_out"] == fitted["band"]["rule_out"]
+    exam = pd.read_csv(tables / "out" / "exam.csv")
+    assert (exam["pe_present_calibrated"] != exam["pe_present_raw"]).any()
+    assert "80 studies)" in (tables / "out" / "report.html").read_text()
+
+
+def test_studies_that_were_fitted_on_are_not_judged(tables):
+    assert _calibrate(tables).exit_code == 0
+    result = _evaluate(tables, "site.csv", "out", "--decisions", tables / "fitted" / "site.json")
+    assert isinstance(result.exception, PredictionsError)
+    assert "80 of them are here" in str(result.exception)
+    assert not (tables / "out").exists()
+
+
+def test_decisions_of_a_run_are_not_for_a_table(tables):
+    assert _calibrate(tables).exit_code == 0
+    path = tables / "fitted" / "site.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"made_from": {"stage2": "abc"}}))
+    result = _evaluate(tables, "rest.csv", "out", "--decisions", path)
+    assert isinstance(result.exception, LineageError)
+
+
+def test_too_few_studies_promise_nothing_and_say_so(tables):
+    pd.read_csv(tables / "site.csv")[:12].to_csv(tables / "site.csv", index=False)
+    result = _calibrate(tables)
+    assert "never: too few studies with PE to promise 5%" in result.output
+
+
+@pytest.mark.parametrize("command", ["evaluate", "calibrate"])
+@pytest.mark.parametrize("given", [[], ["--predictions", "p.csv"], ["store", "--stage2", "run", "--labels", "l.csv"]])
+def test_one_whole_source_is_wanted(tmp_path, command, given):
+    result = _run(command, *given, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "give either FEATURES and --stage2" in result.output
+
+
+def test_two_models_are_compared(tables):
+    worse = pd.read_csv(tables / "rest.csv")
+    worse[list(EXAM_LABELS)] = worse[list(EXAM_LABELS)].sample(frac=1, random_state=0).to_numpy()
+    worse.to_csv(tables / "worse.csv", index=False)
+    for name in ("rest", "worse"):
+        assert _evaluate(tables, f"{name}.csv", name).exit_code == 0
+    result = _run("compare", tables / "rest", tables / "worse", "--out", tables / "compared", *FEW)
+    assert result.exit_code == 0, result.output
+    rows = {row["label"]: row for row in json.loads((tables / "compared" / "comparison.json").read_text())["rows"]}
+    assert rows["pe_present"]["difference"] > 0.1
+    assert rows["pe_present"]["p_holm"] < 0.05
+    assert "Research use only" in (tables / "compared" / "comparison.html").read_text()
