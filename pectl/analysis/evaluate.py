@@ -11,6 +11,7 @@ import pandas as pd
 from pectl.analysis.bootstrap import study_weights
 from pectl.analysis.competition import competition_loss
 from pectl.analysis.exam_level import JudgedExams, exam_level, exam_subgroups, judged_exams
+from pectl.analysis.feature_map import feature_map
 from pectl.analysis.measure import Json, Units, jsonable, measure
 from pectl.analysis.paper_results import paper_block
 from pectl.analysis.tables import exam_table, write_tables
@@ -44,7 +45,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
             Further columns that `subgroups` knows (QA labels, kernel, slice_step_mm ...) make subgroups.
         decisions: fitted on validation; None where there is none: thresholds 0.5, nothing calibrated.
         config: intervals, and how indeterminate studies count in `pe_present`.
-        out: folder for metrics.json, decisions.json, exam.csv, window.csv, image.csv and submission.csv.
+        out: folder for metrics.json, decisions.json and the tables.
         lineage: digests of what the predictions were made from; `split_method` decides whether the paper's
             figures are comparable.
         seed: of the bootstrap; the same seed gives the same bytes.
@@ -56,6 +57,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     decisions.check_not_fitted_on(predictions)
     exams = judged_exams(predictions, truth, decisions)
     projection = project(exams.answers, predictions.image)
+    places = feature_map(predictions, seed)
     result = {
         **_head(predictions, decisions, config, seed),
         "window": _window_level(predictions.window, decisions, config, seed),
@@ -63,12 +65,13 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
         "exam": exam_level(exams, decisions, config),
         "subgroups": exam_subgroups(exams, predictions.image, decisions, config),
         **_competition(predictions, exams, projection),
+        "feature_map": None if places is None else {"n_windows": len(places)},
         "missing": _missing(predictions),
         "notes": list(predictions.notes),
         "lineage": dict(lineage),
         "paper": paper_block(lineage.get("split_method")),
     }
-    write_tables(out, predictions, exam_table(exams, projection), projection)
+    write_tables(out, predictions, exam_table(exams, projection), projection, places)
     write_json(out / "decisions.json", decisions.to_json())
     write_json(out / "metrics.json", result)
     return result

@@ -33,13 +33,17 @@ def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
     return pd.DataFrame(columns, index=exams.raw.index).rename_axis("StudyInstanceUID")
 
 
-def write_tables(out: Path, predictions: Predictions, exam: pd.DataFrame, projection: Projection) -> None:
-    """Write exam.csv, submission.csv, and window.csv and image.csv where there are such predictions."""
+def write_tables(
+    out: Path, predictions: Predictions, exam: pd.DataFrame, projection: Projection, places: pd.DataFrame | None
+) -> None:
+    """Write exam.csv, submission.csv, and window.csv, image.csv and feature_map.csv where there is such a part."""
     _write_csv(out / "exam.csv", exam.reset_index())
     if predictions.window is not None:
         _write_csv(out / "window.csv", predictions.window)
     if predictions.image is not None and projection.image is not None:
         _write_csv(out / "image.csv", predictions.image.assign(consistent=projection.image["score"]))
+    if places is not None:
+        _write_csv(out / "feature_map.csv", places)
     _write_csv(out / "submission.csv", submission(projection))
 
 

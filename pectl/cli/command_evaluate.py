@@ -113,7 +113,9 @@ def _show(metrics: dict[str, Any]) -> None:
         "95% CI",
         title=f"split {metrics['split']}",
         title_justify="left",
-        box=SIMPLE_HEAD,  # narrow: the longest label fits on 80 columns
+        box=SIMPLE_HEAD,
+        collapse_padding=True,  # narrow: the longest label fits on 80 columns
+        pad_edge=False,
     )
     for level in ("window", "image", "exam"):
         for label, block in (metrics.get(level) or {}).items():

@@ -69,6 +69,7 @@ def predict(model: nn.Module, sequences: Many[Sequence], split: str, fingerprint
         exam=pd.DataFrame(np.concatenate(exam).astype(np.float64), index=uids, columns=list(EXAM_LABELS)),
         window=pd.concat([_window_table(s, p) for s, p in zip(sequences, window, strict=True)], ignore_index=True),
         image=pd.concat([_image_table(s, p) for s, p in zip(sequences, window, strict=True)], ignore_index=True),
+        window_features=np.concatenate([s.features for s in sequences]).astype(np.float32),
         split_fingerprint=fingerprint,
         rv_lv="given-pe",
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 from pectl.core.data.files import read_json, write_text
 from pectl.report.environment import inline_file, template_environment
-from pectl.report.style import BLUE, INK, MUTED, SavedFigure, new_figure, report_style, save
+from pectl.report.forest_figure import ForestLine, draw_forest
+from pectl.report.style import SavedFigure
 from pectl.report.text import LABEL_TITLES
 
 Row = Mapping[str, Any]
@@ -22,7 +23,7 @@ def write_comparison_report(out: Path) -> Path:
     """
     comparison = read_json(out / "comparison.json", made_by="pectl compare")
     rows = [row | {"title": row_title(row)} for row in comparison["rows"]]
-    figure = draw_forest([row for row in rows if row["difference_ci"]], out)
+    figure = _draw([row for row in rows if row["difference_ci"]], out)
     page = (
         template_environment()
         .get_template("comparison.html.j2")
@@ -55,24 +56,17 @@ def verdict(rows: Sequence[Row]) -> str:
     return f"After correction for the number of tests, {'; '.join(parts)}."
 
 
-def draw_forest(rows: Sequence[Row], out: Path) -> SavedFigure:
-    """Draw each difference in AUROC with its interval."""
-    with report_style():
-        figure, (axis,) = new_figure(7.0, 1.4 + 0.42 * len(rows))
-        for place, row in enumerate(rows):
-            low, high = row["difference_ci"]
-            sure = row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT
-            axis.plot([low, high], [place, place], color=BLUE, lw=2.4)
-            axis.plot(row["difference"], place, "o", ms=8, mfc=BLUE if sure else "white", mec=BLUE, mew=2)
-        axis.axvline(0, color=MUTED, lw=1, ls=(0, (4, 3)))
-        axis.set_yticks(range(len(rows)), [row["title"] for row in rows], color=INK)
-        axis.set(ylim=(len(rows) - 0.4, -0.6), xlabel="AUROC of A - AUROC of B")
-        axis.grid(axis="y", visible=False)
-        axis.spines["left"].set_visible(False)
-        axis.tick_params(axis="y", length=0)
-        saved = SavedFigure(
-            "comparison",
-            "Difference in AUROC",
-            "Right of the dashed line A is better. Filled: p < 0.05 after Holm's correction.",
+def _draw(rows: Sequence[Row], out: Path) -> SavedFigure:
+    lines = [
+        ForestLine(
+            row["title"], row["difference"], tuple(row["difference_ci"]),
+            filled=row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT,
         )
-        return save(figure, out, saved)
+        for row in rows
+    ]  # fmt: skip
+    saved = SavedFigure(
+        "comparison",
+        "Difference in AUROC",
+        "Right of the dashed line A is better. Filled: p < 0.05 after Holm's correction.",
+    )
+    return draw_forest(lines, out, saved, xlabel="AUROC of A - AUROC of B", reference=0.0)

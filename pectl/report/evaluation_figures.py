@@ -1,6 +1,6 @@
 """From the tables of an evaluation to its figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pectl.analysis.subgroups import SMALL
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
 from pectl.core.data.predictions import PE_PRESENT
+from pectl.report import evaluation_content as content
+from pectl.report.feature_map_figure import draw_feature_map
 from pectl.report.figures import (
     Scored,
     StudyScores,
@@ -18,6 +21,7 @@ from pectl.report.figures import (
     draw_levels,
     draw_scores,
 )
+from pectl.report.forest_figure import ForestLine, draw_forest
 from pectl.report.style import SavedFigure
 from pectl.report.text import LABEL_TITLES, estimate
 
@@ -35,6 +39,8 @@ class Tables:
     exam: pd.DataFrame
     window: pd.DataFrame | None
     image: pd.DataFrame | None
+    places: pd.DataFrame | None
+    """Windows with their place on the feature map."""
 
 
 def draw_figures(metrics: Mapping[str, Any], tables: Tables, out: Path) -> list[SavedFigure]:
@@ -49,7 +55,10 @@ def draw_figures(metrics: Mapping[str, Any], tables: Tables, out: Path) -> list[
     if blocks:
         labels = [_scored_exam(exam, name, blocks[name], LABEL_TITLES[name]) for name in EXAM_LABELS]
         saved += [draw_label_rocs(labels, out), _calibration(exam, out), _scores(exam, blocks, out)]
-    return saved
+    if tables.places is not None:
+        saved.append(_feature_map(tables.places, out))
+    rows = content.subgroup_rows(metrics)
+    return saved + ([_subgroups(rows, out)] if any(row.bounds for row in rows) else [])
 
 
 def _scored_exam(exam: pd.DataFrame, name: str, block: Mapping[str, Any], title: str) -> Scored:
@@ -83,6 +92,28 @@ def _calibration(exam: pd.DataFrame, out: Path) -> SavedFigure:
         for version, title in (("raw", "as the model gives it"), ("calibrated", "calibrated"))
     }
     return draw_calibration(label, versions, out)
+
+
+def _feature_map(places: pd.DataFrame, out: Path) -> SavedFigure:
+    x, y, score = (places[name].to_numpy(np.float64) for name in ("x", "y", "score"))
+    return draw_feature_map(x, y, score, np.asarray(places["label"].to_numpy() == 1, np.bool_), out)
+
+
+def _subgroups(rows: Sequence[content.Row], out: Path) -> SavedFigure:
+    lines = [
+        ForestLine(
+            f"{row.title} (n = {row.block['n']:,})", row.block["auroc"], row.bounds,
+            filled=row.block["warning"] is None, heading=row.level,
+        )
+        for row in rows if row.bounds is not None
+    ]  # fmt: skip
+    saved = SavedFigure(
+        "subgroups",
+        "AUROC of PE in subgroups",
+        f"Hollow: fewer than {SMALL} studies in the smaller class. Dashed: a coin. Properties of PE itself "
+        "are judged against all studies without PE.",
+    )
+    return draw_forest(lines, out, saved, xlabel="AUROC", reference=0.5)
 
 
 def _scores(exam: pd.DataFrame, blocks: Mapping[str, Any], out: Path) -> SavedFigure:

@@ -106,6 +106,7 @@ def _read_tables(out: Path, metrics: Mapping[str, Any]) -> Tables:
         exam=_read_csv(out / "exam.csv"),
         window=_read_csv(out / "window.csv") if metrics["window"] else None,
         image=_read_csv(out / "image.csv") if metrics["image"] else None,
+        places=_read_csv(out / "feature_map.csv") if metrics["feature_map"] else None,
     )
 
 

@@ -64,7 +64,7 @@ def test_numbers_are_banded_and_sorted_by_size(units):
     assert [row["value"] for row in _rows(units, steps)] == ["up to 1 mm", "1 to 1.5 mm", "more than 3 mm"]
     volumes = pd.DataFrame({"embolus_volume_ml": np.where(units.label, np.resize([0.2, 0.2, 3.0], N), np.nan)})
     rows = _rows(units, volumes)
-    assert [row["value"] for row in rows] == ["up to 0.5 ml", "more than 2 ml"]
+    assert [row["value"] for row in rows] == ["up to 0.5 ml", "2 to 8 ml"]
     assert sum(row["n_positive"] for row in rows) == 30
 
 

@@ -16,7 +16,7 @@ from pectl.errors import InputMissingError, StoreError
 from pectl.report.evaluation_report import write_evaluation_report
 
 CONFIG = EvaluateConfig(bootstrap_replicates=100, prevalence=0.2)
-FIGURES = ("roc", "precision_recall", "roc_labels", "calibration", "scores")
+FIGURES = ("roc", "precision_recall", "roc_labels", "calibration", "scores", "subgroups")
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -90,6 +90,14 @@ def test_report_and_figures_are_written_the_same_each_time(evaluated):
     assert "fitted on val (80 studies)" in text
     assert "at a prevalence of 0.20" in text
     assert "Ma et al." not in text
+
+
+def test_windows_with_features_get_a_map(evaluated, make_cohort):
+    predictions, truth = make_cohort(60, seed=2)
+    features = np.random.default_rng(0).normal(size=(len(predictions.window), 6)).astype(np.float32)
+    out = evaluated(replace(predictions, window_features=features), truth)
+    assert "Map of the windows" in "".join(_parsed(write_evaluation_report(out)).texts)
+    assert (out / "feature_map.png").is_file()
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pectl.core.data.labels import EXAM_LABELS
 
@@ -32,6 +34,7 @@ class Predictions:
         rv_lv: what the two RV/LV columns mean: the probability given PE (a model that was trained on positive
             studies alone), or of PE with that ratio (what the competition scores).
         notes: what a reader of the result should know about them.
+        window_features: (rows of `window`, F) stage 1 features; None for a table of any model.
     """
 
     split: str
@@ -41,6 +44,7 @@ class Predictions:
     split_fingerprint: str = ""
     rv_lv: RvLv = "with-pe"
     notes: tuple[str, ...] = ()
+    window_features: NDArray[np.float32] | None = None
 
     def uids(self) -> list[str]:
         """Return the studies with any prediction, sorted."""
