@@ -3,26 +3,23 @@
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
-from sklearn.metrics import roc_auc_score
 
+from benchmarks.evaluation import evaluation_rows
+from benchmarks.timing import Row, shortest
 from pectl.config import Config
 from pectl.core.data.dicom import find_files, read_header
 from pectl.core.data.study_store import StudyStore
 from pectl.core.data.volume import read_volume
 from pectl.core.data.windows import WindowReader
-from pectl.core.ranking import auroc
 from pectl.pipeline.preprocess import preprocess
 
 SLICES, SIDE = 300, 512
-REPEATS = 3
 
 
 def main() -> None:
@@ -32,27 +29,17 @@ def main() -> None:
         root, store = Path(folder) / "dicom", Path(folder) / "store"
         _write_series(root)
         rows.append(_reading(root))
-        seconds = _seconds(lambda: preprocess(root, store, Config()), repeats=1)
+        seconds = shortest(lambda: preprocess(root, store, Config()), repeats=1)
         rows.append(("preprocess 300x512x512, one core, first run", f"{seconds:.2f} s", "", ""))
         rows.append(_random_windows(store))
-    rows.append(_auroc())
+        rows += evaluation_rows(Path(folder))
     command = [sys.executable, "-m", "pectl", "--help"]
-    python = _seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
-    seconds = _seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+    python = shortest(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
+    seconds = shortest(lambda: subprocess.run(command, check=True, capture_output=True))
     rows.append(("pectl --help", f"{seconds:.2f} s", f"python itself {python:.2f} s", f"{seconds / python:.1f}"))
     print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
-
-
-def _seconds(work: Callable[[], object], *, repeats: int = REPEATS) -> float:
-    """Return the shortest of some runs."""
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return min(times)
 
 
 def _write_series(root: Path) -> None:
@@ -84,7 +71,7 @@ def _write_series(root: Path) -> None:
         ds.save_as(root / f"{i}.dcm")
 
 
-def _reading(root: Path) -> tuple[str, str, str, str]:
+def _reading(root: Path) -> Row:
     """Compare our reading with pydicom as commonly used."""
 
     def ours() -> None:
@@ -96,26 +83,19 @@ def _reading(root: Path) -> tuple[str, str, str, str]:
         slices.sort(key=lambda ds: float(ds.ImagePositionPatient[2]))
         np.stack([ds.pixel_array * ds.RescaleSlope + ds.RescaleIntercept for ds in slices]).astype(np.int16)
 
-    mine, theirs = _seconds(ours), _seconds(common)
+    mine, theirs = shortest(ours), shortest(common)
     return ("read + HU 300x512x512", f"{mine:.3f} s", f"pydicom {theirs:.3f} s", f"{theirs / mine:.1f}")
 
 
-def _random_windows(path: Path) -> tuple[str, str, str, str]:
+def _random_windows(path: Path) -> Row:
     store = StudyStore.open(path)
     uid = store.uids()[0]
     depth = int(store.studies.loc[uid, "n_slices"])
     reader = WindowReader(store.study_path, length=10)
     starts = np.random.default_rng(0).integers(0, depth - 10, 512)
     batches = starts.reshape(-1, 16).tolist()
-    seconds = _seconds(lambda: [reader.read([uid] * 16, batch) for batch in batches])
+    seconds = shortest(lambda: [reader.read([uid] * 16, batch) for batch in batches])
     return ("random windows 10x224x224, one process", f"{512 / seconds:.0f}/s", "", "")
-
-
-def _auroc() -> tuple[str, str, str, str]:
-    rng = np.random.default_rng(0)
-    label, score = rng.random(1_800_000) < 0.05, rng.random(1_800_000)
-    mine, theirs = _seconds(lambda: auroc(label, score)), _seconds(lambda: roc_auc_score(label, score))
-    return ("AUROC of 1.8 million scores", f"{mine:.3f} s", f"scikit-learn {theirs:.3f} s", f"{theirs / mine:.1f}")
 
 
 if __name__ == "__main__":
