@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Train, measure and explain a two-stage classifier of pulmonary embolism on CT. "
     "Research use only, not for diagnosis.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: the panels would take twice the time to import
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

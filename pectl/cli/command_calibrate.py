@@ -30,7 +30,10 @@ def calibrate(
     device: DeviceOption = "auto",
     seed: SeedOption = None,
 ) -> None:
-    """Fit calibrators, thresholds and the abstain band on a site's own labelled predictions."""
+    """Fit a site's own thresholds and calibrators.
+
+    They and the abstain band are fitted on labelled predictions, and serve evaluate --decisions.
+    """
     from pectl.config import load_config
     from pectl.core.data.files import write_json
     from pectl.core.decisions.decisions import fit_decisions

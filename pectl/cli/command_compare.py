@@ -17,7 +17,10 @@ def compare(
     overrides: SetOption = None,
     seed: SeedOption = None,
 ) -> None:
-    """Compare two evaluations on the studies both have: paired DeLong and bootstrap, Holm's correction."""
+    """Compare two evaluations on the studies both have.
+
+    Paired DeLong and bootstrap for each label, with Holm's correction.
+    """
     from pectl.analysis.compare import compare as run
     from pectl.config import load_config, write_config
     from pectl.report.comparison_report import write_comparison_report

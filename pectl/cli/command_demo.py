@@ -27,7 +27,10 @@ def demo(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Run the whole chain on a phantom cohort; run again, it goes on where it stopped."""
+    """Run the whole chain on a phantom cohort.
+
+    Run again, it goes on where it stopped.
+    """
     shared: dict[str, Any] = {"config": config, "overrides": overrides, "seed": seed, "quiet": quiet}
     cohort, store, features = out / "cohort", out / "store", out / "features"
     stage1, stage2 = out / "stage1", out / "stage2"

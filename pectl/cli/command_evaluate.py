@@ -52,7 +52,10 @@ def evaluate(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure a run, or any model's predictions, and write metrics.json, tables, figures and a report."""
+    """Measure a run, or any model's predictions.
+
+    Writes metrics.json, tables, figures and a report.
+    """
     from pectl.analysis.evaluate import evaluate as measure
     from pectl.config import load_config, write_config
     from pectl.report.evaluation_report import write_evaluation_report

@@ -25,7 +25,7 @@ def explain(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Show where a study's heat and attention lie, on its original slices."""
+    """Show heat and attention on the original slices."""
     if study is not None and split is not None:
         raise typer.BadParameter("give --study or --split, not both")
     from pectl.config import load_config, write_config

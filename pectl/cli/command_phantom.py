@@ -18,7 +18,10 @@ def phantom(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Make a synthetic cohort in DICOM (RSPECT layout), with labels and truth."""
+    """Make a synthetic cohort in DICOM, with its truth.
+
+    The layout and labels are those of RSPECT.
+    """
     from pectl.config import load_config, write_config
     from pectl.phantom.cohort import make_cohort
 

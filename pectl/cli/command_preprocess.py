@@ -31,7 +31,10 @@ def preprocess(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Turn DICOM series into a study store: one upright lung box in HU per study."""
+    """Turn DICOM series into a study store.
+
+    It holds one upright lung box in HU per study.
+    """
     from pectl.config import load_config
     from pectl.pipeline.preprocess import preprocess as run
 

@@ -19,7 +19,10 @@ def train_stage2(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train the sequence classifier, and fit thresholds and calibrators on validation."""
+    """Train the sequence classifier on the train split.
+
+    Then fit thresholds and calibrators on validation.
+    """
     from pectl.config import load_config
     from pectl.pipeline.train_stage2 import train_stage2 as run
 
