@@ -47,8 +47,9 @@ def demo(
     say("6/7 explain the test studies")
     explanations = out / "explanations"
     command_explain.explain(
-        store, stage1=stage1, stage2=stage2, split="test", out=explanations, device=device, **shared
-    )
+        store, stage1=stage1, stage2=stage2, split="test", truth=cohort / "truth", out=explanations,
+        device=device, **shared,
+    )  # fmt: skip
     say("7/7 evaluate on the test studies, which neither stage saw")
     command_evaluate.evaluate(
         out / "evaluation", features, stage2=stage2, explanations=explanations, truth=cohort / "truth",

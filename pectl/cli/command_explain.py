@@ -1,7 +1,7 @@
 """`pectl explain`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ def explain(
         str | None, typer.Option("--split", help="All studies of a split, and how well the heat points.")
     ] = None,
     label: Annotated[str, typer.Option("--label", help="pe_present or one of the nine exam labels.")] = "pe_present",
+    method: Annotated[Literal["grad-cam", "layer-cam"], typer.Option("--method", help="Of the heat.")] = "grad-cam",
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="With --split: truth/ of a phantom cohort, to score the heat.")
+    ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
@@ -28,13 +32,16 @@ def explain(
     """Show heat and attention on the original slices."""
     if study is not None and split is not None:
         raise typer.BadParameter("give --study or --split, not both")
+    if truth is not None and split is None:
+        raise typer.BadParameter("--truth goes with --split")
     from pectl.config import load_config, write_config
     from pectl.report.explain_run import explain_run
 
     resolved = load_config(config, overrides or [], seed)
     with progress("studies explained", quiet=quiet) as report:
         statement = explain_run(
-            source, stage1, stage2, out, uid=study, split=split, label=label, device=device, progress=report
-        )
+            source, stage1, stage2, out, uid=study, split=split, label=label, method=method, truth=truth,
+            device=device, progress=report,
+        )  # fmt: skip
     write_config(resolved, out / "config.toml")
     say(statement)

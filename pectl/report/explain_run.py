@@ -2,10 +2,13 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pectl.analysis.explain import Explainer, Explanation
 from pectl.analysis.explain_score import explain_split
+from pectl.analysis.explain_truth import TruthScore, read_truth, score_truth, summarise_truth
+from pectl.analysis.gradcam import Method
 from pectl.config import Config, WindowsConfig, load_config
 from pectl.core.data.feature_store import feature_digest
 from pectl.core.data.files import write_json
@@ -32,6 +35,8 @@ def explain_run(  # noqa: PLR0913 - what is explained, by which runs, and where 
     uid: str | None,
     split: str | None,
     label: str,
+    method: Method,
+    truth: Path | None,
     device: DeviceName,
     progress: Progress,
 ) -> str:
@@ -45,6 +50,8 @@ def explain_run(  # noqa: PLR0913 - what is explained, by which runs, and where 
         uid: the study; may be left out where the source has only one.
         split: explain all studies of it.
         label: what to explain.
+        method: of the heat.
+        truth: with `split`, the folder `truth/` of a phantom cohort: heat is also scored against its masks.
         device: where to compute.
         progress: called with (studies done, studies).
 
@@ -52,23 +59,31 @@ def explain_run(  # noqa: PLR0913 - what is explained, by which runs, and where 
         LineageError: the runs don't belong to each other or to the store.
         InputMissingError: no such study.
     """
-    explainer, lineage = _load_chain(stage1, stage2, label, device)
+    chain = _load_chain(stage1, stage2, label, method, device)
     if not (source / "store.json").exists():
         with tempfile.TemporaryDirectory() as folder:
-            store = _store_of_dicom(source, stage1, Path(folder) / "store", lineage)
-            return _explain_one(store, uid, explainer, out, lineage, progress)
+            store = _store_of_dicom(source, stage1, Path(folder) / "store", chain.lineage)
+            return _explain_one(store, uid, chain, out, progress)
     store = StudyStore.open(source)
     check_lineage(
-        where=stage1, expected=store.stamp.digest, found=lineage["study_store"], what=f"study store {source}:"
+        where=stage1, expected=store.stamp.digest, found=chain.lineage["study_store"], what=f"study store {source}:"
     )
     if split is None:
-        return _explain_one(store, uid, explainer, out, lineage, progress)
+        return _explain_one(store, uid, chain, out, progress)
     if split == "test":
         refuse_trained_on(read_run_splits(stage2), store.uids(split), where=stage2, trained=("train", "val"))
-    return _explain_split(store, split, explainer, out, lineage, progress)
+    return _explain_split(store, split, chain, out, truth, progress)
 
 
-def _load_chain(stage1: Path, stage2: Path, label: str, device: DeviceName) -> tuple[Explainer, dict[str, str]]:
+@dataclass(frozen=True)
+class _Chain:
+    """Both stages, and the digests of what they were made from."""
+
+    explainer: Explainer
+    lineage: dict[str, str]
+
+
+def _load_chain(stage1: Path, stage2: Path, label: str, method: Method, device: DeviceName) -> _Chain:
     """Load both stages and check that the second was trained on features of the first."""
     run1, described = read_run(stage1, stage="stage1")
     run2, _ = read_run(stage2, stage="stage2")
@@ -79,9 +94,10 @@ def _load_chain(stage1: Path, stage2: Path, label: str, device: DeviceName) -> t
     explainer = Explainer(
         encoder=load_encoder(stage1, place), classifier=load_stage2(RunFolder(stage2).best),
         hu_ranges=list(windows.hu_ranges.values()), length=windows.length, stride=windows.stride,
-        input_px=described["input_px"], label=label, device=place,
+        input_px=described["input_px"], label=label, method=method, device=place,
     )  # fmt: skip
-    return explainer, {**run1.made_from, "stage1": run1.digest, "features": features, "stage2": run2.digest}
+    made_from = {**run1.made_from, "stage1": run1.digest, "features": features, "stage2": run2.digest}
+    return _Chain(explainer, made_from)
 
 
 def _store_of_dicom(source: Path, stage1: Path, folder: Path, lineage: dict[str, str]) -> StudyStore:
@@ -104,14 +120,7 @@ def _store_of_dicom(source: Path, stage1: Path, folder: Path, lineage: dict[str,
     return StudyStore.open(folder)
 
 
-def _explain_one(
-    store: StudyStore,
-    uid: str | None,
-    explainer: Explainer,
-    out: Path,
-    lineage: dict[str, str],
-    progress: Progress,
-) -> str:
+def _explain_one(store: StudyStore, uid: str | None, chain: _Chain, out: Path, progress: Progress) -> str:
     uids = store.uids()
     chosen = uids[0] if uid is None and len(uids) == 1 else uid
     if chosen not in uids:
@@ -120,19 +129,14 @@ def _explain_one(
             fix=f"choose one of {len(uids)}: {', '.join(uids[:5])}{' ...' if len(uids) > 5 else ''}",
         )  # fmt: skip
     study = store.read_study(chosen)
-    explanation = explainer.explain(study)
-    write_explanation(out / chosen, explanation, study, lineage=lineage)
+    explanation = chain.explainer.explain(study)
+    write_explanation(out / chosen, explanation, study, lineage=chain.lineage)
     progress(1, 1)
     return f"explained {chosen} in {explanation.seconds:.1f} s: {out / chosen / 'index.html'}"
 
 
 def _explain_split(
-    store: StudyStore,
-    split: str,
-    explainer: Explainer,
-    out: Path,
-    lineage: dict[str, str],
-    progress: Progress,
+    store: StudyStore, split: str, chain: _Chain, out: Path, truth: Path | None, progress: Progress
 ) -> str:
     uids = store.uids(split)
     if not uids:
@@ -143,12 +147,24 @@ def _explain_split(
             fix="choose another --split",
         )
 
-    def show(study: Study, explanation: Explanation) -> dict[str, str]:
-        return write_explanation(out / study.uid, explanation, study, lineage=lineage)
+    pointed: list[TruthScore] = []
 
-    summary = explain_split(_counted(store, uids, progress), explainer, show=show, split=split)
+    def show(study: Study, explanation: Explanation) -> dict[str, str]:
+        if truth is not None:
+            pointed.extend(_pointed(study, explanation, truth))
+        return write_explanation(out / study.uid, explanation, study, lineage=chain.lineage)
+
+    summary = explain_split(_counted(store, uids, progress), chain.explainer, show=show, split=split)
+    if truth is not None:
+        summary |= summarise_truth(pointed)
     write_json(out / "summary.json", summary)
     return str(summary["statement"])
+
+
+def _pointed(study: Study, explanation: Explanation, folder: Path) -> list[TruthScore]:
+    """Score a phantom that has emboli against its masks."""
+    masks = read_truth(folder / f"{study.uid}.npz")
+    return [score_truth(study, explanation, masks)] if masks.embolus.any() else []
 
 
 def _counted(store: StudyStore, uids: Iterable[str], progress: Progress) -> Iterator[Study]:
