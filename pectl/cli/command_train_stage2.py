@@ -6,13 +6,22 @@ from typing import Annotated
 import typer
 
 from pectl.cli.console import progress, show_table
-from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, ResumeOption, SeedOption, SetOption
+from pectl.cli.options import (
+    ConfigOption,
+    DeviceOption,
+    QuietOption,
+    ResumeChangedOption,
+    ResumeOption,
+    SeedOption,
+    SetOption,
+)
 
 
 def train_stage2(
     features: Annotated[Path, typer.Argument(help="A feature store.")],
     out: Annotated[Path, typer.Option("--out", help="The run folder.")],
     resume: ResumeOption = False,
+    resume_changed: ResumeChangedOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
@@ -28,5 +37,7 @@ def train_stage2(
 
     resolved = load_config(config, overrides or [], seed)
     with progress("stage 2 steps", quiet=quiet) as report:
-        best = run(features, out, resolved, device=device, resume=resume, progress=report)
+        best = run(
+            features, out, resolved, device=device, resume="changed" if resume_changed else resume, progress=report
+        )
     show_table(f"stage 2, best epoch: {out}", best)

@@ -18,6 +18,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, only th
 Device = Literal["auto", "cpu", "cuda"]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+ResumeChangedOption = Annotated[
+    bool, typer.Option("--resume-changed", help="As --resume, though the configuration has changed.")
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 ShardOption = Annotated[
     str | None,

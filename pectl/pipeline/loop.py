@@ -87,12 +87,19 @@ class Trainer:
         with _stop_requests() as stop:
             while self.position.epoch < self.config.epochs:
                 for _ in self._epoch(progress):
-                    if stop:
-                        self._save()
-                        raise self._interrupted()
+                    self._heed(stop)
                     if clock.due():
                         self._save()
-                self._end_epoch()
+                # a stop request ends validation before its next batch; the epoch's steps are done and kept
+                with self.model.register_forward_pre_hook(lambda *_: self._heed(stop)):
+                    metrics = self._validate()
+                self._end_epoch(metrics)
+
+    def _heed(self, stop: list[int]) -> None:
+        """Checkpoint and leave if a stop was asked for."""
+        if stop:
+            self._save()
+            raise self._interrupted()
 
     def _epoch(self, progress: Progress) -> Iterator[None]:
         """Do the epoch's remaining steps, yielding after each."""
@@ -128,16 +135,19 @@ class Trainer:
         self.schedule.step()
         return value
 
-    def _end_epoch(self) -> None:
-        """Validate, record, keep the best, and checkpoint."""
-        position = self.position
+    def _validate(self) -> dict[str, float]:
         self.model.eval()
         metrics = self.task.validate(self.model)
         if not math.isfinite(metrics["val_loss"]):
             raise TrainingError(
-                where=f"validation of epoch {position.epoch + 1}", expected="a finite loss",
+                where=f"validation of epoch {self.position.epoch + 1}", expected="a finite loss",
                 found=str(metrics["val_loss"]), fix="lower the learning rate or set clip_norm",
             )  # fmt: skip
+        return metrics
+
+    def _end_epoch(self, metrics: dict[str, float]) -> None:
+        """Record, keep the best, and checkpoint."""
+        position = self.position
         row: dict[str, float] = {"epoch": position.epoch + 1.0, "train_loss": position.loss_sum / self.steps_per_epoch}
         position.rows.append(row | metrics | {"learning_rate": float(self.schedule.get_last_lr()[0])})
         if metrics["val_loss"] < position.best:
@@ -164,6 +174,16 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.position = Position(**state["position"])
+        self._obey_config()
+
+    def _obey_config(self) -> None:
+        """Let rate and decay be the configuration's, which may have changed since the checkpoint."""
+        self.schedule.base_lrs = [self.config.learning_rate] * len(self.optimizer.param_groups)
+        factor = rate_factor(self.schedule.last_epoch, self.config, self.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = self.config.learning_rate
+            group["lr"] = self.config.learning_rate * factor
+            group["weight_decay"] = self.config.weight_decay
 
     def _interrupted(self) -> Interrupted:
         self.run.heartbeat(state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step)

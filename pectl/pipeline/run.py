@@ -2,11 +2,13 @@
 
 import csv
 import io
+import logging
 import time
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -19,6 +21,10 @@ from pectl.core.models.checkpoint import Model, save_model
 from pectl.errors import OutputExistsError, StoreError, TrainingError
 
 FORMAT, VERSION = "pectl-run", 1
+Resume = bool | Literal["changed"]
+"""Go on with the run that is there: not at all, with its own configuration, or though it has changed."""
+
+_log = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -29,13 +35,13 @@ class RunFolder:
         self.last = path / "checkpoints" / "last"
         self.best = path / "checkpoints" / "best"
 
-    def begin(self, config: Config, identity: Mapping[str, str], *, resume: bool) -> None:
+    def begin(self, config: Config, identity: Mapping[str, str], *, resume: Resume) -> None:
         """Claim the folder for a run, or find the run that is to be resumed.
 
         Args:
             config: written as `config.toml`.
             identity: digests of what the run is made from and of its configuration.
-            resume: go on from `checkpoints/last` if there is one.
+            resume: go on from `checkpoints/last` if there is one; "changed" accepts another configuration.
 
         Raises:
             OutputExistsError: a run is there and `resume` wasn't asked for.
@@ -48,44 +54,67 @@ class RunFolder:
                     where=self.path, expected="a new folder", found="a run",
                     fix="add --resume to go on with it, or choose another --out",
                 )  # fmt: skip
-            self._check_same(read_json(marker, made_by="pectl train"), dict(identity))
-            return
+            old = read_json(marker, made_by="pectl train")
+            self._check_same_data(old, identity)
+            if old.get("config") == identity["config"]:
+                return
+            if resume != "changed":
+                raise self._changed(config)
         self.path.mkdir(parents=True, exist_ok=True)
         write_config(config, self.path / "config.toml")
         write_json(marker, dict(identity))
 
-    def _check_same(self, old: dict[str, Any], new: dict[str, str]) -> None:
-        changed = [name for name in new if old.get(name) != new[name]]
+    def _check_same_data(self, old: dict[str, Any], new: Mapping[str, str]) -> None:
+        changed = [name for name in new if name != "config" and old.get(name) != new[name]]
         if changed:
             raise TrainingError(
                 where=self.path, expected="the run's own " + ", ".join(f"{n} {old.get(n)}" for n in changed),
                 found=", ".join(new[n] for n in changed),
-                fix="resume with the same configuration and data, or choose another --out",
+                fix="resume with the same data, or choose another --out",
             )  # fmt: skip
 
+    def _changed(self, config: Config) -> TrainingError:
+        before = _flat(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
+        now = _flat(config.model_dump(mode="json", exclude_none=True))
+        keys = [key for key in before | now if before.get(key) != now.get(key)]
+        return TrainingError(
+            where=self.path, expected="the run's own " + ", ".join(f"{key} = {before.get(key)}" for key in keys),
+            found=", ".join(f"{key} = {now.get(key)}" for key in keys),
+            fix="resume with the same configuration, or accept the difference with --resume-changed, "
+            "or choose another --out",
+        )  # fmt: skip
+
     def save_state(self, model: Model, state: dict[str, Any]) -> None:
-        """Write `checkpoints/last`; `state.pt`, which holds the weights too, comes as a whole or not at all."""
+        """Write `checkpoints/last`; the state before is kept as `previous.pt`. `state.pt` holds the weights too."""
         save_model(model, self.last)
-        with atomic_path(self.last / "state.pt") as temporary:
+        path = self.last / "state.pt"
+        with atomic_path(path) as temporary:
             torch.save(state | {"model": model.state_dict()}, temporary)
+            if path.exists():
+                path.replace(self.last / "previous.pt")
 
     def load_state(self) -> dict[str, Any] | None:
         """Read the training state of `checkpoints/last`, or None if there is none yet.
 
+        A damaged state gives way to the one before, with a warning in the log.
+
         Raises:
-            StoreError: the file is damaged.
+            StoreError: every state there is damaged.
         """
-        path = self.last / "state.pt"
-        if not path.exists():
-            return None
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
+        present = [path for path in (self.last / "state.pt", self.last / "previous.pt") if path.exists()]
+        for path in present:
+            try:
+                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+                _log.warning("%s is damaged (%s): looking for the checkpoint before it", path, type(error).__name__)
+            else:
+                return state
+        if present:
             raise StoreError(
-                where=path, expected="a training state", found=f"a damaged file ({type(error).__name__})",
+                where=present[0], expected="a training state", found="a damaged file, and no whole one before it",
                 fix="start the run anew in another folder",
-            ) from error  # fmt: skip
-        return state
+            )  # fmt: skip
+        return None
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         """Write all epochs so far as `metrics.csv`."""
@@ -132,6 +161,14 @@ def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:
             fix="swap the folders",
         )
     return stamp, data
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested sections as dotted keys with their values."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 class Clock:

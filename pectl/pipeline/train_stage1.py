@@ -25,13 +25,13 @@ from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import window_loss
-from pectl.pipeline.run import RunFolder
+from pectl.pipeline.run import Resume, RunFolder
 
 STAGE = "stage1"
 
 
 def train_stage1(
-    store_path: Path, out: Path, config: Config, *, device: DeviceName, resume: bool, progress: Progress
+    store_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress
 ) -> dict[str, float]:
     """Train the window encoder on the store's `train` split and keep the best on `val`.
 
@@ -40,7 +40,7 @@ def train_stage1(
         out: the run folder.
         config: the experiment; `windows`, `stage1` and `seed` are used.
         device: where to train.
-        resume: go on with the run in `out`.
+        resume: go on with the run in `out`; "changed" though its configuration was another.
         progress: called with (steps done, steps of all epochs).
 
     Returns:

@@ -25,13 +25,13 @@ from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import exam_loss, masked_cross_entropy
 from pectl.pipeline.predict import predict
-from pectl.pipeline.run import RunFolder
+from pectl.pipeline.run import Resume, RunFolder
 
 STAGE = "stage2"
 
 
 def train_stage2(
-    features_path: Path, out: Path, config: Config, *, device: DeviceName, resume: bool, progress: Progress
+    features_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress
 ) -> dict[str, float]:
     """Train the sequence classifier on the `train` split, keep the best on `val`, and fit the decisions on `val`.
 
@@ -40,7 +40,7 @@ def train_stage2(
         out: the run folder; `decisions.json` holds calibrators and thresholds.
         config: the experiment; `stage2`, `evaluate` and `seed` are used.
         device: where to train.
-        resume: go on with the run in `out`.
+        resume: go on with the run in `out`; "changed" though its configuration was another.
         progress: called with (steps done, steps of all epochs).
 
     Returns:

@@ -190,20 +190,69 @@ def test_non_finite_validation_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         train(tmp_path)
 
 
-def test_existing_run_needs_resume_and_the_same_configuration(whole: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_stopped_in_validation_keeps_the_epochs_steps(whole: Path, tmp_path: Path, number: signal.Signals) -> None:
+    def stop(task: StubTask) -> None:
+        task.on_validate = lambda epoch: os.kill(os.getpid(), number) if epoch == 2 else None
+
+    with pytest.raises(Interrupted, match="a stop signal in epoch 2, after which a checkpoint was written"):
+        train(tmp_path, stop)
+    resumed = train(tmp_path)
+    assert (resumed.steps, resumed.validations) == (STEPS, 2)
+    assert result(tmp_path) == result(whole)
+
+
+def test_existing_run_needs_resume_and_the_same_data(whole: Path) -> None:
     run = RunFolder(whole)
     with pytest.raises(OutputExistsError, match="expected a new folder, found a run; add --resume to go on with it"):
         run.begin(Config(), {"config": "d1"}, resume=False)
-    with pytest.raises(TrainingError, match="expected the run's own config d1, found d2; resume with the same config"):
-        run.begin(Config(), {"config": "d2"}, resume=True)
+    with pytest.raises(TrainingError, match="expected the run's own split None, found s2; resume with the same data"):
+        run.begin(Config(), {"config": "d1", "split": "s2"}, resume="changed")
 
 
-def test_damaged_training_state(whole: Path, tmp_path: Path) -> None:
+def test_another_configuration_is_refused_with_the_difference_unless_accepted(tmp_path: Path) -> None:
+    train(tmp_path)
+    run, changed = RunFolder(tmp_path), Config(stage2=Stage2Config(hidden=5, epochs=4))
+    with pytest.raises(TrainingError) as refused:
+        run.begin(changed, {"config": "d2"}, resume=True)
+    assert (
+        "expected the run's own stage2.epochs = 200, stage2.hidden = 128, found stage2.epochs = 4, stage2.hidden = 5; "
+        "resume with the same configuration, or accept the difference with --resume-changed"
+    ) in str(refused.value)
+    run.begin(changed, {"config": "d2"}, resume="changed")
+    run.begin(changed, {"config": "d2"}, resume=True)  # the accepted configuration is now the run's own
+
+
+def test_an_accepted_rate_is_obeyed(tmp_path: Path) -> None:
+    constant = {"batch_size": 2, "learning_rate": 0.01}
+    train(tmp_path, config=Stage2Config(epochs=2, **constant))
+    train(tmp_path, config=Stage2Config(epochs=3, **constant | {"learning_rate": 0.002}))
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[-1] for row in rows[1:]] == ["0.01", "0.01", "0.002"]
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("loss", ["damaged", "missing"])
+def test_damaged_last_checkpoint_falls_back_to_the_one_before(
+    whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, loss: str
+) -> None:
+    train(tmp_path)
+    state = tmp_path / "checkpoints" / "last" / "state.pt"
+    halve(state) if loss == "damaged" else state.unlink()
+    assert train(tmp_path).steps == STEPS  # the last epoch again
+    assert result(tmp_path) == result(whole)
+    assert ("state.pt is damaged" in caplog.text) == (loss == "damaged")
+
+
+def test_all_checkpoints_damaged(tmp_path: Path) -> None:
+    train(tmp_path)
     run = RunFolder(tmp_path)
-    run.last.mkdir(parents=True)
-    state = (whole / "checkpoints" / "last" / "state.pt").read_bytes()
-    (run.last / "state.pt").write_bytes(state[: len(state) // 2])
-    with pytest.raises(StoreError, match=r"state\.pt: expected a training state, found a damaged file"):
+    halve(run.last / "state.pt")
+    halve(run.last / "previous.pt")
+    with pytest.raises(StoreError, match=r"state\.pt: expected a training state, found a damaged file, and no whole"):
         run.load_state()
 
 
