@@ -13,6 +13,7 @@ from pectl.cli import (
     command_extract_features,
     command_phantom,
     command_preprocess,
+    command_summary,
     command_train_stage1,
     command_train_stage2,
 )
@@ -38,6 +39,7 @@ app.command("evaluate")(command_evaluate.evaluate)
 app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)
 app.command("explain")(command_explain.explain)
+app.command("summary")(command_summary.summary)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pectl.cli.console import progress, show_table
+from pectl.cli.console import Report
 from pectl.cli.options import (
     ConfigOption,
     DeviceOption,
@@ -15,6 +15,7 @@ from pectl.cli.options import (
     SeedOption,
     SetOption,
 )
+from pectl.cli.training import train_and_show
 
 
 def train_stage1(
@@ -30,9 +31,14 @@ def train_stage1(
 ) -> None:
     """Train the window encoder on the train split."""
     from pectl.config import load_config
+    from pectl.pipeline.run import Resume
+    from pectl.pipeline.summary import summarise_stage1
     from pectl.pipeline.train_stage1 import train_stage1 as run
 
     resolved = load_config(config, overrides or [], seed)
-    with progress("stage 1 steps", quiet=quiet) as report:
-        best = run(store, out, resolved, device=device, resume="changed" if resume_changed else resume, progress=report)
-    show_table(f"stage 1, best epoch: {out}", best)
+    mode: Resume = "changed" if resume_changed else resume
+
+    def train(report: Report) -> dict[str, float]:
+        return run(store, out, resolved, device=device, resume=mode, progress=report)
+
+    train_and_show("stage 1", train, out, layers=summarise_stage1(resolved), quiet=quiet)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pectl.cli.console import progress, show_table
+from pectl.cli.console import Report
 from pectl.cli.options import (
     ConfigOption,
     DeviceOption,
@@ -15,6 +15,7 @@ from pectl.cli.options import (
     SeedOption,
     SetOption,
 )
+from pectl.cli.training import train_and_show
 
 
 def train_stage2(
@@ -33,11 +34,14 @@ def train_stage2(
     Then fit thresholds and calibrators on validation.
     """
     from pectl.config import load_config
+    from pectl.pipeline.run import Resume
+    from pectl.pipeline.summary import summarise_stage2
     from pectl.pipeline.train_stage2 import train_stage2 as run
 
     resolved = load_config(config, overrides or [], seed)
-    with progress("stage 2 steps", quiet=quiet) as report:
-        best = run(
-            features, out, resolved, device=device, resume="changed" if resume_changed else resume, progress=report
-        )
-    show_table(f"stage 2, best epoch: {out}", best)
+    mode: Resume = "changed" if resume_changed else resume
+
+    def train(report: Report) -> dict[str, float]:
+        return run(features, out, resolved, device=device, resume=mode, progress=report)
+
+    train_and_show("stage 2", train, out, layers=summarise_stage2(resolved), quiet=quiet)

@@ -86,11 +86,15 @@ class _Studies:
         return cls([store.read(uid) for uid in uids], targets)
 
 
+def classifier_spec(config: Config, feature_size: int) -> Stage2Spec:
+    """Return the spec of the classifier that the configuration describes."""
+    wanted = {"model", "hidden", "levels", "kernel_size", "causal", "dropout"}
+    return Stage2Spec(feature_size=feature_size, **config.stage2.model_dump(include=wanted))
+
+
 def _new_classifier(config: Config, train: _Studies) -> SequenceClassifier:
     features = torch.from_numpy(np.concatenate([s.features for s in train.sequences]))
-    wanted = ("model", "hidden", "levels", "kernel_size", "causal", "dropout")
-    spec = Stage2Spec(feature_size=features.shape[1], **config.stage2.model_dump(include=set(wanted)))
-    model = SequenceClassifier(spec)
+    model = SequenceClassifier(classifier_spec(config, features.shape[1]))
     model.standardise(features)
     return model
 

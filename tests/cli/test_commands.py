@@ -15,7 +15,7 @@ from pectl.core.data.labels import EXAM_LABELS
 
 COMMANDS = (
     "demo", "phantom", "preprocess", "train-stage1", "extract-features", "train-stage2", "evaluate", "compare",
-    "explain",
+    "explain", "summary",
 )  # fmt: skip
 MEASURES = {
     "n", "n_positive", "auroc", "auroc_ci", "ci_method", "average_precision", "threshold", "sensitivity",
@@ -168,5 +168,4 @@ def test_existing_run_is_resumed_only_if_asked_and_unchanged(chain, pectl) -> No
     assert "add --resume to go on with it" in refused.err
     other = pectl(*command, "--resume", "--seed", 9)
     assert (other.code, other.err.count("\n")) == (1, 1)
-    begun = json.loads((chain.stage1 / "begun.json").read_text())
-    assert f"the run's own config {begun['config']}, found " in other.err
+    assert "expected the run's own seed = 0, found seed = 9; resume with the same configuration, or accept" in other.err

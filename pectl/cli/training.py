@@ -1,0 +1,37 @@
+"""What both training commands show: the model before, progress, the best epoch and the learning curves after."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pectl.cli.console import Report, console, progress, show_table
+
+if TYPE_CHECKING:
+    from pectl.pipeline.summary import Layer
+
+
+def train_and_show(
+    stage: str, train: Callable[[Report], dict[str, float]], out: Path, *, layers: "list[Layer]", quiet: bool
+) -> None:
+    """Train with progress, then show the best epoch and draw the learning curves into the run folder."""
+    from pectl.report.learning_curves import draw_learning_curves
+
+    if not quiet:
+        show_layers(stage, layers)
+    with progress(f"{stage} steps", quiet=quiet) as report:
+        best = train(report)
+    draw_learning_curves(out)
+    show_table(f"{stage}, best epoch: {out}", best)
+
+
+def show_layers(title: str, layers: "list[Layer]") -> None:
+    """Print a model's layers as a table; the last line is the whole model."""
+    from rich.table import Table
+
+    table = Table("layer", "kind", "output", title=title, title_justify="left")
+    table.add_column("parameters", justify="right")
+    table.add_column("MFLOP", justify="right")
+    for layer in layers:
+        shape = "x".join(map(str, layer.output))
+        table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}", f"{layer.flops / 1e6:,.2f}")
+    console().print(table)
