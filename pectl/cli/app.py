@@ -13,6 +13,7 @@ from pectl.cli import (
     command_extract_features,
     command_phantom,
     command_preprocess,
+    command_slurm,
     command_summary,
     command_train_stage1,
     command_train_stage2,
@@ -40,6 +41,7 @@ app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)
 app.command("explain")(command_explain.explain)
 app.command("summary")(command_summary.summary)
+app.command("slurm")(command_slurm.slurm)
 
 
 def main() -> None:
