@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from pectl.errors import DeviceError
 
@@ -25,7 +26,10 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32") -> Fabric:
             fix="use precision = auto or fp32 (docs/design.md, traps)",
         )  # fmt: skip
     half = accelerator == "cuda" and precision != "fp32" and torch.cuda.is_bf16_supported()
-    return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if half else "32-true")
+    return Fabric(
+        accelerator=accelerator, devices=1, precision="bf16-mixed" if half else "32-true",
+        plugins=LightningEnvironment(),  # one process: a SLURM on the machine or around the job has no say
+    )  # fmt: skip
 
 
 def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
