@@ -8,13 +8,20 @@ Stage 1 answers from two maps, so both are explained, each by the path that star
 The weight of a channel is the *sum* of the gradient over the places of its map: Grad-CAM's mean, up to a
 constant. For an average as for a maximum that sum is the channel's weight in the answer, whatever the map's
 resolution; so both maps come in one unit, "the answer, if all the window looked like this place", and add.
+
+Layer-CAM weighs each place by its own gradient instead, at layer2 by that along both paths. Through an average the
+gradient is small and everywhere, through a maximum large at one place, so the two maps have no common unit: they
+stay apart until `merge`.
 """
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch import Tensor, nn
 
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import PE_PRESENT
@@ -78,7 +85,18 @@ def pull_of(
     return Pull(*slopes), logits
 
 
-def window_heat(encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, method: Method = "grad-cam") -> Tensor:
+class WindowHeat(NamedTuple):
+    """What in each window speaks for an answer."""
+
+    maps: Tensor
+    """(M, B, T, H, W) >= 0, not normalised: windows of one study compare. Grad-CAM has one map."""
+    stride: int
+    """Pixels from one place to the next of the finest map."""
+
+
+def window_heat(
+    encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, method: Method = "grad-cam"
+) -> WindowHeat:
     """Return what in each window speaks for an answer.
 
     Args:
@@ -87,33 +105,40 @@ def window_heat(encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, 
         pull: of the answer on these B windows; without it, the answer is stage 1's window logit.
         method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
             sparse where a maximum picks single places.
-
-    Returns:
-        (B, T, H, W) >= 0, not normalised: windows of one study compare.
     """
-    maps = _Maps(*(part.requires_grad_() for part in _maps(encoder, x)))
+    maps = _maps(encoder, x)
+    if method == "grad-cam":
+        maps = _Maps(*(part.detach().requires_grad_() for part in maps))  # each by its own path
     with torch.enable_grad():
         pooled = maps.layer4.mean(dim=(2, 3, 4))
         logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
         answer = logit.sum() if pull is None else (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
         slopes = torch.autograd.grad(answer, maps, allow_unused=True)
-    heat = x.new_zeros(x.shape[0], *x.shape[2:])
-    for part, slope in zip(maps, slopes, strict=True):
-        if slope is not None:  # None: no slice head, layer2 isn't read directly
-            heat += enlarge(_cam(part.detach(), slope, method), x.shape[2:])
-    return heat.relu_()
+    # None: Grad-CAM without slice head, layer2 isn't read directly
+    cams = [_cam(part.detach(), slope, method) for part, slope in zip(maps, slopes, strict=True) if slope is not None]
+    heat = torch.stack([enlarge(cam, x.shape[2:]) for cam in cams])
+    stride = min(_stride(cam.shape[-1], x.shape[-1]) for cam in cams)
+    return WindowHeat((heat.sum(dim=0, keepdim=True) if method == "grad-cam" else heat).relu_(), stride)
 
 
-@torch.no_grad()
 def _maps(encoder: WindowEncoder, x: Tensor) -> _Maps:
-    """Run the backbone once; a hook takes layer4 before it is averaged."""
+    """Run the backbone once; only what follows layer2 is kept for a backward pass."""
     seen: list[Tensor] = []
-    layer4 = encoder.backbone.get_submodule("layer4")
-    handle = layer4.register_forward_hook(lambda _module, _inputs, out: seen.append(out))
+
+    def begin(_module: nn.Module, _inputs: object, out: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)  # no_grad below gives back what was before
+        return out.detach().requires_grad_()
+
+    hooks = [
+        encoder.backbone.get_submodule("layer2").register_forward_hook(begin),
+        encoder.backbone.get_submodule("layer4").register_forward_hook(lambda _module, _inputs, out: seen.append(out)),
+    ]
     try:
-        layer2 = encoder.forward_features(x).layer2
+        with torch.no_grad():
+            layer2 = encoder.forward_features(x).layer2
     finally:
-        handle.remove()
+        for hook in hooks:
+            hook.remove()
     return _Maps(seen[0].float(), layer2.float())
 
 
@@ -121,6 +146,20 @@ def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
     """(B, C, t, h, w) map and its gradient -> (B, t, h, w), still signed."""
     weight = slope.sum(dim=(2, 3, 4), keepdim=True) if method == "grad-cam" else slope.clamp_min(0)
     return (weight * part).sum(dim=1)
+
+
+def merge(maps: NDArray[np.float32], spread: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Merge the maps of Layer-CAM: each smoothed and scaled to a peak of 1, then their mean.
+
+    The gradient of a maximum is sparse: it picks one place of the map where a clot covers several. Smoothed over
+    the width of a place, neighbouring windows that pick neighbouring places agree on what lies between.
+
+    Args:
+        maps: (M, D, H, W) >= 0.
+        spread: standard deviation in voxels along D, H, W.
+    """
+    smooth = [gaussian_filter(part, spread) for part in maps]
+    return np.asarray(sum(part / (part.max() or 1.0) for part in smooth) / len(smooth), np.float32)
 
 
 def enlarge(cam: Tensor, size: Sequence[int]) -> Tensor:

@@ -19,7 +19,7 @@ def explain(
         str | None, typer.Option("--split", help="All studies of a split, and how well the heat points.")
     ] = None,
     label: Annotated[str, typer.Option("--label", help="pe_present or one of the nine exam labels.")] = "pe_present",
-    method: Annotated[Literal["grad-cam", "layer-cam"], typer.Option("--method", help="Of the heat.")] = "grad-cam",
+    method: Annotated[Literal["grad-cam", "layer-cam"], typer.Option("--method", help="Of the heat.")] = "layer-cam",
     truth: Annotated[
         Path | None, typer.Option("--truth", help="With --split: truth/ of a phantom cohort, to score the heat.")
     ] = None,

@@ -69,6 +69,15 @@ def test_heat_lies_on_what_stage_1_saw(study: Study) -> None:
     assert found.window_logit == pytest.approx([-5, -5 + 1 / 216, -5 + 1 / 216, -5])
 
 
+def test_layer_cam_smooths_over_a_place_of_the_map_and_keeps_the_peak(study: Study) -> None:
+    found = explainer(method="layer-cam").explain(study)
+    assert found.method == "layer-cam"
+    assert found.peak is not None
+    assert np.abs(np.subtract(found.peak.grid_index, CLOT)).max() <= 1
+    assert found.heat.max() == pytest.approx(1.0)
+    assert (found.heat > 0.3).sum() > (explainer().explain(study).heat > 0.3).sum()
+
+
 def test_peak_is_named_in_grid_patient_and_original_slice(study: Study) -> None:
     peak = explainer().explain(study).peak
     assert peak is not None

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pectl.analysis.gradcam import LABELS, Pull, enlarge, label_logit, pull_of, window_heat
+from pectl.analysis.gradcam import LABELS, Pull, enlarge, label_logit, merge, pull_of, window_heat
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
@@ -28,6 +29,11 @@ def tiny_encoder(*, slice_supervision: bool) -> WindowEncoder:
     return encoder.eval()
 
 
+def heat_of(*arguments: object, **options: object) -> Tensor:
+    """(B, T, H, W): the maps added."""
+    return window_heat(*arguments, **options).maps.sum(dim=0)
+
+
 def linear(weight: list[float], *, bias: float) -> nn.Linear:
     layer = nn.Linear(len(weight), 1)
     layer.weight.data = torch.tensor([weight])
@@ -39,7 +45,7 @@ def test_without_slice_head_heat_is_the_weighted_layer4_map() -> None:
     x = torch.zeros(2, 2, 4, 8, 8)
     x[0, 0, 0, 4, 4] = 5.0  # for PE
     x[1, 1, 0, 4, 4] = 5.0  # against PE
-    heat = window_heat(tiny_encoder(slice_supervision=False), x)
+    heat = heat_of(tiny_encoder(slice_supervision=False), x)
     assert heat.shape == (2, 4, 8, 8)
     assert heat[0, 0, 4, 4] == 5.0
     assert heat[0, 0, 4, 2] == 2.5  # half-way to the next place of layer4
@@ -51,17 +57,17 @@ def test_without_slice_head_heat_is_the_weighted_layer4_map() -> None:
 def test_layer2_is_seen_through_the_slice_head_only() -> None:
     x = torch.zeros(1, 2, 4, 8, 8)
     x[0, 0, 2, 6, 2] = 3.0  # at a place of layer2 that layer4 doesn't see
-    heat = window_heat(tiny_encoder(slice_supervision=True), x)
+    heat = heat_of(tiny_encoder(slice_supervision=True), x)
     assert heat[0, 2, 6, 2] == 12.0
     assert heat[0, 1, 6, 2] == 6.0
     assert heat[0, 0].sum() == 0
-    assert not window_heat(tiny_encoder(slice_supervision=False), x).any()
+    assert not heat_of(tiny_encoder(slice_supervision=False), x).any()
 
 
 def test_both_maps_add() -> None:
     x = torch.zeros(1, 2, 4, 8, 8)
     x[0, 0, 0, 4, 4] = 1.0
-    heat = window_heat(tiny_encoder(slice_supervision=True), x)
+    heat = heat_of(tiny_encoder(slice_supervision=True), x)
     assert heat[0, 0, 4, 4] == 1.0 + 4.0
 
 
@@ -70,17 +76,34 @@ def test_layer_cam_keeps_the_place_a_maximum_picks() -> None:
     x[0, 0, 2, 6, 2] = 3.0
     x[0, 0, 2, 2, 6] = 2.0  # the runner-up
     encoder = tiny_encoder(slice_supervision=True)
-    assert window_heat(encoder, x)[0, 2, 2, 6] == 8.0
-    heat = window_heat(encoder, x, method="layer-cam")
+    assert heat_of(encoder, x)[0, 2, 2, 6] == 8.0
+    heat = heat_of(encoder, x, method="layer-cam")
     assert heat[0, 2, 6, 2] == 12.0
     assert heat[0, 2, 2, 6] == 0.0
+
+
+def test_layer_cam_keeps_its_maps_apart_and_merges_them_at_equal_height() -> None:
+    x = torch.zeros(1, 2, 4, 8, 8)
+    x[0, 0, 0, 4, 4] = 1.0
+    found = window_heat(tiny_encoder(slice_supervision=True), x, method="layer-cam")
+    assert found.maps.shape == (2, 1, 4, 8, 8)
+    assert found.stride == 2
+    assert window_heat(tiny_encoder(slice_supervision=False), x).stride == 4
+    through_layer4 = window_heat(tiny_encoder(slice_supervision=False), x, method="layer-cam")
+    assert through_layer4.maps[1, 0, 0, 4, 4] > 0  # layer2's place is seen through layer4 as well
+    maps = np.zeros((2, 5, 9, 9), np.float32)
+    maps[0, 2, 4, 2], maps[1, 2, 4, 6] = 100.0, 1.0
+    merged = merge(maps, (0.5, 1.0, 1.0))
+    assert merged[2, 4, 2] == pytest.approx(merged[2, 4, 6])
+    assert merged.max() == pytest.approx(0.5, abs=0.01)
+    assert not merge(np.zeros((2, 3, 4, 4), np.float32), (1.0, 1.0, 1.0)).any()
 
 
 def test_pull_scales_each_window_by_its_own_gradient() -> None:
     x = torch.zeros(2, 2, 4, 8, 8)
     x[:, 0, 0, 4, 4] = 1.0
     pull = Pull(torch.tensor([[10.0, 0.0], [0.0, 0.0]]), torch.tensor([0.0, 3.0]))
-    heat = window_heat(tiny_encoder(slice_supervision=True), x, pull)
+    heat = heat_of(tiny_encoder(slice_supervision=True), x, pull)
     assert heat[:, 0, 4, 4].tolist() == [10.0, 3.0 * 5.0]
 
 
@@ -171,7 +194,7 @@ def test_heat_through_both_stages_is_the_gradient_of_the_exam_logit() -> None:
 
 def test_heat_leaves_no_gradients_behind() -> None:
     encoder = tiny_encoder(slice_supervision=True)
-    window_heat(encoder, torch.rand(1, 2, 4, 8, 8))
+    heat_of(encoder, torch.rand(1, 2, 4, 8, 8))
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
