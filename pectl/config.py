@@ -258,6 +258,18 @@ class PhantomConfig(Section):
     """Probability of a clot that isn't PE, in a vein (`true_filling_defect_not_pe`)."""
     effusion_probability: Fraction = 0.05
     """Probability of fluid in the chest, for each side."""
+    effusion_mm: Interval = (12.0, 50.0)
+    """Depth of that fluid at the back; 80 leaves little of a lung."""
+    mass_probability: Fraction = 0.0
+    """Probability of a tumour of 30 to 110 mm in a lung."""
+    collapse_probability: Fraction = 0.0
+    """Probability of a collapsed lobe, or of a whole collapsed lung (atelectasis)."""
+    arms_down_probability: Fraction = 0.0
+    """Probability of arms beside the chest; a field of view of 400 mm or more shows them."""
+    deep_table_probability: Fraction = 0.0
+    """Probability of a deep table that closes in air around the back."""
+    field_of_view_mm: tuple[Positive, Positive] = (325.0, 365.0)
+    """Width of an image."""
     compressed_fraction: Fraction = 0.08
     """Share of studies with compressed pixels (JPEG-LS)."""
     pulsation_mm: Interval = (0.5, 1.5)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pectl.config import PhantomConfig
 from pectl.phantom.grid import Array, Points
 from pectl.phantom.heart import Ellipsoid, Heart
 
@@ -49,10 +50,10 @@ class Anatomy:
     """(3,): shift of the vessels' courses."""
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, rv_lv_ratio: float, effusion_probability: float) -> "Anatomy":
+    def draw(cls, rng: np.random.Generator, config: PhantomConfig, *, rv_lv_ratio: float) -> "Anatomy":
         """Draw a subject whose ventricles have the given ratio of axial diameters."""
         lv_diameter = rng.uniform(37.0, 45.0) / max(1.0, rv_lv_ratio) ** 0.4  # a wide RV leaves less room
-        fluid = rng.uniform(12.0, 50.0, 2) * (rng.random(2) < effusion_probability)
+        fluid = rng.uniform(*config.effusion_mm, 2) * (rng.random(2) < config.effusion_probability)
         return cls(
             width=rng.uniform(0.94, 1.06),
             depth=rng.uniform(0.94, 1.06),
@@ -71,11 +72,14 @@ class Anatomy:
         width, depth = at(z, _CAGE_WIDTH) * self.width, at(z, _CAGE_DEPTH) * self.depth
         return superellipse(x, y - at(z, _CAGE_CENTRE), width, depth)
 
+    def half_width(self, z: Array) -> Array:
+        """Half the width of the body, breasts left out, at body z."""
+        return at(z, _BODY_WIDTH) * np.float32(self.width) + np.float32(self.fat_mm - 6.0)
+
     def skin_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the skin."""
-        more = self.fat_mm - 6.0
-        width, depth = at(z, _BODY_WIDTH) * self.width + more, at(z, _BODY_DEPTH) * self.depth + more
-        skin = superellipse(x, y - 4.0, width, depth)
+        depth = at(z, _BODY_DEPTH) * self.depth + (self.fat_mm - 6.0)
+        skin = superellipse(x, y - 4.0, self.half_width(z), depth)
         if not self.female:
             return skin
         breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))

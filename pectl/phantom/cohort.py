@@ -23,7 +23,7 @@ from pectl.phantom.study import Study, draw_study
 from pectl.phantom.truth import Masks, Rows, read_geometry, read_rows, write_truth
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
-_MASKS = ("embolus", "artery", "lung")
+_MASKS = ("embolus", "artery", "lung", "collapse", "mass")
 _AIR_HU, _MOST_HU = -1024.0, 3071.0
 _NOISE, _TYPES, _ROWS = 1, 2, 3
 """Third number of the seeds of what isn't drawn in the order of a study's own generator."""

@@ -13,7 +13,9 @@ from pectl.phantom.mediastinum import (
     paint_great_vessels,
     paint_heart,
 )
+from pectl.phantom.opacities import paint_opacities
 from pectl.phantom.study import Study
+from pectl.phantom.surroundings import paint_surroundings
 from pectl.phantom.torso import paint_torso
 from pectl.phantom.tubes import ball, tubes_share
 
@@ -43,6 +45,9 @@ class Rendered:
     embolus: np.ndarray
     artery: np.ndarray
     lung: np.ndarray
+    """Lung with air in it."""
+    collapse: np.ndarray
+    mass: np.ndarray
 
 
 def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
@@ -50,9 +55,11 @@ def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
     coarse, fine = fields.coarse.on(slab), fields.fine.on(slab)
     at = (slab.x, slab.y, slab.z)
     hu = np.full(slab.shape, AIR_HU, dtype=np.float32)
+    paint_surroundings(hu, study.surroundings, study.anatomy, slab)
     paint_torso(hu, study.anatomy, slab, coarse, fine)
     lung = soft(study.anatomy.lung_distance(*at) + 1.5 * coarse, slab.grid.spacing_mm[1])
     mix(hu, lung, LUNG_HU + _GRAVITY_HU_PER_MM * (slab.y + 80.0) + 14.0 * fine + 10.0 * coarse)
+    mass, collapse = paint_opacities(hu, study.opacities, slab, lung, (coarse, fine))
     paint_heart(hu, study.anatomy.heart, study.contrast, slab, fine)
     paint_airways(hu, study.airways, slab)
     _paint_nodes(hu, study, slab)
@@ -62,7 +69,10 @@ def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
     artery = tubes_share(slab, *study.arteries.tubes())
     mix(hu, artery, _arterial_blood(study, slab))
     embolus = _paint_emboli(hu, study, slab)
-    return Rendered(hu, embolus > 0.5, np.maximum(artery, embolus) > 0.5, lung > 0.5)
+    return Rendered(
+        hu, embolus=embolus > 0.5, artery=np.maximum(artery, embolus) > 0.5, lung=lung - mass - collapse > 0.5,
+        collapse=collapse > 0.5, mass=mass > 0.5,
+    )  # fmt: skip
 
 
 def _paint_nodes(hu: Array, study: Study, slab: Slab) -> None:

@@ -13,7 +13,9 @@ from pectl.phantom.emboli import Embolus
 from pectl.phantom.grid import Grid
 from pectl.phantom.labels import ExamType, Findings
 from pectl.phantom.mediastinum import Contrast
+from pectl.phantom.opacities import Opacities, draw_opacities
 from pectl.phantom.placement import draw_emboli
+from pectl.phantom.surroundings import Surroundings, draw_surroundings
 from pectl.phantom.vessels import Tree, grow_tree, lobe_points
 
 _VEIN_ROOT_MM = 11.0
@@ -29,6 +31,8 @@ class Study:
 
     grid: Grid
     anatomy: Anatomy
+    opacities: Opacities
+    surroundings: Surroundings
     arteries: Tree
     veins: Tree
     airways: Airways
@@ -40,7 +44,9 @@ def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) 
     """Draw one study of the given type."""
     central = exam == "positive" and bool(rng.random() < config.central_share)
     ratio = _rv_lv_ratio(rng, config, positive=exam == "positive", central=central)
-    anatomy = Anatomy.draw(rng, rv_lv_ratio=ratio, effusion_probability=config.effusion_probability)
+    beside = rng.spawn(1)[0]  # what is drawn from it leaves the other draws as they are
+    opacities = draw_opacities(beside, config)
+    anatomy = opacities.raise_diaphragm(Anatomy.draw(rng, config, rv_lv_ratio=ratio), beside)
     grid = _draw_grid(rng, config)
     arteries = _draw_tree(rng, anatomy, grid, ARTERY_STEMS, anatomy.trunk_radius_mm)
     veins = _draw_tree(rng, anatomy, grid, VEIN_STEMS, _VEIN_ROOT_MM)
@@ -55,6 +61,7 @@ def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) 
     )  # fmt: skip
     return Study(
         grid=grid, anatomy=anatomy, arteries=arteries, veins=veins, findings=findings,
+        opacities=opacities, surroundings=draw_surroundings(beside, config),
         airways=lay_airways(rng, arteries, anatomy.heart, plugs=confounders.mucus_plugs),
         contrast=_draw_contrast(rng, config, poor=poor),
     )  # fmt: skip
@@ -79,7 +86,7 @@ def _faults(rng: np.random.Generator, exam: ExamType) -> tuple[bool, bool]:
 
 
 def _draw_grid(rng: np.random.Generator, config: PhantomConfig) -> Grid:
-    pixel = rng.uniform(325.0, 365.0) / config.matrix_px
+    pixel = rng.uniform(*config.field_of_view_mm) / config.matrix_px
     step = (TOP_MM - BOTTOM_MM) / config.slices * rng.uniform(0.97, 1.03)
     first = -pixel * (config.matrix_px - 1) / 2
     return Grid(

@@ -1,4 +1,4 @@
-"""The body without lungs, heart and vessels: skin, fat, muscle, organs under the diaphragm, table."""
+"""The body without lungs, heart and vessels: skin, fat, muscle, organs under the diaphragm."""
 
 import numpy as np
 
@@ -16,7 +16,6 @@ FAT_HU, MUSCLE_HU, SKIN_HU, LIVER_HU, SPLEEN_HU, STOMACH_HU, FLUID_HU = (
     12.0,
 )
 GAS_HU = -980.0
-TABLE_HU = -60.0
 _SKIN_MM, _FAT_PLANE_MM = 2.0, 2.0
 
 _ANGLES = np.array([0.0, 0.35, 0.6, 1.0, 1.5, 1.9, 2.3, 2.8, 3.15])
@@ -26,12 +25,11 @@ _MUSCLE_HIGH_MM = np.array([16.0, 22.0, 26.0, 30.0, 24.0, 14.0, 20.0, 16.0, 2.0]
 
 
 def paint_torso(hu: Array, anatomy: Anatomy, slab: Slab, rough: Array, fine: Array) -> None:
-    """Paint the body over air, in place; `rough` and `fine` are random fields (d, H, W)."""
+    """Paint the body over what lies around it, in place; `rough` and `fine` are random fields (d, H, W)."""
     x, y, z = slab.x, slab.y, slab.z
     width = slab.grid.spacing_mm[1]
     cage = anatomy.cage_distance(x, y, z)
     skin = anatomy.skin_distance(x, y, z) + 1.5 * rough
-    _paint_table(hu, slab, anatomy)
     mix(hu, soft(skin, width), SKIN_HU)
     mix(hu, soft(skin + _SKIN_MM, width), FAT_HU + 5.0 * rough + 5.0 * fine)
     _paint_muscle(hu, slab, cage, skin + anatomy.fat_mm, rough)
@@ -71,9 +69,3 @@ def _paint_abdomen(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None
     mix(hu, inside * soft(spleen, width), SPLEEN_HU)
     mix(hu, inside * soft(stomach, width), STOMACH_HU)
     mix(hu, inside * soft(np.maximum(stomach + 4.0, y + 34.0), width), GAS_HU)  # gas floats to the front
-
-
-def _paint_table(hu: Array, slab: Slab, anatomy: Anatomy) -> None:
-    """Paint the table's top, a shallow curved board under the back."""
-    board = slab.y - (106.0 * anatomy.depth + anatomy.fat_mm + 10.0 - slab.x**2 / 1400.0)
-    mix(hu, soft(np.abs(board) - 2.0, slab.grid.spacing_mm[1]) + 0.0 * slab.z, TABLE_HU)

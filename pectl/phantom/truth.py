@@ -20,7 +20,8 @@ Rows = list[list[object]]
 def write_truth(path: Path, study: Study, header: Header, masks: Masks, present: np.ndarray, made_with: str) -> None:
     """Write `path`, a compressed .npz, whole or not at all.
 
-    It holds the masks embolus, artery and lung (D, H, W) bool in canonical orientation, `affine` (4, 4) from
+    It holds the masks embolus, artery, lung (with air), collapse (lung without air) and mass, each (D, H, W) bool in
+    canonical orientation, `affine` (4, 4) from
     (d, h, w, 1) to LPS mm, `spacing_mm` (3,), `sop_instance_uid` (D,), `present` (D,) bool, and `geometry`:
     JSON.
     """
@@ -67,7 +68,17 @@ def _geometry(study: Study, header: Header, made_with: str) -> dict[str, Any]:
         "trunk_radius_mm": round(study.arteries.branches[0].radius_mm, 3),
         "emboli": [_embolus(study, embolus) for embolus in findings.emboli],
         "nodes": len(findings.confounders.nodes), "mucus_plugs": findings.confounders.mucus_plugs,
-    }  # fmt: skip
+        "effusion_mm": [round(mm, 1) for mm in study.anatomy.effusion_mm],
+        "arms_down": study.surroundings.arms is not None, "deep_table": study.surroundings.deep_table,
+    } | _opacities(study)  # fmt: skip
+
+
+def _opacities(study: Study) -> dict[str, Any]:
+    mass, collapse = study.opacities.mass, study.opacities.collapse
+    return {
+        "mass_diameter_mm": None if mass is None else round(2.0 * max(mass.shape.radii), 1),
+        "collapse": None if collapse is None else f"{collapse.side} {collapse.part}",
+    }
 
 
 def _embolus(study: Study, embolus: Embolus) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pectl.errors import StudyRefusedError
 COARSE_MM = 4.0
 """Voxel of the coarse grid: lungs and their surroundings are centimetres."""
 
-_BODY_HU = -300
+_BODY_HU = -500  # half way from lung to soft tissue: a thin chest wall that motion blurs still closes
 _AIR_HU = -400
 _ROOM_AIR_HU = -900
 _GAS_HU = -960  # bowel gas is purer air than any lung, emphysema included
@@ -25,6 +25,8 @@ _SMALLEST_PART_ML = 40.0
 _SMALLEST_LUNGS_ML = 300.0
 _SMALLEST_BOX_MM = (80.0, 80.0, 150.0)  # D, H, W of the lungs of a small adult
 _CUT_OFF_CM2 = 25.0
+_BACK_WALL_MM = 40.0  # from the skin of the back to the lungs: ribs, muscle, fat
+_MIDLINE_MM = 40.0
 _LEAST_HEIGHT_MM = 120.0  # lungs are 180 to 300 mm high; less is not enough to look for emboli
 
 
@@ -79,7 +81,7 @@ def _box(
             found=f"{size_ml:.0f} ml", fix="give the chest series of this study",
         )  # fmt: skip
     findings = _cut_off(lungs, coarse)
-    ranges = _complete(lungs, body)
+    ranges = _complete(lungs, body, coarse.spacing_mm)
     extent = [(stop - start) * step for (start, stop), step in zip(ranges, coarse.spacing_mm, strict=True)]
     if any(size < smallest for size, smallest in zip(extent, _SMALLEST_BOX_MM, strict=True)):
         findings.append(Finding("lung_box_fallback", "x".join(f"{size:.0f}" for size in extent) + " mm"))
@@ -195,14 +197,27 @@ def _extent(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return ranges
 
 
-def _complete(lungs: NDArray[np.bool_], body: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Mirror the lungs about the body's midline: a side lost to mass or effusion stays inside."""
-    d, h, (w0, w1) = _extent(lungs)
-    columns = body[d[0] : d[1]].sum(axis=(0, 1))
+def _complete(
+    lungs: NDArray[np.bool_], body: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> list[tuple[int, int]]:
+    """Complete a thorax of which parts hold no air, lost to mass, effusion or collapse.
+
+    The lungs are mirrored about the body's midline, and reach to the wall of the back.
+    """
+    d, (h0, h1), (w0, w1) = _extent(lungs)
+    chest = body[d[0] : d[1]]
+    columns = chest.sum(axis=(0, 1))
     middle = float(np.average(np.arange(len(columns)) + 0.5, weights=columns))
     half = max(middle - w0, w1 - middle)
-    _, _, (body_w0, body_w1) = _extent(body[d[0] : d[1]])
-    return [d, h, (max(body_w0, int(np.floor(middle - half))), min(body_w1, int(np.ceil(middle + half))))]
+    _, _, (body_w0, body_w1) = _extent(chest)
+    near = round(_MIDLINE_MM / spacing_mm[2])
+    behind = chest[:, (h0 + h1) // 2 :, max(0, round(middle) - near) : round(middle) + near]
+    back = (h0 + h1) // 2 + float(np.median(np.logical_and.accumulate(behind, axis=1).sum(axis=1)))
+    return [
+        d,
+        (h0, max(h1, round(back - _BACK_WALL_MM / spacing_mm[1]))),
+        (max(body_w0, int(np.floor(middle - half))), min(body_w1, int(np.ceil(middle + half)))),
+    ]
 
 
 def _cut_off(lungs: NDArray[np.bool_], coarse: Coarse) -> list[Finding]:
