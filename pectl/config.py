@@ -277,7 +277,7 @@ class PhantomConfig(Section):
     streak_hu: Interval = (4.0, 12.0)
     """Amplitude of the streaks around the superior vena cava; 20 to 50 is severe."""
     contrast_hu: Interval = (320.0, 450.0)
-    """HU of the pulmonary arteries."""
+    """HU of the pulmonary arteries; below 80 the scan has no contrast anywhere."""
     noise_hu: Interval = (10.0, 18.0)
     """Standard deviation of the noise in soft tissue for a standard kernel."""
     present_area_mm2: Positive = 20.0

@@ -167,10 +167,11 @@ def _slice(uid: str, stored: np.ndarray, *, signed: bool) -> FileDataset:
 
 
 def chest_hu(points: np.ndarray) -> np.ndarray:
-    """HU at LPS points (..., 3): an oval body with a spine, two lungs 200 mm high, and a nodule."""
+    """HU at LPS points (..., 3): an oval body with a spine, a heart with contrast, two lungs 200 mm high, a nodule."""
     x, y, z = np.moveaxis(points, -1, 0)
     hu = np.full(x.shape, -1000.0)
     hu[(x / 170) ** 2 + (y / 110) ** 2 < 1] = 40.0
+    hu[(x / 30) ** 2 + ((y + 30) / 40) ** 2 + ((z + 10) / 70) ** 2 < 1] = 300.0
     for side in (-1, 1):
         hu[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
     hu[(x / 20) ** 2 + ((y - 75) / 20) ** 2 < 1] = 400.0

@@ -35,7 +35,8 @@ class Contrast:
 def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, fine: Array) -> None:
     """Paint muscle and chambers, in place; `fine` is a random field (d, H, W)."""
     outline = heart.distance(slab.x, slab.y, slab.z)
-    mix(hu, soft(outline, slab.grid.spacing_mm[1]), HEART_MUSCLE_HU)
+    muscle_hu = min(HEART_MUSCLE_HU, contrast.cava)  # it takes up contrast, if there is any
+    mix(hu, soft(outline, slab.grid.spacing_mm[1]), muscle_hu)
     chambers = (
         (heart.left_atrium, contrast.vein),
         (heart.left_appendage, contrast.vein),
@@ -48,7 +49,7 @@ def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, fine: A
         _paint_chamber(hu, chamber, value, slab, fine)
     for start, end in heart.papillary_muscles():
         share = tubes_share(slab, start[None], end[None], np.array([_PAPILLARY_RADIUS_MM]))
-        mix(hu, share, HEART_MUSCLE_HU)
+        mix(hu, share, muscle_hu)
 
 
 def paint_great_vessels(hu: Array, contrast: Contrast, slab: Slab) -> None:

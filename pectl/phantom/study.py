@@ -23,6 +23,8 @@ _VEIN_ROOT_MM = 11.0
 _SMALLEST_VESSEL_PX = 0.42
 _MOST_ENDS, _FEWEST_ENDS = 4000, 800
 _STRAIN_WITHOUT_PE = 0.05
+_UNENHANCED_HU = 80.0
+"""Arteries below this mean a scan without an injection, unless the study is to be poor: all blood is alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ def _draw_contrast(rng: np.random.Generator, config: PhantomConfig, *, poor: boo
     else:
         artery = rng.uniform(*config.contrast_hu)
         vein = artery * rng.uniform(0.6, 0.95)
+    if artery < _UNENHANCED_HU and not poor:
+        return Contrast(artery=artery, vein=artery, aorta=artery, cava=artery, inferior_cava=artery)
     return Contrast(
         artery=artery, vein=vein, aorta=vein * rng.uniform(0.85, 1.0),
         cava=rng.uniform(180.0, 300.0) if poor else rng.uniform(500.0, 900.0),

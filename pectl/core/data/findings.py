@@ -74,6 +74,7 @@ CODES: dict[str, tuple[Level, str]] = {
     ),
     "lungs_cut_off": ("warning", "the scan ends inside the lungs"),
     "lung_box_fallback": ("warning", "no plausible lung box; the box of the body was used"),
+    "no_contrast": ("warning", "no contrast in the pulmonary trunk or any great vessel: not a CT pulmonary angiogram"),
     # labels
     "images_without_labels": ("warning", "the study has labels, some of its slices have none"),
     "labels_without_images": ("warning", "labels of slices that are not in the chosen series"),

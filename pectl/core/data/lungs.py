@@ -8,17 +8,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pectl.config import PreprocessConfig
+from pectl.core.data.coarse import Coarse, body_mask, coarsen, edge_in_body
+from pectl.core.data.contrast import contrast_findings
 from pectl.core.data.findings import Finding
 from pectl.core.data.lungmask_model import load_lungmask, segment_lungs
 from pectl.core.data.volume import Volume
 from pectl.errors import StudyRefusedError
 
-COARSE_MM = 4.0
-"""Voxel of the coarse grid: lungs and their surroundings are centimetres."""
-
-_BODY_HU = -500  # half way from lung to soft tissue: a thin chest wall that motion blurs still closes
 _AIR_HU = -400
-_ROOM_AIR_HU = -900
 _GAS_HU = -960  # bowel gas is purer air than any lung, emphysema included
 _OPENING_MM = 10.0  # takes away the trachea and main bronchi, keeps the apices
 _SMALLEST_PART_ML = 40.0
@@ -56,8 +53,8 @@ def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Find
         StudyRefusedError: no lungs of plausible size, or too short a piece of them.
         WeightsError: the method is `lungmask`, and the package or its weights aren't there.
     """
-    coarse = _coarsen(volume)
-    body = _body(coarse.hu)
+    coarse = coarsen(volume)
+    body = body_mask(coarse.hu)
     if config.lungs == "lungmask":
         mask = segment_lungs(volume.hu, config.lungmask_weights)
         lungs = np.stack([_shrink_mask(mask[i], coarse.hu.shape[1:]) for i in coarse.slices])
@@ -72,7 +69,7 @@ def _shrink_mask(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.
 
 
 def _box(
-    lungs: NDArray[np.bool_], body: NDArray[np.bool_], coarse: "Coarse", volume: Volume, *, margin_mm: float
+    lungs: NDArray[np.bool_], body: NDArray[np.bool_], coarse: Coarse, volume: Volume, *, margin_mm: float
 ) -> tuple[Box, list[Finding]]:
     voxel_ml = float(np.prod(coarse.spacing_mm)) / 1000.0
     if (size_ml := lungs.sum() * voxel_ml) < _SMALLEST_LUNGS_ML:
@@ -80,74 +77,14 @@ def _box(
             "not_chest", where="lungs", expected=f"{_SMALLEST_LUNGS_ML:g} ml of aerated lung or more",
             found=f"{size_ml:.0f} ml", fix="give the chest series of this study",
         )  # fmt: skip
-    findings = _cut_off(lungs, coarse)
     ranges = _complete(lungs, body, coarse.spacing_mm)
+    findings = _cut_off(lungs, coarse)
     extent = [(stop - start) * step for (start, stop), step in zip(ranges, coarse.spacing_mm, strict=True)]
     if any(size < smallest for size, smallest in zip(extent, _SMALLEST_BOX_MM, strict=True)):
         findings.append(Finding("lung_box_fallback", "x".join(f"{size:.0f}" for size in extent) + " mm"))
         ranges = _extent(body)
+    findings += contrast_findings(coarse, lungs, width=ranges[2])
     return _to_box(ranges, coarse, volume, margin_mm), findings
-
-
-@dataclass(frozen=True)
-class Coarse:
-    """A coarse copy of a volume.
-
-    `slices` are the source slices it took, `zoom` the source pixels in one voxel along (H, W).
-    """
-
-    hu: NDArray[np.int16]
-    slices: NDArray[np.intp]
-    zoom: tuple[float, float]
-    spacing_mm: tuple[float, float, float]
-
-
-def _coarsen(volume: Volume) -> Coarse:
-    """Take every n-th slice and average pixels in plane, to about 4 mm."""
-    _, height, width = volume.hu.shape
-    dy, dx = volume.stack.pixel_spacing_mm
-    stride = max(1, round(COARSE_MM / volume.stack.step_mm))
-    slices = np.arange(stride // 2, len(volume.hu), stride)
-    size = (max(8, round(width * dx / COARSE_MM)), max(8, round(height * dy / COARSE_MM)))  # cv2: (W, H)
-    hu = np.stack([cv2.resize(volume.hu[i], size, interpolation=cv2.INTER_AREA) for i in slices])
-    zoom = height / size[1], width / size[0]
-    return Coarse(hu, slices, zoom, (stride * volume.stack.step_mm, dy * zoom[0], dx * zoom[1]))
-
-
-def _body(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Return the body as a solid: its largest connected part, the holes of each slice filled.
-
-    Where a slice's edge shows tissue and lung instead of room air, the field of view ends inside the body,
-    and the edge closes it.
-    """
-    tissue = _largest(hu > _BODY_HU)
-    return np.stack(
-        [ndimage.binary_fill_holes(_closed(plane, values)) for plane, values in zip(tissue, hu, strict=True)]
-    )
-
-
-def _closed(tissue: NDArray[np.bool_], hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    return tissue | _edge(hu) if _edge_in_body(hu) else tissue
-
-
-def _edge_in_body(hu: NDArray[np.int16]) -> bool:
-    return bool((hu[_edge(hu)] > _ROOM_AIR_HU).mean() > 0.5)
-
-
-def _edge(hu: NDArray[np.int16]) -> NDArray[np.bool_]:
-    edge = np.ones(hu.shape, bool)
-    edge[1:-1, 1:-1] = False
-    return edge
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    parts, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    kept: NDArray[np.bool_] = parts == sizes.argmax()
-    return kept
 
 
 def _lungs(hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
@@ -236,7 +173,7 @@ def _cut_off(lungs: NDArray[np.bool_], coarse: Coarse) -> list[Finding]:
             "lungs_incomplete", where="lungs", expected=f"{_LEAST_HEIGHT_MM:g} mm of lung or more",
             found=f"{height_mm:.0f} mm, {', '.join(cut)}", fix="give the chest series of this study",
         )  # fmt: skip
-    if np.mean([_edge_in_body(plane) for plane in coarse.hu]) > 0.5:
+    if np.mean([edge_in_body(plane) for plane in coarse.hu]) > 0.5:
         cut.append("field of view inside the body")
     return [Finding("lungs_cut_off", ", ".join(cut))] if cut else []
 

@@ -18,12 +18,13 @@ LUNG_D, LUNG_H, LUNG_W = (15, 65), (30, 80), ((18, 52), (68, 102))
 
 
 def chest(shape=(80, 110, 120)):
-    """A body with two lungs, a trachea that leads upwards, a spine, bowel gas, on a table."""
+    """A body with two lungs, a heart full of contrast, a trachea that leads upwards, a spine, bowel gas, on a table."""
     d, h, w = np.ogrid[tuple(slice(size) for size in shape)]
     hu = np.full(shape, -1000.0)
     hu[np.broadcast_to(((h - 55) / 38) ** 2 + ((w - 60) / 54) ** 2 < 1, shape)] = 40
     for w0, w1 in LUNG_W:
         hu[ellipsoid(d, h, w, (LUNG_D, LUNG_H, (w0, w1)))] = -850
+    hu[ellipsoid(d, h, w, ((15, 55), (34, 60), (50, 70)))] = 300
     hu[:, 84:90, 55:65] = 400
     hu[40:, 50:56, 57:63] = -1000
     hu[:, 96:98, 10:110] = 100
@@ -149,8 +150,8 @@ def test_a_field_of_view_inside_the_body_is_flagged(find):
 def test_an_implausible_box_falls_back_to_the_body(find):
     """What is left of both lungs is one narrow strip beside the midline."""
     hu = chest()
-    hu[:, :, :46] = np.where(hu[:, :, :46] == -850, 40, hu[:, :, :46])
-    hu[:, :, 74:] = np.where(hu[:, :, 74:] == -850, 40, hu[:, :, 74:])
+    hu[:, :, :45] = np.where(hu[:, :, :45] == -850, 40, hu[:, :, :46])
+    hu[:, :, 75:] = np.where(hu[:, :, 75:] == -850, 40, hu[:, :, 74:])
     box, findings = find(hu)
     assert [finding.code for finding in findings] == ["lung_box_fallback"]
     assert box.w[0] <= 8

@@ -41,7 +41,7 @@ def test_a_chest_with_a_large_mass_and_effusion(real_data):
     study = intake(real_data / "ct" / "chest_lidc_0314")
     assert len(study.source.position_mm) == 275
     assert study.slice_step_mm == pytest.approx(1.0, abs=1e-3)
-    assert study.flags == ()
+    assert study.flags == ("no_contrast",)
     assert list(np.argsort(study.source.image_position_patient[:, 2])) == list(range(275))
     depth, height, width = box_mm(study)
     assert 240 < depth < 275
@@ -59,7 +59,7 @@ def test_the_right_chest_wall_of_that_chest_is_inside(real_data):
     headers = headers_below(real_data / "ct" / "chest_lidc_0314")
     volume = read_volume(choose_series(headers, min_slices=16).headers, min_slices=16, max_gap_mm=10)
     box, findings = find_lungs(volume, CONFIG)
-    assert findings == []
+    assert [finding.code for finding in findings] == ["no_contrast"]
     body = (volume.hu[box.d[0] : box.d[1] : 4, :, ::4] > -300).mean(axis=(0, 1))
     columns = np.flatnonzero(body > 0.05) * 4
     middle = (columns[0] + columns[-1]) / 2
@@ -67,8 +67,8 @@ def test_the_right_chest_wall_of_that_chest_is_inside(real_data):
 
 
 CHESTS = {
-    "chest_planning_3mm_j2k": (98, 3.0, set()),
-    "chest_thick_8mm": (30, 8.0, {"thick_slices"}),
+    "chest_planning_3mm_j2k": (98, 3.0, {"no_contrast"}),
+    "chest_thick_8mm": (30, 8.0, {"thick_slices", "no_contrast"}),
     "cta_heart_pulmonary_artery_crop": (112, 1.5, {"derived_series", "lungs_cut_off"}),
 }
 
