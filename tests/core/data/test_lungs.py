@@ -150,8 +150,8 @@ def test_a_field_of_view_inside_the_body_is_flagged(find):
 def test_an_implausible_box_falls_back_to_the_body(find):
     """What is left of both lungs is one narrow strip beside the midline."""
     hu = chest()
-    hu[:, :, :45] = np.where(hu[:, :, :45] == -850, 40, hu[:, :, :46])
-    hu[:, :, 75:] = np.where(hu[:, :, 75:] == -850, 40, hu[:, :, 74:])
+    hu[:, :, :45] = np.where(hu[:, :, :45] == -850, 40, hu[:, :, :45])
+    hu[:, :, 75:] = np.where(hu[:, :, 75:] == -850, 40, hu[:, :, 75:])
     box, findings = find(hu)
     assert [finding.code for finding in findings] == ["lung_box_fallback"]
     assert box.w[0] <= 8
