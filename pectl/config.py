@@ -30,6 +30,32 @@ class Section(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+SeriesRule = Literal["extent", "original", "no_projection", "contrast", "step", "kernel", "slices"]
+
+
+class SeriesConfig(Section):
+    """Which series of a study is used: axial CT always, and of several the one that these rules put first."""
+
+    prefer: tuple[SeriesRule, ...] = ("extent", "original", "no_projection", "contrast", "step", "kernel", "slices")
+    """The rules in their order; the first one in which two series differ decides, at last the lower UID."""
+    max_lean_deg: Annotated[float, Field(gt=0.0, le=45.0)] = 30.0
+    """An image plane that leans more than this isn't axial; gantries tilt by 30 degrees at most."""
+    min_extent_mm: Annotated[float, Field(ge=0.0)] = 150.0
+    """Rule `extent`: a series that covers so much comes before one that doesn't (bolus tracking, one organ)."""
+    max_step_mm: Positive = 2.5
+    """Rule `step`: slices no further apart than this come before thicker ones."""
+    sharp_kernels: tuple[str, ...] = (
+        "*LUNG*", "*BONE*", "EDGE*", "B[5-8]*", "B[LRV][5-8]*", "I[5-8]*", "FC3*", "FC[58][0-9]*", "[DEL]", "Y[B-E]*",
+    )  # fmt: skip
+    """Rule `kernel`: kernels whose names fit one of these patterns are sharp, and come after the others."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(set(self.prefer)) < len(self.prefer):
+            raise ValueError("prefer names a rule twice")
+        return self
+
+
 class PreprocessConfig(Section):
     """From a DICOM series to the lung box that the study store keeps."""
 
@@ -47,6 +73,8 @@ class PreprocessConfig(Section):
     """A series with fewer slices is refused."""
     max_gap_mm: Annotated[float, Field(ge=0.0)] = 10.0
     """Missing slices are interpolated up to this many millimetres; a larger gap refuses the study."""
+    series: SeriesConfig = SeriesConfig()
+    """The choice among several series of a study."""
 
 
 class SplitConfig(Section):

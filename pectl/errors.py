@@ -74,6 +74,10 @@ class PredictionsError(PectlError, ValueError):
     """A predictions table that can't be evaluated: ids, probabilities, duplicates."""
 
 
+class WorkerError(PectlError, RuntimeError):
+    """A process of several that was killed from outside; what was done before stays done."""
+
+
 class Interrupted(PectlError):  # noqa: N818 - not an error: work stopped on request, to be requeued
     """A signal stopped the work after a checkpoint was written; ends a command with exit code 75."""
 

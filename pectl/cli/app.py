@@ -17,6 +17,7 @@ from pectl.cli import (
     command_summary,
     command_train_stage1,
     command_train_stage2,
+    command_validate,
 )
 from pectl.cli.console import show_error
 from pectl.errors import PectlError
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("demo")(command_demo.demo)
 app.command("phantom")(command_phantom.phantom)
+app.command("validate")(command_validate.validate)
 app.command("preprocess")(command_preprocess.preprocess)
 app.command("train-stage1")(command_train_stage1.train_stage1)
 app.command("extract-features")(command_extract_features.extract_features)

@@ -6,6 +6,15 @@ from typing import Annotated
 import typer
 
 from pectl.cli.console import progress, say
+from pectl.cli.intake import (
+    STRICT_EXIT,
+    IndexOption,
+    LabelsOption,
+    SourcesArgument,
+    StrictOption,
+    show_faults,
+    show_verdicts,
+)
 from pectl.cli.options import (
     ConfigOption,
     QuietOption,
@@ -16,16 +25,15 @@ from pectl.cli.options import (
     parse_shard,
 )
 
-STRICT_EXIT = 3
-
 
 def preprocess(
-    dicom_root: Annotated[Path, typer.Argument(help="Folder of DICOM files, any names, any nesting; or one file.")],
+    dicom: SourcesArgument,
     out: Annotated[Path, typer.Option("--out", help="The study store.")],
-    labels: Annotated[Path | None, typer.Option("--labels", help="Table like RSPECT's train.csv.")] = None,
+    labels: LabelsOption = None,
+    index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if a study was refused.")] = False,
+    strict: StrictOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
@@ -33,16 +41,19 @@ def preprocess(
 ) -> None:
     """Turn DICOM series into a study store.
 
-    It holds one upright lung box in HU per study.
+    It holds one upright lung box in HU per study, and the verdicts that `validate` gives.
     """
     from pectl.config import load_config
     from pectl.pipeline.preprocess import preprocess as run
+    from pectl.pipeline.study_intake import Sources, Watch
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
-    with progress("studies", quiet=quiet) as report:
-        summary = run(dicom_root, out, resolved, labels=labels, workers=workers, shard=part, progress=report)
-    for refusal in summary.refused:
-        say(f"refused {refusal.study}: {refusal.code}: {refusal.reason}")
+    sources = Sources(tuple(dicom), labels, index, workers, part)
+    with progress("files", quiet=quiet) as files, progress("studies", quiet=quiet) as studies:
+        summary = run(sources, out, resolved, watch=Watch(files, studies))
+    show_faults(summary.faults)
+    if summary.verdicts:
+        show_verdicts(summary.verdicts)
     if labels is not None and summary.unlabelled:
         say(f"{len(summary.unlabelled)} studies without labels, such as {', '.join(summary.unlabelled[:3])}")
     say(f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused: {out}")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from pectl.config import Config, write_config
-from pectl.core.data.files import atomic_path, read_json
+from pectl.core.data.files import atomic_path
 from pectl.core.data.labels import STUDY_LABELS
+from pectl.core.data.series import describe_rules
 from pectl.core.data.splits import make_splits, patient_groups
 from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.data.study_store import (
@@ -22,13 +23,10 @@ from pectl.core.data.study_store import (
     study_path,
     study_row,
 )
+from pectl.core.data.verdicts import Verdict, read_verdict, write_verdicts
+from pectl.pipeline.study_intake import verdict_path
 
 _BEGUN, _FINISHED = "begun.json", "store.json"
-
-
-def refusal_path(store: Path, uid: str) -> Path:
-    """Return where a store keeps the reason why a study was refused."""
-    return store / "refused" / f"{uid}.json"
 
 
 def begin_store(out: Path, config: Config, labels: Path | None) -> None:
@@ -52,17 +50,28 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
         write_config(config, temporary)
 
 
-def finish_store(out: Path, patient_id: dict[str, str], config: Config, labels: Path | None) -> None:
+def finish_store(
+    out: Path, patient: dict[str, str], config: Config, labels: Path | None, without_images: list[Verdict]
+) -> None:
     """Write the index files from what the studies' own files say: the same bytes whoever writes them.
 
     A cohort that was refused as a whole has empty tables.
 
+    Args:
+        out: the store.
+        patient: PatientID or a token of it by study.
+        config: the experiment.
+        labels: the labels table.
+        without_images: verdicts on studies that the labels table alone holds.
+
     Raises:
         SplitError: the studies can't be split as configured.
     """
-    refused = [read_json(path, made_by=MADE_BY) for path in sorted((out / "refused").glob("*.json"))]
+    verdicts = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in sorted(patient)]
+    write_verdicts(out, [*verdicts, *without_images], describe_rules(config.preprocess))
+    refused = [(one.study, one.outcome.code, one.outcome.detail) for one in verdicts if one.refused]
     _write_csv(out / "refused.csv", pd.DataFrame(refused, columns=["study", "code", "reason"]))
-    studies = _studies(out, patient_id)
+    studies = _studies(out, patient)
     _write_csv(out / "studies.csv", studies)
     splits = make_splits(studies, config.split, seed=config.seed)
     _write_csv(out / "splits.csv", splits)

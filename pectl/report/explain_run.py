@@ -20,6 +20,7 @@ from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.pipeline.device import DeviceName, choose_device
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.run import RunFolder, read_run
+from pectl.pipeline.study_intake import Sources
 from pectl.pipeline.train_stage1 import load_encoder
 from pectl.report.explain_report import write_explanation
 
@@ -108,13 +109,13 @@ def _store_of_dicom(source: Path, stage1: Path, folder: Path, lineage: dict[str,
         what="the [preprocess] section of study store",
     )  # fmt: skip
     plain = trained.model_copy(update={"split": type(trained.split)()})
-    summary = preprocess(source, folder, plain)
-    for refusal in summary.refused[:1] if summary.n_done == 0 else ():
+    summary = preprocess(Sources((source,)), folder, plain)
+    for verdict in summary.refused[:1] if summary.n_done == 0 else ():
         raise StudyRefusedError(
-            refusal.code,
+            verdict.outcome.code,
             where=source,
             expected="a CT of the chest",
-            found=refusal.reason,
+            found=verdict.outcome.detail,
             fix="choose another series",
         )
     return StudyStore.open(folder)

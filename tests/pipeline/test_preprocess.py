@@ -13,7 +13,8 @@ from pectl.core.data.labels import STUDY_LABELS
 from pectl.core.data.study_store import StudyStore
 from pectl.errors import InputMissingError, LabelsError, LineageError, SplitError, StoreError, WeightsError
 from pectl.pipeline import preprocess as module
-from pectl.pipeline.preprocess import Refusal, preprocess
+from pectl.pipeline.preprocess import preprocess as run
+from pectl.pipeline.study_intake import Sources, Watch
 
 CONFIG = Config(preprocess=PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0))
 STUDIES = ("1.1", "1.2", "1.3", "1.4")
@@ -45,12 +46,19 @@ def cohort(tmp_path_factory, write_series):
     return tmp_path / "dicom", tmp_path / "train.csv"
 
 
+def preprocess(root, out, config, *, progress=None, **options):
+    watch = Watch(studies=progress) if progress else None
+    return run(Sources((root,), **options), out, config, watch=watch)
+
+
 def no_lungs(points):
     return np.where((points[..., :2] ** 2).sum(axis=-1) < 40**2, 40.0, -1000.0)
 
 
 def files_of(store: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
+    """Return the content of a store's files; the index of the DICOM files isn't part of it."""
+    paths = [path for path in sorted(store.rglob("*")) if path.is_file() and "dicom_index" not in path.parts]
+    return {str(path.relative_to(store)): path.read_bytes() for path in paths}
 
 
 def test_a_cohort_becomes_a_store(cohort, tmp_path):
@@ -64,14 +72,16 @@ def test_a_cohort_becomes_a_store(cohort, tmp_path):
     )
     assert (summary.n_done, summary.n_refused, summary.n_skipped, summary.complete) == (4, 1, 0, True)
     assert summary.refused[0].study == "1.9"
-    assert summary.refused[0].code == "not_chest"
+    assert summary.refused[0].outcome.code == "not_chest"
     assert summary.unlabelled == ("1.9",)
-    assert summary.unreadable == ()
+    assert summary.faults == ()
     assert seen == [(number, 5) for number in range(1, 6)]
 
     store = StudyStore.open(tmp_path / "store")
     assert store.uids() == list(STUDIES)
-    assert set(store.studies.loc["1.2", "flags"].split(",")) == {"thick_slices"}
+    assert set(store.studies.loc["1.2", "flags"].split(",")) == {
+        "thick_slices", "patient_in_several_studies"
+    }  # fmt: skip
     assert store.studies["patient_group"].tolist() == ["1.1"] * 4
     assert store.studies.loc["1.2", "leftsided_pe"] == 1
     assert np.isnan(store.studies.loc["1.1", "rv_lv_ratio_lt_1"])
@@ -86,12 +96,18 @@ def test_the_index_files(cohort, tmp_path):
     preprocess(cohort[0], tmp_path / "store", CONFIG, labels=cohort[1])
     names = {path.name for path in (tmp_path / "store").iterdir()}
     assert names == {
-        "config.toml", "refused", "refused.csv", "splits.csv", "store.json", "studies", "studies.csv"
+        "config.toml", "dicom_index", "refused.csv", "splits.csv", "store.json", "studies", "studies.csv", "verdicts",
+        "verdicts.csv", "verdicts.json",
     }  # fmt: skip
     refused = pd.read_csv(tmp_path / "store" / "refused.csv", dtype=str)
     assert list(refused.columns) == ["study", "code", "reason"]
     assert refused["code"].tolist() == ["not_chest"]
     assert "300 ml of aerated lung" in refused["reason"][0]
+    verdicts = pd.read_csv(tmp_path / "store" / "verdicts.csv", dtype=str)
+    assert list(verdicts.columns) == ["study", "series", "code", "level", "detail"]
+    first = verdicts.drop_duplicates("study").set_index("study")
+    assert first["code"].to_dict() == dict.fromkeys(STUDIES, "accepted") | {"1.9": "not_chest"}
+    assert first.loc["1.9", "detail"] == refused["reason"][0]
     stamp = json.loads((tmp_path / "store" / "store.json").read_text())
     assert stamp["use"] == "research use only, not for diagnosis"
     assert len(stamp["made_from"]["labels"]) == 64
@@ -115,7 +131,7 @@ def test_a_rerun_does_only_what_is_missing_and_ends_in_the_same_bytes(cohort, tm
     summary = preprocess(cohort[0], store, CONFIG, labels=cohort[1])
     assert (summary.n_done, summary.n_refused, summary.n_skipped) == (1, 0, 4)
     assert files_of(store) == first
-    monkeypatch.setattr(module, "make_study", None)  # nothing is made again
+    monkeypatch.setattr(module, "_preprocess_study", None)  # nothing is made again
     summary = preprocess(cohort[0], store, CONFIG, labels=cohort[1])
     assert (summary.n_done, summary.n_skipped, summary.complete) == (0, 5, True)
 
@@ -124,10 +140,10 @@ def test_a_killed_run_goes_on(cohort, tmp_path, monkeypatch):
     store = tmp_path / "store"
     make_study = module.make_study
 
-    def killed(headers, *args, **options):
-        if headers[0].study_uid == "1.3":
+    def killed(usable, verdict, *args):
+        if verdict.study == "1.3":
             raise KeyboardInterrupt
-        return make_study(headers, *args, **options)
+        return make_study(usable, verdict, *args)
 
     monkeypatch.setattr(module, "make_study", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -158,7 +174,7 @@ def test_a_fault_in_one_study_is_a_refusal_and_the_others_are_done(cohort, tmp_p
     path = next((root / "1.3").iterdir())
     path.write_bytes(path.read_bytes()[:-1000])
     summary = preprocess(root, tmp_path / "store", CONFIG)
-    assert [(refusal.study, refusal.code) for refusal in summary.refused] == [
+    assert [(verdict.study, verdict.outcome.code) for verdict in summary.refused] == [
         ("1.3", "truncated_pixel_data"), ("1.9", "not_chest"),
     ]  # fmt: skip
     assert StudyStore.open(tmp_path / "store").uids() == ["1.1", "1.2", "1.4"]
@@ -166,7 +182,7 @@ def test_a_fault_in_one_study_is_a_refusal_and_the_others_are_done(cohort, tmp_p
 
 def test_a_cohort_that_is_refused_as_a_whole(cohort, tmp_path):
     summary = preprocess(cohort[0] / "knee", tmp_path / "store", CONFIG)
-    assert summary.refused == (Refusal("1.9", "not_chest", summary.refused[0].reason),)
+    assert [verdict.study for verdict in summary.refused] == ["1.9"]
     store = StudyStore.open(tmp_path / "store")
     assert store.uids() == []
     assert store.exam_targets([]).shape == (0, 9)
@@ -195,18 +211,23 @@ def test_faults_of_the_input_leave_nothing_behind(cohort, tmp_path):
     no_table = Config(split=SplitConfig(method="csv", csv=tmp_path / "none.csv"))
     lungmask = Config(preprocess=PreprocessConfig(lungs="lungmask"))
     cases = [
-        (tmp_path / "none", CONFIG, {}, InputMissingError, "no such folder"),
+        (tmp_path / "none", CONFIG, {}, InputMissingError, "no such file or folder"),
         (tmp_path / "empty", CONFIG, {}, InputMissingError, "none among 0 files"),
         (cohort[0], CONFIG, {"labels": tmp_path / "none.csv"}, InputMissingError, "no such file"),
         (cohort[0], CONFIG, {"labels": tmp_path / "bad.csv"}, LabelsError, "found no SOPInstanceUID"),
-        (cohort[0], few, {}, SplitError, "more than 2000 studies, found 5"),
-        (cohort[0], no_table, {}, InputMissingError, "a table with StudyInstanceUID and split"),
         (cohort[0], lungmask, {}, WeightsError, "preprocess.lungs"),
     ]
     for root, config, options, kind, message in cases:
         with pytest.raises(kind, match=message):
             preprocess(root, store, config, **options)
         assert not store.exists()
+    for config, kind, message in (
+        (few, SplitError, "more than 2000 studies, found 5"),
+        (no_table, InputMissingError, "a table with StudyInstanceUID and split"),
+    ):
+        with pytest.raises(kind, match=message):
+            preprocess(cohort[0], store, config)
+        assert [path.name for path in store.iterdir()] == ["dicom_index"]  # for the next try
 
 
 def test_an_unexpected_fault_in_a_worker_surfaces_itself(cohort, tmp_path):

@@ -3,10 +3,10 @@
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pectl.core.data.dicom_tags import RawHeader, read_raw_header
 
@@ -39,6 +39,7 @@ _TAGS = {
     "slope": 0x00281053,
 }
 """The attributes that are read, and no others (DICOM PS3.6)."""
+_LONGEST_VALUE = 256  # bytes; the longest honest one is ImageType
 _WANTED = frozenset(_TAGS.values())
 
 
@@ -47,6 +48,8 @@ class SliceHeader(NamedTuple):
 
     `position` and `orientation` are ImagePositionPatient and ImageOrientationPatient (LPS, mm),
     `pixel_spacing_mm` is (row step, column step), `contrast` tells whether a ContrastBolusAgent is named.
+    `patient_id` is PatientID as read, and in an index a token of it. `frame` counts the frames of a multi-frame file
+    from 0; `member` is the place of the file inside the archive `path`, -1 for a file of its own.
     """
 
     path: Path
@@ -77,6 +80,13 @@ class SliceHeader(NamedTuple):
     contrast: bool
     kernel: str
     manufacturer: str
+    frame: int = 0
+    member: int = -1
+
+    @property
+    def image_uid(self) -> str:
+        """Return SOPInstanceUID, and for a multi-frame file the frame's number from 1."""
+        return f"{self.sop_uid}#{self.frame + 1}" if self.frames > 1 else self.sop_uid
 
 
 def is_safe_uid(uid: str) -> bool:
@@ -110,12 +120,18 @@ def read_header(path: Path) -> SliceHeader | None:
         StudyRefusedError: it begins as DICOM, and its header is damaged.
         OSError: the file can't be read.
     """
-    raw = read_raw_header(path, _WANTED)
+    with path.open("rb", buffering=0) as file:
+        return header_of(file, path)
+
+
+def header_of(file: BinaryIO, path: Path) -> SliceHeader | None:
+    """Read a header as `read_header` does from an open file, which `path` only names."""
+    raw = read_raw_header(file, _WANTED)
     return None if raw is None else _slice_header(path, raw)
 
 
 def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
-    values = {name: raw.values.get(tag, b"") for name, tag in _TAGS.items()}
+    values = {name: raw.values.get(tag, b"")[:_LONGEST_VALUE] for name, tag in _TAGS.items()}
     signed = _unsigned(values["signed"]) == 1
     return SliceHeader(
         path=path,
@@ -161,17 +177,26 @@ def _words(value: bytes) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _label(value: bytes) -> str:
-    """Return the first value of a short code such as ConvolutionKernel, stripped of unexpected characters."""
-    return _LABEL.sub("", _text(value).split("\\")[0]).strip()[:32]
+    return clean_label(_text(value).split("\\")[0])
+
+
+def clean_label(text: str) -> str:
+    """Return a short code such as ConvolutionKernel, stripped of unexpected characters."""
+    return _LABEL.sub("", text).strip()[:32]
+
+
+def finite(numbers: Iterable[float], count: int) -> tuple[float, ...] | None:
+    """Return `count` numbers of a size that geometry can have, or None where they aren't that."""
+    found = tuple(numbers)
+    return found if len(found) == count and all(-1e6 < number < 1e6 for number in found) else None
 
 
 def _numbers(value: bytes, count: int) -> tuple[float, ...] | None:
-    """Parse `count` finite decimals; None where they aren't that."""
+    """Parse `count` decimals; None where they aren't that."""
     try:
-        numbers = tuple(map(float, value.split(b"\\")))
+        return finite(map(float, value.split(b"\\")), count)
     except ValueError:
         return None
-    return numbers if len(numbers) == count and all(-1e6 < number < 1e6 for number in numbers) else None
 
 
 _shared_numbers = lru_cache(maxsize=4096)(_numbers)

@@ -1,99 +1,129 @@
-"""Every study below a folder: the headers of those still to be done, and whose studies they all are."""
+"""Every study among the files given: whose headers are read once, kept in an index, and grouped by study.
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+The files, in their order, are cut into parts of about a thousand. A part is read in one go by one process, and kept;
+later runs, and other jobs of a SLURM array, only look at each file's size and time. Where a part is cut depends on the
+names of the files around the cut alone, so that a new file changes one part.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from pectl.core.data.dicom import SliceHeader, find_files, is_safe_uid, read_header
-from pectl.errors import InputMissingError, StudyRefusedError
+from pectl.core.data.cohort import Cohort, Groups, Part, group_files
+from pectl.core.data.file_headers import read_file
+from pectl.core.data.header_cache import HeaderCache, Known
+from pectl.core.data.sources import FileEntry, find_entries
+from pectl.core.data.workers import run_in_processes
+from pectl.errors import InputMissingError
+
+Progress = Callable[[int, int], None]
+
+_MEAN_PART, _LARGEST_PART = 1024, 8192
+_WAIT_SECONDS = 0.2
 
 
-@dataclass
-class Cohort:
-    """The studies of a root.
-
-    Attributes:
-        todo: headers by study, of the studies of this shard that aren't finished.
-        patient_id: PatientID by study, of all studies; it never leaves the process.
-        n_known: studies of this shard that were finished before.
-        unreadable: files that can't be read, or whose header is damaged.
-    """
-
-    todo: dict[str, tuple[SliceHeader, ...]] = field(default_factory=dict)
-    patient_id: dict[str, str] = field(default_factory=dict)
-    n_known: int = 0
-    unreadable: list[Path] = field(default_factory=list)
-
-
-def index_files(root: Path, *, shard: tuple[int, int] | None = None, known: Callable[[str], bool]) -> Cohort:
-    """Read the header of every file below `root` and group them by study.
+def index_files(
+    sources: Sequence[Path],
+    *,
+    folder: Path,
+    workers: int = 1,
+    shard: tuple[int, int] | None = None,
+    known: Callable[[str], bool],
+    progress: Progress | None = None,
+) -> Cohort:
+    """Find the header of every image and group them by study.
 
     Args:
-        root: a folder or one file.
-        shard: (index from 0, count); only the headers of this share are kept.
+        sources: folders, files, archives or a DICOMDIR.
+        folder: of the index; what is there already isn't read again.
+        workers: processes that read.
+        shard: (index from 0, count); only the headers of this share of the studies are kept in memory.
         known: tells whether a study is finished.
+        progress: called with (files done, files found so far).
 
     Raises:
-        InputMissingError: no such folder, or no DICOM inside.
+        InputMissingError: no such source, or no DICOM inside.
+        StoreError: the index can't be written.
     """
-    if not root.exists():
+    cohort, groups = Cohort(), Groups()
+    parts: list[Part] = []
+    found = [0]
+    counted = _counted(_cut(find_entries(sources)), found)
+    for part in _read_parts(counted, folder, workers, shared=shard is not None):
+        parts.append(part)
+        cohort.n_files += part.n_files
+        if progress:
+            progress(cohort.n_files, found[0])
+    for part in sorted(parts, key=lambda part: part.number):
+        groups.add(part)
+        cohort.n_other += part.n_other
+    groups.into(cohort, shard=shard, known=known)
+    if not cohort.patient:
         raise InputMissingError(
-            where=root, expected="a folder with DICOM files", found="no such folder", fix="check the path"
-        )
-    cohort, unnamed = Cohort(), _Unnamed()
-    kept: dict[str, list[SliceHeader]] = {}
-    n_files = 0
-    for path in find_files(root):
-        n_files += 1
-        header = _read(path, cohort)
-        if header is None:
-            continue
-        uid = header.study_uid if is_safe_uid(header.study_uid) else unnamed.name(path.parent)
-        if uid not in cohort.patient_id:
-            cohort.patient_id[uid] = header.patient_id
-            _register(uid, kept, cohort, mine=in_shard(uid, shard), known=known)
-        if uid in kept:
-            kept[uid].append(header)
-    if not cohort.patient_id:
-        raise InputMissingError(
-            where=root, expected="DICOM files", found=f"none among {n_files} files", fix="check the path"
-        )
-    cohort.todo = {uid: tuple(headers) for uid, headers in kept.items()}
+            where=", ".join(map(str, sources[:3])), expected="DICOM files", found=f"none among {cohort.n_files} files",
+            fix="check the path",
+        )  # fmt: skip
     return cohort
 
 
-def _read(path: Path, cohort: Cohort) -> SliceHeader | None:
-    try:
-        return read_header(path)
-    except (OSError, StudyRefusedError):
-        cohort.unreadable.append(path)
-        return None
+def _cut(entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
+    """Cut the files into parts after files whose names say so, the same whatever other files there are."""
+    part: list[FileEntry] = []
+    for entry in entries:
+        part.append(entry)
+        if zlib.crc32(str(entry.path).encode(errors="surrogateescape")) % _MEAN_PART == 0 or len(part) == _LARGEST_PART:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
-def _register(
-    uid: str, kept: dict[str, list[SliceHeader]], cohort: Cohort, *, mine: bool, known: Callable[[str], bool]
-) -> None:
-    """Open a place for the headers of a study, if this run has to do it."""
-    if mine and known(uid):
-        cohort.n_known += 1
-    elif mine:
-        kept[uid] = []
+def _counted(parts: Iterable[list[FileEntry]], found: list[int]) -> Iterator[tuple[int, list[FileEntry]]]:
+    for number, part in enumerate(parts):
+        found[0] += len(part)
+        yield number, part
 
 
-def in_shard(uid: str, shard: tuple[int, int] | None) -> bool:
-    """Tell whether a study belongs to a shard, whatever other studies there are."""
-    if shard is None:
-        return True
-    index, count = shard
-    return int(hashlib.sha256(uid.encode()).hexdigest(), 16) % count == index
+def _read_parts(
+    parts: Iterable[tuple[int, list[FileEntry]]], folder: Path, workers: int, *, shared: bool
+) -> Iterator[Part]:
+    """Read all parts; those that another job is reading are asked for again until they are there."""
+    while True:
+        postponed: list[tuple[int, list[FileEntry]]] = []
+        read = partial(_read_part, folder=folder, shared=shared)
+        for number, entries, part in run_in_processes(read, parts, workers=workers, preload=__name__):
+            if part is None:
+                postponed.append((number, entries))
+            else:
+                yield part
+        if not postponed:
+            return
+        time.sleep(_WAIT_SECONDS)
+        parts = postponed
 
 
-class _Unnamed:
-    """Names for studies without a usable UID: one a folder, numbered, saying nothing about the patient."""
+def _read_part(
+    numbered: tuple[int, list[FileEntry]], *, folder: Path, shared: bool
+) -> tuple[int, list[FileEntry], Part | None]:
+    """Read one part, from the index where it is there; None where another job is reading it."""
+    number, entries = numbered
+    cache = HeaderCache(folder)
+    name = cache.place(entries[0].path)
+    files = _cached(cache, name, entries)
+    if None in (known for _, known in files):
+        if shared and not cache.claim(name):
+            return number, entries, None
+        try:
+            files = [(entry, known or read_file(entry, cache)) for entry, known in files]
+            cache.write(name, [(entry, known) for entry, known in files if known and known.kind != "unreadable_file"])
+        finally:
+            if shared:
+                cache.release(name)
+    return number, [], group_files(number, [(entry, known) for entry, known in files if known])
 
-    def __init__(self) -> None:
-        self._names: dict[Path, str] = {}
 
-    def name(self, folder: Path) -> str:
-        return self._names.setdefault(folder, f"unnamed-{len(self._names) + 1:04d}")
+def _cached(cache: HeaderCache, name: str, entries: list[FileEntry]) -> list[tuple[FileEntry, Known | None]]:
+    kept = cache.read(name)
+    return [(entry, kept.get((cache.place(entry.path), entry.size, entry.mtime_ns))) for entry in entries]

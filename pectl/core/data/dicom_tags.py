@@ -7,10 +7,10 @@ tenth of `pydicom.dcmread(stop_before_pixels=True, specific_tags=...)`, which ma
 import logging
 import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pydicom
 
@@ -27,6 +27,7 @@ PIXEL_DATA = 0x7FE00010
 
 _PREAMBLE = 132  # 128 bytes and "DICM" (DICOM PS3.10, 7.1)
 _FIRST_READ = 16 * 1024  # holds the header of nearly every CT slice
+_META = 1024  # holds the meta header's TransferSyntaxUID
 _LAST_READ = 4 * 1024 * 1024
 _LONG_FORM = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -53,8 +54,8 @@ class _Unusual(Exception):  # noqa: N818 - a turn to the slow path, not an error
     """The walk met something that is left to pydicom."""
 
 
-def read_raw_header(path: Path, wanted: frozenset[int]) -> RawHeader | None:
-    """Read the wanted tags of a file, without its pixels.
+def read_raw_header(file: BinaryIO, wanted: frozenset[int]) -> RawHeader | None:
+    """Read the wanted tags of an open file, without its pixels.
 
     Returns:
         None for a file that isn't DICOM, or has none of them (a DICOMDIR).
@@ -63,19 +64,18 @@ def read_raw_header(path: Path, wanted: frozenset[int]) -> RawHeader | None:
         StudyRefusedError: it begins as DICOM, and its header is damaged.
         OSError: the file can't be read.
     """
-    with path.open("rb", buffering=0) as file:
-        head = file.read(_FIRST_READ)
-        while True:
-            try:
-                return _walk(head, wanted)
-            except (struct.error, IndexError):
-                more = file.read(_LAST_READ) if len(head) <= _LAST_READ else b""
-                if not more:
-                    break
-                head += more
-            except (_Unusual, UnicodeDecodeError):
+    head = file.read(_FIRST_READ)
+    while True:
+        try:
+            return _walk(head, wanted)
+        except (struct.error, IndexError):
+            more = file.read(_LAST_READ) if len(head) <= _LAST_READ else b""
+            if not more:
                 break
-    return _read_with_pydicom(path, wanted) if _looks_like_dicom(head) else None
+            head += more
+        except (_Unusual, UnicodeDecodeError):
+            break
+    return _read_slowly(file, head, wanted) if looks_like_dicom(head) else None
 
 
 def _walk(head: bytes, wanted: frozenset[int]) -> RawHeader:
@@ -85,10 +85,38 @@ def _walk(head: bytes, wanted: frozenset[int]) -> RawHeader:
     syntax, at = _transfer_syntax(head)
     if syntax in ("", DEFLATED, EXPLICIT_BIG):
         raise _Unusual
+    return _walk_dataset(head, at, syntax, wanted)
+
+
+def _walk_dataset(head: bytes, at: int, syntax: str, wanted: frozenset[int]) -> RawHeader:
     values: dict[int, bytes] = {}
     read_element = _implicit_element if syntax == IMPLICIT_LITTLE else _explicit_element
     offset, length = _walk_elements(head, at, values, read_element=read_element, wanted=wanted)
     return RawHeader(values, syntax, offset, length)
+
+
+def find_pixels(content: bytes) -> tuple[int, int]:
+    """Return start and length of the pixel data in what `inflate` made.
+
+    Raises:
+        ValueError, struct.error, IndexError: there is none.
+    """
+    try:
+        raw = _walk_dataset(content, _transfer_syntax(content)[1], EXPLICIT_LITTLE, frozenset())
+    except _Unusual as error:
+        raise ValueError("no pixel data") from error
+    return raw.pixel_offset, raw.pixel_length
+
+
+def inflate(content: bytes, limit: int) -> bytes:
+    """Return a deflated file as an explicit little-endian one: the meta header, and up to `limit` bytes of dataset.
+
+    Raises:
+        struct.error, IndexError: no meta header.
+        zlib.error: no deflated dataset.
+    """
+    _, at = _transfer_syntax(content)
+    return content[:at] + zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[at:], limit)
 
 
 def _transfer_syntax(head: bytes) -> tuple[str, int]:
@@ -157,7 +185,7 @@ def _end_of_sequence(head: bytes, at: int, read_element: _ReadElement) -> int:
     return at
 
 
-def _looks_like_dicom(head: bytes) -> bool:
+def looks_like_dicom(head: bytes) -> bool:
     """Tell DICOM, also without preamble or meta header, from other files.
 
     Without "DICM" a file must open with an element of group 0002 or 0008 of modest length.
@@ -170,20 +198,42 @@ def _looks_like_dicom(head: bytes) -> bool:
     return element <= 0x0100 and (vr in _ANY_VR or (length == 0 and vr[1] == 0))
 
 
-def _read_with_pydicom(path: Path, wanted: frozenset[int]) -> RawHeader | None:
+def _read_slowly(file: BinaryIO, head: bytes, wanted: frozenset[int]) -> RawHeader | None:
+    """Read what the walk left: deflated files as far as a header may reach, all others with pydicom."""
+    if head[128:_PREAMBLE] == b"DICM" and DEFLATED.encode() in head[:_META]:
+        return _read_deflated(head + file.read(_LAST_READ), wanted)
+    file.seek(0)
+    return _read_with_pydicom(file, wanted)
+
+
+def _read_deflated(content: bytes, wanted: frozenset[int]) -> RawHeader:
+    """Read a deflated header; pydicom would inflate the whole file, whatever it grows to."""
+    try:
+        plain = inflate(content, _LAST_READ)
+        raw = _walk_dataset(plain, _transfer_syntax(plain)[1], EXPLICIT_LITTLE, wanted)
+    except (zlib.error, struct.error, IndexError, UnicodeDecodeError, _Unusual) as error:
+        raise _damaged(error) from error
+    return raw._replace(transfer_syntax=DEFLATED, pixel_offset=0, pixel_length=0)
+
+
+def _read_with_pydicom(file: BinaryIO, wanted: frozenset[int]) -> RawHeader | None:
     with quiet_pydicom():
         try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(wanted), force=True)
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(wanted), force=True)
             syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or IMPLICIT_LITTLE)
             values = {tag: _raw_value(dataset, tag) for tag in wanted if tag in dataset}
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise StudyRefusedError(
-                "damaged_header", where="a file that begins as DICOM", expected="a readable header",
-                found=f"{type(error).__name__} in its header", fix="export it again, or take it away",
-            ) from error  # fmt: skip
+            raise _damaged(error) from error
     return RawHeader(values, syntax, 0, 0) if values else None
+
+
+def _damaged(error: Exception) -> StudyRefusedError:
+    return StudyRefusedError(
+        "damaged_header", where="a file that begins as DICOM", expected="a readable header",
+        found=f"{type(error).__name__} in its header", fix="export it again, or take it away",
+    )  # fmt: skip
 
 
 def _raw_value(dataset: pydicom.Dataset, tag: int) -> bytes:

@@ -3,12 +3,19 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["error", "repair", "warning"]
+Level = Literal["error", "repair", "warning", "ok"]
+LEVELS: tuple[Level, ...] = ("error", "repair", "warning", "ok")
 
 CODES: dict[str, tuple[Level, str]] = {
+    "accepted": ("ok", "the study can be used; the detail says which series was chosen, and why"),
     # which images there are
-    "unreadable_file": ("error", "a file of the chosen series can't be read"),
-    "damaged_header": ("error", "a file begins as DICOM, and its header can't be read"),
+    "unreadable_file": ("error", "a file of the chosen series can't be read, or its only file can't"),
+    "damaged_header": ("error", "files begin as DICOM, or are named so, and no study can be read from them"),
+    "damaged_archive": ("error", "a zip or tar file is damaged, encrypted, or grows beyond what images can"),
+    "damaged_files": (
+        "warning",
+        "files beside the study's are damaged, or can't be read; they were left out",
+    ),
     "no_image": ("error", "no file of the study holds an image"),
     "missing_uid": ("error", "StudyInstanceUID or SOPInstanceUID is empty"),
     "unsafe_uid": (
@@ -22,10 +29,10 @@ CODES: dict[str, tuple[Level, str]] = {
         "error",
         "a picture without geometry or in colour (dose report, patient data, screen capture)",
     ),
-    "multi_frame": ("error", "enhanced multi-frame CT"),
+    "multi_frame": ("error", "several frames in one file, and no position for each (no enhanced CT)"),
     "not_axial": (
         "error",
-        "the image plane leans more than 30 degrees from axial (coronal or sagittal reformat)",
+        "the image plane leans more than preprocess.series.max_lean_deg (coronal or sagittal reformat)",
     ),
     "too_few_slices": ("error", "fewer axial slices than preprocess.min_slices"),
     "several_series": ("warning", "more than one series could be used; one was chosen by rule"),
@@ -78,7 +85,11 @@ CODES: dict[str, tuple[Level, str]] = {
     # labels
     "images_without_labels": ("warning", "the study has labels, some of its slices have none"),
     "labels_without_images": ("warning", "labels of slices that are not in the chosen series"),
+    "studies_without_images": ("warning", "the labels table holds the study, and there is no image of it"),
+    "label_breach": ("error", "the study's labels break a rule; preprocess refuses such a table"),
     "not_labelled": ("warning", "a labels table was given, and the study isn't in it"),
+    # patients
+    "patient_in_several_studies": ("warning", "other studies are of the same patient; a split keeps them together"),
 }
 """Every code with its level and meaning; `docs/codes.md` is this table."""
 
@@ -92,5 +103,5 @@ class Finding:
 
     @property
     def level(self) -> Level:
-        """Return `error`, `repair` or `warning`."""
+        """Return `error`, `repair`, `warning` or `ok`."""
         return CODES[self.code][0]

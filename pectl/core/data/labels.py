@@ -96,6 +96,14 @@ class Labels:
         return np.argsort(self._row_study, kind="stable"), np.concatenate(([0], counts.cumsum()))
 
 
+@dataclass(frozen=True)
+class Breach:
+    """A rule broken by a study's labels; the example names the row, the image or the study."""
+
+    study: str
+    example: str
+
+
 def read_labels(path: Path) -> Labels:
     """Read a labels table and check every rule of the labels.
 
@@ -104,20 +112,32 @@ def read_labels(path: Path) -> Labels:
         LabelsError: it isn't such a table, lacks columns, or breaks rules; all breaches are counted, with
             examples.
     """
+    labels, broken = inspect_labels(path)
+    _raise_breaches(path, {rule: [found.example for found in breaches] for rule, breaches in broken.items()})
+    return labels
+
+
+def inspect_labels(path: Path) -> tuple[Labels, dict[str, list[Breach]]]:
+    """Read a labels table and return it with every breach of a rule, rather than refuse it.
+
+    Rows without a UID are left out, values other than 0 and 1 count as 0, and a repeated image as its last row says.
+
+    Raises:
+        InputMissingError: there is no such file.
+        LabelsError: it isn't such a table, lacks columns, or holds no rows.
+    """
     _require_columns(path, _header(path), _COLUMNS)
-    table = _read_table(path)
+    table, faults = _read_table(path)
     study, uids = pd.factorize(table.pop(_STUDY).to_numpy(object), sort=True)
     images = table.pop(_IMAGE).to_numpy(object)
     present = table.pop(_PRESENT).to_numpy(np.int8)
     exam, differing = _by_study(table, study, uids)
-    any_present = np.bincount(study, weights=present) > 0
-    rules = {
-        f"{_IMAGE} occurs more than once": _repeated(images),
-        "labels of the study differ between its rows": differing,
-        **breaches(exam, any_present),
-    }
-    _raise_breaches(path, rules)
-    return Labels(_without_undefined(exam), study, images, present)
+    any_present = np.bincount(study, weights=present, minlength=len(uids)) > 0
+    rules = {"labels of the study differ between its rows": differing, **breaches(exam, any_present)}
+    faulty = {breach.study for found in faults.values() for breach in found}  # what follows is no second breach
+    broken = {rule: [Breach(uid, uid) for uid in found if uid not in faulty] for rule, found in rules.items()}
+    repeated = {f"{_IMAGE} occurs more than once": _repeated(images, uids, study)}
+    return Labels(_without_undefined(exam), study, images, present), repeated | faults | broken
 
 
 def read_truth(path: Path) -> "tuple[pd.DataFrame, pd.Series[int] | None]":
@@ -140,7 +160,8 @@ def _read_exam_rows(path: Path, columns: list[str]) -> pd.DataFrame:
     _require_columns(path, columns, (_STUDY, *EXAM_LABELS))
     names = [name for name in STUDY_LABELS if name in columns]
     table = pd.read_csv(path, usecols=[_STUDY, *names], dtype={_STUDY: str})
-    _raise_breaches(path, _missing_uids(table, (_STUDY,)) | _wrong_values(table, names))
+    faults = _missing_uids(table, (_STUDY,)) | _wrong_values(table, names)
+    _raise_breaches(path, {rule: list(found.values()) for rule, found in faults.items()})
     exam = table.set_index(_STUDY)[names].astype(np.float64).sort_index()
     repeated = {f"{_STUDY} occurs more than once": exam.index[exam.index.duplicated()].tolist()}
     _raise_breaches(path, repeated | breaches(exam, None))
@@ -179,8 +200,8 @@ def _require_columns(path: Path, found: list[str], needed: tuple[str, ...]) -> N
         )  # fmt: skip
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read the needed columns compactly; where they don't fit, read text to name what is wrong."""
+def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, list[Breach]]]:
+    """Read the needed columns compactly; where they don't fit, read text to name what is wrong in which row."""
     labels: dict[str, type] = dict.fromkeys((_PRESENT, *STUDY_LABELS), np.int8)
     types = labels | {_STUDY: object, _IMAGE: object}
     table = read_fixed_width(path, list(_COLUMNS))
@@ -188,8 +209,18 @@ def _read_table(path: Path) -> pd.DataFrame:
         table = _parse_csv(path, types)
     if table.empty:
         raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
-    _raise_breaches(path, _missing_uids(table, (_STUDY, _IMAGE)) | _wrong_values(table, (_PRESENT, *STUDY_LABELS)))
-    return table.astype(labels)
+    study = table[_STUDY].to_numpy(object)
+    faults = _missing_uids(table, (_STUDY, _IMAGE)) | _wrong_values(table, (_PRESENT, *STUDY_LABELS))
+    broken = {
+        rule: [Breach(_uid_or_empty(study[row]), example) for row, example in found.items()]
+        for rule, found in faults.items()
+        if found
+    }
+    return (table.dropna(subset=[_STUDY, _IMAGE]) if broken else table).astype(labels), broken
+
+
+def _uid_or_empty(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _parse_csv(path: Path, types: dict[str, type]) -> pd.DataFrame:
@@ -199,22 +230,22 @@ def _parse_csv(path: Path, types: dict[str, type]) -> pd.DataFrame:
         return pd.read_csv(path, usecols=list(_COLUMNS), dtype=str)
 
 
-def _missing_uids(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the rows (counted as an editor does, the header being 1) without a UID."""
+def _missing_uids(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, dict[int, str]]:
+    """Return the rows without a UID, and how to call them (as an editor counts, the header being 1)."""
     return {
-        f"{column} is empty": [f"row {row + 2}" for row in np.flatnonzero(table[column].isna())] for column in columns
+        f"{column} is empty": {int(row): f"row {row + 2}" for row in np.flatnonzero(table[column].isna())}
+        for column in columns
     }
 
 
-def _wrong_values(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values other than 0 and 1 of each label; text that is a number becomes one."""
-    found: dict[str, list[str]] = {}
+def _wrong_values(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return the rows with values other than 0 and 1 of each label; these become 0, and text that is 1 becomes 1."""
+    found: dict[str, dict[int, str]] = {}
     for column in columns:
         numbers = pd.to_numeric(table[column], errors="coerce").to_numpy()
         wrong = np.flatnonzero((numbers != 0) & (numbers != 1))
-        found[f"{column} isn't 0 or 1"] = [f"row {row + 2}: {table[column].iloc[row]}" for row in wrong]
-        if not wrong.size:
-            table[column] = numbers.astype(np.int8)
+        found[f"{column} isn't 0 or 1"] = {int(row): f"row {row + 2}: {table[column].iloc[row]}" for row in wrong}
+        table[column] = (numbers == 1).astype(np.int8)
     return found
 
 
@@ -233,11 +264,13 @@ def _by_study(
     return exam, list(uids[np.unique(study[differs])])
 
 
-def _repeated(images: NDArray[np.object_]) -> list[str]:
+def _repeated(images: NDArray[np.object_], uids: NDArray[np.object_], study: NDArray[np.intp]) -> list[Breach]:
     hashes = np.sort(np.fromiter(map(hash, images), np.int64, len(images)))
     if not (hashes[1:] == hashes[:-1]).any():  # a third of the time that comparing the strings takes
         return []
-    return sorted(pd.Series(images)[pd.Series(images).duplicated()].unique())
+    again = np.flatnonzero(pd.Series(images).duplicated())
+    found = {str(images[row]): Breach(str(uids[study[row]]), str(images[row])) for row in again}
+    return [found[image] for image in sorted(found)]
 
 
 def _raise_breaches(path: Path, found: dict[str, list[str]]) -> None:

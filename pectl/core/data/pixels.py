@@ -1,19 +1,35 @@
 """One DICOM slice as HU: its own rescale, its own padding, every transfer syntax the plug-ins decode."""
 
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
+from pectl.core.data.codestream import stream_size
 from pectl.core.data.dicom import SliceHeader
-from pectl.core.data.dicom_tags import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, quiet_pydicom
+from pectl.core.data.dicom_tags import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    find_pixels,
+    inflate,
+    quiet_pydicom,
+)
 from pectl.errors import StudyRefusedError
 
 AIR_HU = -1024
 """The lowest HU that is kept; padding and everything below become it."""
 _HIGHEST = 32767
 _LARGEST_SIDE = 4096
+_LONGEST_HEADER = 4 << 20
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 _UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
 
@@ -28,7 +44,7 @@ def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
         StudyRefusedError: truncated or undecodable pixel data.
         OSError: the file can't be read.
     """
-    stored = _read_native(header) if header.pixel_offset and header.transfer_syntax in _NATIVE else _decode(header)
+    stored = _read_stored(header)
     padded = _padding_mask(header, stored)
     _rescale(header, _used_bits(header, stored), out)
     if padded is not None:
@@ -55,36 +71,101 @@ def check_pixel_header(header: SliceHeader) -> None:
         raise _refused(header, "absurd_rescale", "RescaleSlope above 0 and a RescaleIntercept in range", found)
 
 
+def _read_stored(header: SliceHeader) -> NDArray[np.integer]:
+    if header.pixel_offset and header.transfer_syntax in _NATIVE:
+        return _read_native(header)
+    return _inflate(header) if header.transfer_syntax == DEFLATED else _decode(header)
+
+
 def _read_native(header: SliceHeader) -> NDArray[np.integer]:
     """Read uncompressed pixels from their place in the file."""
     count = header.rows * header.columns
-    dtype = "<i2" if header.signed else "<u2"
-    values: NDArray[np.integer] = np.fromfile(header.path, dtype, count, offset=header.pixel_offset)
-    if len(values) < count or header.pixel_length < 2 * count:
-        found = f"{min(2 * len(values), header.pixel_length)} bytes"
+    before = 2 * count * header.frame
+    values: NDArray[np.integer] = np.fromfile(header.path, _dtype(header), count, offset=header.pixel_offset + before)
+    return _whole(header, values, header.pixel_length - before)
+
+
+def _whole(header: SliceHeader, values: NDArray[np.integer], n_bytes: int) -> NDArray[np.integer]:
+    """Shape the values of a slice, unless there are too few of them."""
+    count = header.rows * header.columns
+    if len(values) < count or n_bytes < 2 * count:
+        found = f"{max(0, min(2 * len(values), n_bytes))} bytes"
         raise _refused(header, "truncated_pixel_data", f"{2 * count} bytes of pixel data", found)
     return values.reshape(header.rows, header.columns)
+
+
+def _dtype(header: SliceHeader) -> str:
+    return "<i2" if header.signed else "<u2"
+
+
+def _inflate(header: SliceHeader) -> NDArray[np.integer]:
+    """Read the pixels of a deflated file, inflating no more of it than its header promises."""
+    n_bytes = 2 * header.rows * header.columns
+    try:
+        plain = inflate(header.path.read_bytes(), n_bytes + _LONGEST_HEADER)
+        offset, length = find_pixels(plain)
+    except (zlib.error, struct.error, IndexError, ValueError) as error:
+        raise _refused(header, "truncated_pixel_data", "deflated pixels", _first_words(error)) from error
+    part = plain[offset : offset + n_bytes]
+    return _whole(header, np.frombuffer(part[: len(part) // 2 * 2], _dtype(header)), min(length, len(part)))
 
 
 def _decode(header: SliceHeader) -> NDArray[np.integer]:
     """Decode compressed or unusual pixel data with pydicom's plug-ins."""
     with quiet_pydicom():
         try:
-            dataset = pydicom.dcmread(header.path, force=True)
-            dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)  # a file may lack it
-            pixels: NDArray[np.integer] = pixel_array(dataset, raw=True)
-        except OSError:
+            dataset = _open_dataset(header.path, header.transfer_syntax)
+            if header.transfer_syntax not in _UNCOMPRESSED:
+                _check_stream(header, dataset)
+            frame = header.frame if header.frames > 1 else None
+            pixels: NDArray[np.integer] = pixel_array(dataset, raw=True, index=frame)
+        except (OSError, StudyRefusedError):
             raise
         except Exception as error:
             native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
             code = "truncated_pixel_data" if native else "undecodable_pixel_data"
-            raise _refused(header, code, f"pixels in {header.transfer_syntax}", _first_words(error)) from error
+            raise _refused(header, code, f"pixels in {_name(header)}", _first_words(error)) from error
     if pixels.shape != (header.rows, header.columns) or pixels.dtype.kind not in "iu":
         found = f"{pixels.dtype} of shape {pixels.shape}"
         expected = f"integers of shape {(header.rows, header.columns)}"
         raise _refused(header, "undecodable_pixel_data", expected, found)
     wanted = np.int16 if header.signed else np.uint16
     return pixels.astype(wanted, copy=False)
+
+
+@lru_cache(maxsize=1)
+def _open_dataset(path: Path, transfer_syntax: str) -> pydicom.Dataset:
+    """Read a file; the last one stays at hand for its other frames, until `forget_dataset`."""
+    dataset = pydicom.dcmread(path, force=True)
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax)  # a file may lack it
+    return dataset
+
+
+def forget_dataset() -> None:
+    """Let go of the file that was decoded last."""
+    _open_dataset.cache_clear()
+
+
+def _check_stream(header: SliceHeader, dataset: pydicom.Dataset) -> None:
+    """Check what a compressed stream says about its own size, before a decoder allocates memory for it.
+
+    Raises:
+        StudyRefusedError: another size than the header's.
+    """
+    stream = get_frame(dataset.PixelData, header.frame, number_of_frames=header.frames)
+    expected = f"a stream of {header.rows} x {header.columns} pixels in {_name(header)}"
+    honest = 2 * header.rows * header.columns
+    if header.transfer_syntax == RLELossless and len(stream) > honest + honest // 64 + 1024:
+        raise _refused(header, "undecodable_pixel_data", expected, f"one of {len(stream)} bytes")
+    size = stream_size(stream)
+    if size is not None and size != (header.rows, header.columns, 1):
+        raise _refused(header, "undecodable_pixel_data", expected, " x ".join(map(str, size)))
+
+
+def _name(header: SliceHeader) -> str:
+    """Name a transfer syntax by word and number."""
+    uid = UID(header.transfer_syntax)
+    return f"{uid.name} ({uid})" if uid.name != uid else f"transfer syntax {uid[:64]}"
 
 
 def _padding_mask(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:

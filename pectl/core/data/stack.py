@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 
 from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.findings import Finding
-from pectl.core.data.series import lean_deg
+from pectl.core.data.series import SAME_POSITION_MM, lean_deg
 from pectl.errors import StudyRefusedError
 
-SAME_POSITION_MM = 0.05
-"""Slices closer than this lie at one position; the thinnest CT slices are 0.3 mm apart."""
 _STEP_TOLERANCE = 0.05
 _GAP_STEPS = 1.5
 _MAJORITY = 0.9

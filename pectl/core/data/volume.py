@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.findings import Finding
-from pectl.core.data.pixels import AIR_HU, check_pixel_header, read_hu
+from pectl.core.data.pixels import AIR_HU, check_pixel_header, forget_dataset, read_hu
+from pectl.core.data.series import SAME_POSITION_MM
 from pectl.core.data.stack import (
-    SAME_POSITION_MM,
     Stack,
     build_stack,
     canonical_axes,
@@ -57,7 +57,10 @@ def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm
     for header in distinct:
         check_pixel_header(header)
     stack = build_stack(distinct, max_gap_mm=max_gap_mm)
-    hu, n_padded = _read_pixels(stack)
+    try:
+        hu, n_padded = _read_pixels(stack)
+    finally:
+        forget_dataset()
     _undo_shifts(hu, stack)
     _check_hu(hu)
     if n_padded:

@@ -5,9 +5,9 @@ import pytest
 
 from pectl.config import PreprocessConfig
 from pectl.core.data.dicom import find_files, read_header
-from pectl.core.data.intake import make_study
+from pectl.core.data.findings import Finding
+from pectl.core.data.intake import StudyLabels, examine, make_study
 from pectl.core.data.labels import STUDY_LABELS
-from pectl.errors import StudyRefusedError
 
 CONFIG = PreprocessConfig(in_plane_px=64, slice_spacing_mm=3.0)
 EXAM = dict.fromkeys(STUDY_LABELS)
@@ -22,7 +22,10 @@ def make(tmp_path, write_series):
         uids = write_series(folder, **options)
         headers = [read_header(path) for path in find_files(folder)]
         image_labels = {uid: labels(place) for place, uid in enumerate(uids)} if labels else labels
-        return make_study(headers, config, image_labels=image_labels, exam_labels=EXAM)[0], uids
+        known = StudyLabels(image_labels, EXAM)
+        examined = examine("1.2.3", headers, config, labels=known)
+        assert examined.usable is not None, examined.verdict
+        return make_study(examined.usable, examined.verdict, config, known), uids
 
     return make
 
@@ -88,14 +91,61 @@ def test_without_labels_every_label_is_unknown(make):
     assert study.exam_labels == EXAM
 
 
-def test_images_without_labels_and_labels_without_images_are_flagged(tmp_path, write_series):
-    uids = write_series(tmp_path)
-    headers = [read_header(path) for path in find_files(tmp_path)]
-    labels = dict.fromkeys(uids[:30], 0) | {"9.9": 1, "9.8": 0}
-    _, findings = make_study(headers, CONFIG, image_labels=labels, exam_labels=EXAM)
-    details = {finding.code: finding.detail for finding in findings}
-    assert details["images_without_labels"] == "10 of 40 slices"
+@pytest.fixture
+def judge(tmp_path, write_series):
+    """Write a series and return the verdict on it."""
+
+    def judge(image_labels=None, known=(), config=CONFIG, **options):
+        write_series(tmp_path / "series", **options)
+        headers = [read_header(path) for path in find_files(tmp_path / "series")]
+        return examine("1.2.3", headers, config, labels=StudyLabels(image_labels, EXAM), known=known).verdict
+
+    return judge
+
+
+def test_images_without_labels_and_labels_without_images_are_flagged(judge):
+    labels = {f"1.2.3.1.{place}": 0 for place in range(30)} | {"9.9": 1, "9.8": 0}
+    details = {finding.code: finding.detail for finding in judge(labels).findings}
+    assert details["images_without_labels"] == "10 of 40 images"
     assert details["labels_without_images"] == "2 of 32 labels"
+
+
+def test_an_accepted_study_says_which_series_and_why(judge):
+    verdict = judge()
+    assert (verdict.study, verdict.series, verdict.level, verdict.refused) == ("1.2.3", "1.2.3.1", "warning", False)
+    assert verdict.rows() == [
+        ("1.2.3", "1.2.3.1", "accepted", "ok", "original axial CT of 40 slices, every 6 mm over 240 mm, kernel B30f, "
+         "contrast agent not named"),
+        ("1.2.3", "1.2.3.1", "thick_slices", "warning", "6.00 mm"),
+    ]  # fmt: skip
+
+
+def test_a_refusal_keeps_the_series_the_choice_and_what_was_found_before(judge):
+    verdict = judge(hu=lambda points: np.where(np.abs(points[..., 0]) < 150, 40.0, -1000.0))
+    assert (verdict.series, verdict.outcome.code, verdict.level) == ("1.2.3.1", "not_chest", "error")
+    assert "found 0 ml" in verdict.outcome.detail
+    assert verdict.outcome.detail.endswith(f"series chosen: {verdict.choice}")
+    assert [finding.code for finding in verdict.findings] == ["not_chest", "thick_slices"]
+
+
+def test_a_study_of_no_usable_series_names_the_largest(judge):
+    verdict = judge(n_slices=5)
+    assert (verdict.series, verdict.choice, verdict.outcome.code) == ("1.2.3.1", "", "too_few_slices")
+
+
+def test_what_is_known_before_joins_the_verdict(judge):
+    breach, patient = Finding("label_breach", "a rule"), Finding("patient_in_several_studies", "2 studies")
+    verdict = judge(known=(patient, breach))
+    assert [finding.code for finding in verdict.findings] == [
+        "label_breach", "patient_in_several_studies", "thick_slices"
+    ]  # fmt: skip
+    assert verdict.refused
+
+
+def test_damaged_files_alone_are_a_verdict():
+    known = (Finding("damaged_header", "2 files"),)
+    verdict = examine("unnamed-0001", [], CONFIG, labels=StudyLabels(), known=known).verdict
+    assert verdict.rows() == [("unnamed-0001", "", "damaged_header", "error", "2 files")]
 
 
 def test_a_study_that_the_table_does_not_hold_is_flagged(make):
@@ -122,18 +172,18 @@ def keyword(name, value):
         ("SOPInstanceUID", "1.2.3.1.4", "repeated_uid"),
     ],
 )
-def test_uids_that_cannot_be_used(make, name, value, code):
-    with pytest.raises(StudyRefusedError, match="UIDs of study, series and images: expected distinct ones") as caught:
-        make(edit=keyword(name, value))
-    assert caught.value.code == code
+def test_uids_that_cannot_be_used(judge, name, value, code):
+    verdict = judge(edit=keyword(name, value))
+    assert verdict.outcome.code == code
+    assert "UIDs of study, series and images: expected distinct ones" in verdict.outcome.detail
 
 
 def test_a_file_that_vanished_is_a_refusal(tmp_path, write_series):
     write_series(tmp_path)
     headers = [read_header(path) for path in find_files(tmp_path)]
     headers[5].path.unlink()
+    outcome = examine("1.2.3", headers, CONFIG, labels=StudyLabels()).verdict.outcome
+    assert outcome.code == "unreadable_file"
     message = "pixels of the series: expected files that can be read, found No such file or directory"
-    with pytest.raises(StudyRefusedError, match=message) as caught:
-        make_study(headers, CONFIG, image_labels=None, exam_labels=EXAM)
-    assert caught.value.code == "unreadable_file"
-    assert str(tmp_path) not in str(caught.value)
+    assert outcome.detail.startswith(message)
+    assert str(tmp_path) not in outcome.detail

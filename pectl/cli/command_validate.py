@@ -1,0 +1,70 @@
+"""`pectl validate`."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from pectl.cli.console import progress, say
+from pectl.cli.intake import (
+    STRICT_EXIT,
+    IndexOption,
+    LabelsOption,
+    SourcesArgument,
+    StrictOption,
+    show_faults,
+    show_verdicts,
+)
+from pectl.cli.options import (
+    ConfigOption,
+    QuietOption,
+    SeedOption,
+    SetOption,
+    ShardOption,
+    WorkersOption,
+    parse_shard,
+)
+
+
+def validate(
+    dicom: SourcesArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of verdicts.csv and verdicts.json.")] = None,
+    labels: LabelsOption = None,
+    index: IndexOption = None,
+    workers: WorkersOption = 1,
+    shard: ShardOption = None,
+    strict: StrictOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what each study is, what is wrong with it, and which series would be used.
+
+    Nothing is preprocessed. The codes are those of docs/codes.md.
+    """
+    from pectl.config import load_config
+    from pectl.core.data.series import describe_rules
+    from pectl.pipeline.study_intake import Sources, Watch
+    from pectl.pipeline.validate import validate as run
+
+    resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
+    sources = Sources(tuple(dicom), labels, index, workers, part)
+    say("Series choice: " + "; ".join(describe_rules(resolved.preprocess)))
+    with (
+        TemporaryDirectory(prefix="pectl-") as scratch,
+        progress("files", quiet=quiet) as files,
+        progress("studies", quiet=quiet) as studies,
+    ):
+        summary = run(sources, out or Path(scratch), resolved, watch=Watch(files, studies))
+    show_faults(summary.faults)
+    show_verdicts(summary.verdicts)
+    n_refused = sum(verdict.refused for verdict in summary.verdicts)
+    again = f" ({summary.n_reused} unchanged since an earlier run)" if summary.n_reused else ""
+    where = f": {out / 'verdicts.csv'}" if out and summary.complete else ""
+    say(f"{len(summary.verdicts)} studies{again}, {n_refused} refused{where}. Research use only, not for diagnosis.")
+    if out and not summary.complete:
+        say("other shares aren't finished; the one that finishes last writes verdicts.csv")
+    if strict and n_refused:
+        raise typer.Exit(STRICT_EXIT)

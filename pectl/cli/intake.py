@@ -1,0 +1,63 @@
+"""What `validate` and `preprocess` take and show alike."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pectl.cli.console import console, say
+
+if TYPE_CHECKING:
+    from pectl.core.data.cohort import Fault
+    from pectl.core.data.verdicts import Verdict
+
+STRICT_EXIT = 3
+_MOST_LISTED = 20
+
+SourcesArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="DICOM...",
+        help="Folders of DICOM files, any names, any nesting; or files, zip or tar archives, a DICOMDIR.",
+    ),
+]
+LabelsOption = Annotated[Path | None, typer.Option("--labels", help="Table like RSPECT's train.csv.")]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option("--index", help="Folder that keeps the headers for later runs; default dicom_index/ in --out."),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 3 if a study was refused.")]
+
+_STYLES = {"error": "red", "repair": "cyan", "warning": "yellow", "ok": "green"}
+
+
+def show_verdicts(verdicts: Sequence["Verdict"]) -> None:
+    """Print in how many studies each code occurs, and what is wrong with those refused."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pectl.core.data.findings import CODES
+    from pectl.core.data.verdicts import count_codes
+
+    table = Table(title=f"Verdicts on {len(verdicts)} studies", title_justify="left")
+    for name in ("level", "code", "studies", "meaning"):
+        table.add_column(name, justify="right" if name == "studies" else "left", overflow="fold")
+    for code, count in count_codes(verdicts).items():
+        level, meaning = CODES[code]
+        table.add_row(Text(level, _STYLES[level]), code, str(count), meaning)
+    console().print(table, soft_wrap=False)
+    refused = [verdict for verdict in verdicts if verdict.refused]
+    for verdict in refused[:_MOST_LISTED]:
+        say(f"refused {verdict.study}: {verdict.outcome.code}: {verdict.outcome.detail}")
+    if len(refused) > _MOST_LISTED:
+        say(f"and {len(refused) - _MOST_LISTED} more refused")
+
+
+def show_faults(faults: Iterable["Fault"]) -> None:
+    """Name on the terminal, and nowhere else, the files that can't be used: their names may name patients."""
+    listed = list(faults)
+    for fault in listed[:_MOST_LISTED]:
+        console(stderr=True).print(f"{fault.code}: {fault.path}", markup=False)
+    if len(listed) > _MOST_LISTED:
+        console(stderr=True).print(f"and {len(listed) - _MOST_LISTED} more files that can't be used", markup=False)

@@ -1,0 +1,43 @@
+"""What a compressed image says about its own size, read from its first markers without decoding it."""
+
+import struct
+
+_JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
+_JP2_BOXES = 4096  # a JP2 file's boxes before its codestream
+_STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length (ITU-T T.81, B.1.1.3)
+_FRAME_HEADERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
+"""Start-of-frame markers of JPEG (T.81, B.1.1.3) and JPEG-LS (T.87, C.1.1)."""
+
+Size = tuple[int, int, int]
+
+
+def stream_size(stream: bytes) -> Size | None:
+    """Return (rows, columns, samples) of a JPEG, JPEG-LS or JPEG 2000 stream; None where it doesn't say."""
+    try:
+        if stream.startswith(_JPEG_START):
+            return _jpeg_size(stream)
+        at = stream[:_JP2_BOXES].find(_J2K_START)
+        return _j2k_size(stream, at) if at >= 0 else None
+    except struct.error:
+        return None
+
+
+def _jpeg_size(stream: bytes) -> Size | None:
+    at = 2
+    while stream[at : at + 1] == b"\xff":
+        marker = stream[at + 1]
+        if marker == 0xFF or marker in _STANDALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker in _FRAME_HEADERS:
+            _, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 4)
+            return rows, columns, samples
+        at += 2 + struct.unpack_from(">H", stream, at + 2)[0]
+    return None
+
+
+def _j2k_size(stream: bytes, at: int) -> Size:
+    """Read the SIZ marker segment (ITU-T T.800, A.5.1)."""
+    right, bottom, left, top = struct.unpack_from(">4L", stream, at + 8)
+    samples = struct.unpack_from(">H", stream, at + 40)[0]
+    return bottom - top, right - left, samples
