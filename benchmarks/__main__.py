@@ -18,6 +18,7 @@ from pectl.core.data.study_store import StudyStore
 from pectl.core.data.volume import read_volume
 from pectl.core.data.windows import WindowReader
 from pectl.pipeline.preprocess import preprocess
+from pectl.pipeline.study_intake import Sources
 
 SLICES, SIDE = 300, 512
 
@@ -29,7 +30,7 @@ def main() -> None:
         root, store = Path(folder) / "dicom", Path(folder) / "store"
         _write_series(root)
         rows.append(_reading(root))
-        seconds = shortest(lambda: preprocess(root, store, Config()), repeats=1)
+        seconds = shortest(lambda: preprocess(Sources((root,)), store, Config()), repeats=1)
         rows.append(("preprocess 300x512x512, one core, first run", f"{seconds:.2f} s", "", ""))
         rows.append(_random_windows(store))
         rows += evaluation_rows(Path(folder))

@@ -49,7 +49,7 @@ def preprocess(
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     sources = Sources(tuple(dicom), labels, index, workers, part)
-    with progress("files", quiet=quiet) as files, progress("studies", quiet=quiet) as studies:
+    with progress("files", quiet=quiet, growing=True) as files, progress("studies", quiet=quiet) as studies:
         summary = run(sources, out, resolved, watch=Watch(files, studies))
     show_faults(summary.faults)
     if summary.verdicts:

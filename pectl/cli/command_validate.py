@@ -54,7 +54,7 @@ def validate(
     say("Series choice: " + "; ".join(describe_rules(resolved.preprocess)))
     with (
         TemporaryDirectory(prefix="pectl-") as scratch,
-        progress("files", quiet=quiet) as files,
+        progress("files", quiet=quiet, growing=True) as files,
         progress("studies", quiet=quiet) as studies,
     ):
         summary = run(sources, out or Path(scratch), resolved, watch=Watch(files, studies))

@@ -47,15 +47,18 @@ def show_table(title: str, rows: Mapping[str, object]) -> None:
 
 
 @contextmanager
-def progress(what: str, *, quiet: bool) -> Iterator[Report]:
-    """Yield a function to call with (done, total): a bar on a terminal, else a line every 30 s."""
+def progress(what: str, *, quiet: bool, growing: bool = False) -> Iterator[Report]:
+    """Yield a function to call with (done, total): a bar on a terminal, else a line every 30 s and at the end.
+
+    A total that is `growing` has no end that could be told from the rest.
+    """
     if quiet:
         yield lambda done, total: None
     elif console(stderr=True).is_terminal:
         with _bar(what) as report:
             yield report
     else:
-        yield _Lines(what)
+        yield _Lines(what, growing=growing)
 
 
 @contextmanager
@@ -80,8 +83,8 @@ def _bar(what: str) -> Iterator[Report]:
 class _Lines:
     """Progress as plain lines with rate and time left."""
 
-    def __init__(self, what: str) -> None:
-        self._what, self._first = what, 0
+    def __init__(self, what: str, *, growing: bool) -> None:
+        self._what, self._first, self._growing = what, 0, growing
         self._started = self._last = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
@@ -89,7 +92,7 @@ class _Lines:
         now = time.monotonic()
         if self._first == 0:
             self._first, self._started = done, now
-        if done < total and now - self._last < LINE_SECONDS:
+        if (done < total or self._growing) and now - self._last < LINE_SECONDS:
             return
         self._last = now
         rate = (done - self._first) / max(now - self._started, 1e-9)

@@ -160,9 +160,10 @@ def _step_findings(position: Vector, step: float, max_gap_mm: float) -> list[Fin
     findings = []
     if missing.size:
         places = ", ".join(
-            f"{size:.1f} mm above {at:.1f}" for size, at in zip(missing[:5], position[:-1][gaps], strict=False)
+            f"{size:.1f} mm above position {at:.1f} mm"
+            for size, at in zip(missing[:5], position[:-1][gaps], strict=False)
         )
-        findings.append(Finding("missing_slices", f"{missing.size} gaps: {places}"))
+        findings.append(Finding("missing_slices", f"{missing.size} gap{'s' if missing.size > 1 else ''}: {places}"))
     if np.any(np.abs(steps[~gaps] - step) > max(_STEP_TOLERANCE * step, SAME_POSITION_MM)):
         findings.append(Finding("irregular_step", f"{steps[~gaps].min():.2f} to {steps[~gaps].max():.2f} mm"))
     if step > _THICK_MM:

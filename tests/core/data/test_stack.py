@@ -69,7 +69,7 @@ def test_transposed_slices_swap_shape_and_spacing(make_stack):
 
 def test_a_gap_is_named_with_its_place(make_stack):
     heights = [*REGULAR[:5], *REGULAR[7:]]
-    assert codes(make_stack(heights)) == {"missing_slices": "1 gaps: 4.0 mm above 8.0"}
+    assert codes(make_stack(heights)) == {"missing_slices": "1 gap: 4.0 mm above position 8.0 mm"}
 
 
 def test_a_large_gap_is_refused(make_stack):
@@ -78,7 +78,7 @@ def test_a_large_gap_is_refused(make_stack):
     with pytest.raises(StudyRefusedError, match=message) as caught:
         make_stack(heights)
     assert caught.value.code == "large_gap"
-    assert codes(make_stack(heights, max_gap_mm=12.0)) == {"missing_slices": "1 gaps: 12.0 mm above 8.0"}
+    assert codes(make_stack(heights, max_gap_mm=12.0)) == {"missing_slices": "1 gap: 12.0 mm above position 8.0 mm"}
 
 
 def test_an_irregular_step_is_named(make_stack):

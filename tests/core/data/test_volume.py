@@ -153,7 +153,7 @@ def test_padding_is_counted(read):
 
 def test_missing_slices_leave_a_named_gap(read):
     volume = read(edit=lambda dataset, place: place != 20)
-    assert codes(volume) == {"missing_slices": "1 gaps: 6.0 mm above -3.0", "thick_slices": "6.00 mm"}
+    assert codes(volume) == {"missing_slices": "1 gap: 6.0 mm above position -3.0 mm", "thick_slices": "6.00 mm"}
 
 
 def test_values_that_are_no_hu_are_refused(read):
