@@ -162,8 +162,13 @@ class OptimizerConfig(Section):
     """For schedule `one-cycle`: share of all steps over which the rate rises to learning_rate."""
     clip_norm: Annotated[float, Field(ge=0.0)] = 0.0
     """Largest gradient norm; 0 leaves gradients alone."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU that has it and fp32 elsewhere (see docs/design.md, traps)."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Passes in which a process computes its share of a batch, gradients added up: less memory, the same step, but for
+    batch norm, which sees the windows of a pass."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Above 0: share of a moving average of the weights that a step keeps; validation and the best model use it."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` is bf16 on a GPU that has it and fp32 elsewhere; fp16, with a loss scale, is for GPUs without bf16."""
     checkpoint_minutes: Positive = 15.0
     """Minutes between checkpoints inside an epoch; the end of each epoch has one too."""
 
@@ -184,8 +189,15 @@ class Stage1Config(OptimizerConfig):
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 16
     learning_rate: Positive = 4e-4
+    channels_last: bool = True
+    """Train with the channels last in memory, the fastest layout on most devices; results differ by rounding alone."""
+    compile: bool = False
+    """Train through torch.compile: minutes at the start, faster steps on a GPU."""
     extract_batch_size: Annotated[int, Field(ge=1)] = 32
     """Windows at a time in validation and in extract-features."""
+    extract_precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of extract-features; `auto` is bf16 on a GPU that has it and fp32 elsewhere. bf16 is right on a CPU too, without
+    gradients, and faster on one that has bf16 instructions."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training windows."""
 

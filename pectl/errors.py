@@ -3,6 +3,9 @@
 An error says what was expected, what was found, where, and what to do; the command line prints it as one line.
 """
 
+from functools import partial
+from typing import Self
+
 
 class PectlError(Exception):
     """A failure the user can fix; ends a command with exit code 1."""
@@ -13,6 +16,13 @@ class PectlError(Exception):
         """Keep the four parts; the message joins them into one line."""
         self.where, self.expected, self.found, self.fix = str(where), expected, found, fix
         super().__init__(" ".join(f"{where}: expected {expected}, found {found}; {fix}".split()))
+
+    def __reduce__(self) -> tuple[partial[Self], tuple[()]]:
+        """Travel whole from a worker process; exceptions are otherwise made again from their message alone."""
+        return partial(type(self), **self._parts()), ()
+
+    def _parts(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in ("where", "expected", "found", "fix")}
 
 
 class ConfigError(PectlError, ValueError):
@@ -46,6 +56,9 @@ class StudyRefusedError(PectlError, ValueError):
         """Keep the code beside the message."""
         self.code = code
         super().__init__(where=where, expected=expected, found=found, fix=fix)
+
+    def _parts(self) -> dict[str, str]:
+        return super()._parts() | {"code": self.code}
 
 
 class StoreError(PectlError, OSError):

@@ -10,17 +10,20 @@ from pectl.cli.options import (
     ConfigOption,
     DeviceOption,
     QuietOption,
+    ReadersOption,
     ResumeChangedOption,
     ResumeOption,
     SeedOption,
     SetOption,
 )
 from pectl.cli.training import train_and_show
+from pectl.pipeline.stopping import leaving_on_stop
 
 
 def train_stage1(
     store: Annotated[Path, typer.Argument(help="A study store.")],
     out: Annotated[Path, typer.Option("--out", help="The run folder.")],
+    workers: ReadersOption = 0,
     resume: ResumeOption = False,
     resume_changed: ResumeChangedOption = False,
     config: ConfigOption = None,
@@ -30,15 +33,16 @@ def train_stage1(
     quiet: QuietOption = False,
 ) -> None:
     """Train the window encoder on the train split."""
-    from pectl.config import load_config
-    from pectl.pipeline.run import Resume
-    from pectl.pipeline.summary import summarise_stage1
-    from pectl.pipeline.train_stage1 import train_stage1 as run
+    with leaving_on_stop(f"train-stage1 --out {out}"):
+        from pectl.config import load_config
+        from pectl.pipeline.run import Resume
+        from pectl.pipeline.summary import summarise_stage1
+        from pectl.pipeline.train_stage1 import train_stage1 as run
 
-    resolved = load_config(config, overrides or [], seed)
-    mode: Resume = "changed" if resume_changed else resume
+        resolved = load_config(config, overrides or [], seed)
+        mode: Resume = "changed" if resume_changed else resume
 
-    def train(report: Report) -> dict[str, float]:
-        return run(store, out, resolved, device=device, resume=mode, progress=report)
+        def train(report: Report) -> dict[str, float]:
+            return run(store, out, resolved, device=device, resume=mode, progress=report, workers=workers)
 
-    train_and_show("stage 1", train, out, layers=summarise_stage1(resolved), quiet=quiet)
+        train_and_show("stage 1", train, out, layers=lambda: summarise_stage1(resolved), quiet=quiet)

@@ -16,6 +16,7 @@ from pectl.cli.options import (
     SetOption,
 )
 from pectl.cli.training import train_and_show
+from pectl.pipeline.stopping import leaving_on_stop
 
 
 def train_stage2(
@@ -33,15 +34,16 @@ def train_stage2(
 
     Then fit thresholds and calibrators on validation.
     """
-    from pectl.config import load_config
-    from pectl.pipeline.run import Resume
-    from pectl.pipeline.summary import summarise_stage2
-    from pectl.pipeline.train_stage2 import train_stage2 as run
+    with leaving_on_stop(f"train-stage2 --out {out}"):
+        from pectl.config import load_config
+        from pectl.pipeline.run import Resume
+        from pectl.pipeline.summary import summarise_stage2
+        from pectl.pipeline.train_stage2 import train_stage2 as run
 
-    resolved = load_config(config, overrides or [], seed)
-    mode: Resume = "changed" if resume_changed else resume
+        resolved = load_config(config, overrides or [], seed)
+        mode: Resume = "changed" if resume_changed else resume
 
-    def train(report: Report) -> dict[str, float]:
-        return run(features, out, resolved, device=device, resume=mode, progress=report)
+        def train(report: Report) -> dict[str, float]:
+            return run(features, out, resolved, device=device, resume=mode, progress=report)
 
-    train_and_show("stage 2", train, out, layers=summarise_stage2(resolved), quiet=quiet)
+        train_and_show("stage 2", train, out, layers=lambda: summarise_stage2(resolved), quiet=quiet)

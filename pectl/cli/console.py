@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pectl.errors import PectlError
+from pectl.pipeline.processes import find_processes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +28,10 @@ def console(*, stderr: bool = False) -> "Console":
 
 
 def show_error(error: PectlError) -> None:
-    """Print a failure as one line on stderr."""
-    console(stderr=True).print(f"pectl: {error}", markup=False)
+    """Print a failure as one line on stderr; one of several processes says which it is."""
+    here = find_processes()
+    who = f"pectl, process {here.rank} of {here.world}" if here.world > 1 else "pectl"
+    console(stderr=True).print(f"{who}: {error}", markup=False)
 
 
 def say(text: str) -> None:

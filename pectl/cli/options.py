@@ -21,6 +21,9 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run
 ResumeChangedOption = Annotated[
     bool, typer.Option("--resume-changed", help="As --resume, though the configuration has changed.")
 ]
+ReadersOption = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes that read windows beside the training; 0: a thread of it.")
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 ShardOption = Annotated[
     str | None,

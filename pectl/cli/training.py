@@ -5,19 +5,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pectl.cli.console import Report, console, progress, show_table
+from pectl.pipeline.processes import find_processes
 
 if TYPE_CHECKING:
     from pectl.pipeline.summary import Layer
 
 
 def train_and_show(
-    stage: str, train: Callable[[Report], dict[str, float]], out: Path, *, layers: "list[Layer]", quiet: bool
+    stage: str,
+    train: Callable[[Report], dict[str, float]],
+    out: Path,
+    *,
+    layers: "Callable[[], list[Layer]]",
+    quiet: bool,
 ) -> None:
-    """Train with progress, then show the best epoch and draw the learning curves into the run folder."""
+    """Train with progress, then show the best epoch and draw the learning curves into the run folder.
+
+    Of several processes the first shows and draws.
+    """
+    if find_processes().rank > 0:
+        train(lambda done, total: None)
+        return
     from pectl.report.learning_curves import draw_learning_curves
 
     if not quiet:
-        show_layers(stage, layers)
+        show_layers(stage, layers())
     with progress(f"{stage} steps", quiet=quiet) as report:
         best = train(report)
     draw_learning_curves(out)

@@ -1,35 +1,49 @@
-"""Which device and precision a command runs with."""
+"""Which device, precision and processes a command runs with."""
 
+import os
 from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from pectl.errors import DeviceError
+from pectl.pipeline.processes import Processes
 
 DeviceName = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+_Mode = Literal["32-true", "bf16-mixed", "16-mixed"]
+ONE_PROCESS = Processes()
 
 
-def make_fabric(device: DeviceName, precision: Precision = "fp32") -> Fabric:
-    """Return Lightning Fabric on one device.
+def make_fabric(
+    device: DeviceName, precision: Precision = "fp32", processes: Processes = ONE_PROCESS, *, trains: bool = True
+) -> Fabric:
+    """Return Lightning Fabric, launched: on one device, or on one for each of the processes of a training.
+
+    Args:
+        device: where to compute.
+        precision: of the network; weights stay in fp32.
+        processes: those that torchrun or srun started, for a training; else one.
+        trains: whether gradients will be computed.
 
     Raises:
-        DeviceError: no GPU where one was asked for, or bf16 on a CPU, whose Conv3d gradients are wrong.
+        DeviceError: no GPU where one was asked for, fewer than processes, or one that lacks the precision; fp16 on a
+            CPU, or training in bf16 on one, whose Conv3d gradients are wrong.
     """
     accelerator = choose_device(device)
-    if accelerator == "cpu" and precision == "bf16":
-        raise DeviceError(
-            where="precision = bf16", expected="a GPU",
-            found="a CPU, whose bf16 gradients of 3-D convolutions are wrong",
-            fix="use precision = auto or fp32 (docs/design.md, traps)",
-        )  # fmt: skip
-    half = accelerator == "cuda" and precision != "fp32" and torch.cuda.is_bf16_supported()
-    return Fabric(
-        accelerator=accelerator, devices=1, precision="bf16-mixed" if half else "32-true",
-        plugins=LightningEnvironment(),  # one process: a SLURM on the machine or around the job has no say
+    _check_devices(accelerator, processes)
+    fabric = Fabric(
+        accelerator=accelerator, devices=processes.per_node, num_nodes=processes.nodes,
+        precision=_mode(accelerator, precision, trains=trains), plugins=_environment(processes),
+        strategy=_strategy(accelerator) if processes.world > 1 else "auto",
     )  # fmt: skip
+    fabric.launch()
+    return fabric
 
 
 def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
@@ -45,3 +59,56 @@ def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
             fix="use --device cpu, or check the driver with nvidia-smi",
         )  # fmt: skip
     return "cuda" if available and device != "cpu" else "cpu"
+
+
+def _check_devices(accelerator: str, processes: Processes) -> None:
+    """Refuse more processes than GPUs."""
+    if accelerator == "cuda" and torch.cuda.device_count() < processes.per_node:
+        raise DeviceError(
+            where=f"process {processes.rank} of {processes.world}",
+            expected=f"{processes.per_node} GPUs on each machine",
+            found=f"{torch.cuda.device_count()} that this process sees",
+            fix="start one process a GPU; with SLURM ask for --gpus-per-node, as --gpus-per-task hides the others",
+        )  # fmt: skip
+
+
+def _environment(processes: Processes) -> ClusterEnvironment:
+    """Return who started the processes. For one process a SLURM on the machine, or around the job, has no say."""
+    if processes.launcher == "torchrun":
+        return TorchElasticEnvironment()
+    if processes.launcher == "srun":
+        # Fabric insists on this variable, which srun -n leaves out
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(processes.per_node))
+        return SLURMEnvironment()
+    return LightningEnvironment()
+
+
+def _strategy(accelerator: str) -> DDPStrategy:
+    """Return gradients averaged over processes; buffers are equal already, as batch norm is over all of them."""
+    return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo", broadcast_buffers=False)
+
+
+def _mode(accelerator: str, precision: Precision, *, trains: bool) -> _Mode:
+    if accelerator == "cpu":
+        return _cpu_mode(precision, trains=trains)
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and not has_bf16:
+        raise DeviceError(
+            where="precision = bf16", expected="a GPU with bf16 arithmetic", found=torch.cuda.get_device_name(),
+            fix="use precision = fp16 or fp32",
+        )  # fmt: skip
+    if precision == "fp16":
+        return "16-mixed"
+    return "bf16-mixed" if has_bf16 and precision != "fp32" else "32-true"
+
+
+def _cpu_mode(precision: Precision, *, trains: bool) -> _Mode:
+    if precision == "fp16":
+        raise DeviceError(where="precision = fp16", expected="a GPU", found="a CPU", fix="use precision = auto or fp32")
+    if precision == "bf16" and trains:
+        raise DeviceError(
+            where="precision = bf16", expected="a GPU",
+            found="a CPU, whose bf16 gradients of 3-D convolutions are wrong",
+            fix="use precision = auto or fp32 (docs/design.md, traps)",
+        )  # fmt: skip
+    return "bf16-mixed" if precision == "bf16" else "32-true"

@@ -36,8 +36,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
         store_path: a finished study store.
         stage1: a finished run of train-stage1; its windows and HU ranges are used, not the configuration's.
         out: the feature store.
-        config: the experiment; `stage1.extract_batch_size` is used.
-        device: where to run; bf16 on a GPU that has it.
+        config: the experiment; `stage1.extract_batch_size` and `stage1.extract_precision` are used.
+        device: where to run.
         shard: (index from 0, count): only this share of the studies; who finishes last writes the index.
         progress: called with (studies done, studies of this run).
 
@@ -48,7 +48,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
         LineageError: stage 1 was trained on a store of other preprocessing, or `out` holds other features.
         SplitError: stage 1 was trained on a study that this store has in `val` or `test`.
     """
-    fabric = make_fabric(device, "auto")
+    fabric = make_fabric(device, config.stage1.extract_precision, trains=False)
     store = StudyStore.open(store_path)
     run, described = read_run(stage1, stage="stage1")
     check_lineage(

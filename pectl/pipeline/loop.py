@@ -1,51 +1,33 @@
-"""The training loop of both stages: steps, validation, checkpoints, signals; resumable to the bit on a CPU."""
+"""The training loop of both stages: epochs, validation, checkpoints, stop signals.
+
+In one process it is resumable to the bit on a CPU; in several it gives the result of one, but for rounding.
+"""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import chain, zip_longest
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from pectl.config import OptimizerConfig
-from pectl.core.models.checkpoint import Model, save_model
+from pectl.core.data.share import Share, whole
+from pectl.core.models.checkpoint import save_model
 from pectl.errors import Interrupted, TrainingError
+from pectl.pipeline.loader import Batch, Key, Loader
+from pectl.pipeline.losses import MEANS, mean_loss
 from pectl.pipeline.run import Clock, RunFolder
+from pectl.pipeline.step import NonFiniteLossError, Stepper
+from pectl.pipeline.stopping import stop_requests
+from pectl.pipeline.task import Judged, Task
+from pectl.pipeline.together import Together
 
 Progress = Callable[[int, int], None]
 HEARTBEAT_SECONDS = 10.0
-REQUEUE_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-
-
-class Task(Protocol):
-    """What a stage brings to the loop."""
-
-    @property
-    def model(self) -> Model:
-        """Return what is trained."""
-
-    def batches(self, epoch: int) -> Sequence[object]:
-        """Return the batches of an epoch as keys for `load`, in an order fixed by seed and epoch."""
-
-    def load(self, key: object) -> Any:  # noqa: ANN401 - each stage has its own batch
-        """Read a batch; runs in a thread beside the step before and draws no random numbers."""
-
-    def loss(self, model: nn.Module, batch: Any) -> Tensor:  # noqa: ANN401 - what `load` returned
-        """Return the training loss; may draw from torch's generator."""
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the validation metrics, `val_loss` among them."""
-
-    def studies(self, key: object) -> list[str]:
-        """Return the studies of a batch, to name it in an error."""
 
 
 @dataclass
@@ -56,6 +38,7 @@ class Position:
     step: int = 0
     """Batches of this epoch that are done."""
     loss_sum: float = 0.0
+    """Of these batches; of this process' shares of them, unless in a checkpoint."""
     best: float = math.inf
     rows: list[dict[str, float]] = field(default_factory=list)
     """`metrics.csv` so far."""
@@ -64,167 +47,173 @@ class Position:
 class Trainer:
     """Trains one task in one run folder."""
 
-    def __init__(self, task: Task, run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int) -> None:
-        self.task, self.run, self.config, self.fabric, self.seed = task, run, config, fabric, seed
+    def __init__(  # noqa: PLR0913 - what is trained, where to, how, by what
+        self, task: Task, run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int, workers: int = 0,
+        compiled: bool = False,
+    ) -> None:  # fmt: skip
+        self.task, self.run, self.config, self.fabric = task, run, config, fabric
+        self.together = Together(fabric)
         self.steps_per_epoch = len(task.batches(0))
         self.position = Position()
-        self.optimizer: Optimizer = AdamW(
-            task.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.stepper = Stepper(
+            task.model, config, fabric=fabric, seed=seed, steps_per_epoch=self.steps_per_epoch, compiled=compiled
         )
-        self.schedule = LambdaLR(self.optimizer, lambda step: rate_factor(step, config, self.steps_per_epoch))
-        self.model, self.optimizer = fabric.setup(task.model, self.optimizer)
+        self.loader = Loader(task.load, workers=workers)
+        self._check_sizes()
+        self._checkpoint = Clock(60 * config.checkpoint_minutes)
         self._started = time.time()
+        self._stop: list[int] = []
+
+    def _check_sizes(self) -> None:
+        """Refuse batches that leave a process, or a pass of it, without rows."""
+        smallest, needed = min(map(len, self.task.batches(0))), self.together.world * self.config.accumulate
+        if smallest < needed:
+            raise TrainingError(
+                where=f"{self.together.world} processes, accumulate = {self.config.accumulate}",
+                expected=f"batches of at least {needed}", found=f"one of {smallest}",
+                fix="set a larger batch_size, or use fewer processes or a smaller accumulate",
+            )  # fmt: skip
 
     def fit(self, progress: Progress) -> None:
         """Train to the last epoch, from where the run stands.
 
         Raises:
-            Interrupted: SIGTERM or SIGUSR1 came; a checkpoint has been written.
-            TrainingError: the loss isn't finite; its studies are named.
+            Interrupted: SIGTERM or SIGUSR1 came to any process; a checkpoint has been written.
+            TrainingError: the loss isn't finite; its studies are named. Or another process ended.
         """
-        self._restore()
-        clock = Clock(60 * self.config.checkpoint_minutes)
-        with _stop_requests() as stop:
+        with stop_requests() as self._stop, self.together.as_one():
+            self._restore()
             while self.position.epoch < self.config.epochs:
-                for _ in self._epoch(progress):
-                    self._heed(stop)
-                    if clock.due():
-                        self._save()
-                # a stop request ends validation before its next batch; the epoch's steps are done and kept
-                with self.model.register_forward_pre_hook(lambda *_: self._heed(stop)):
-                    metrics = self._validate()
-                self._end_epoch(metrics)
+                self._train(progress)
+                self._end_epoch(self._validate())
 
-    def _heed(self, stop: list[int]) -> None:
-        """Checkpoint and leave if a stop was asked for."""
-        if stop:
-            self._save()
-            raise self._interrupted()
-
-    def _epoch(self, progress: Progress) -> Iterator[None]:
-        """Do the epoch's remaining steps, yielding after each."""
-        keys = self.task.batches(self.position.epoch)
-        total = self.config.epochs * self.steps_per_epoch
+    def _train(self, progress: Progress) -> None:
+        """Do the epoch's remaining steps."""
+        batches = self.task.batches(self.position.epoch)[self.position.step :]
+        shares = [whole(len(rows)).split(self.together.world)[self.together.rank] for rows in batches]
+        keys = [Key("train", rows, share) for rows, share in zip(batches, shares, strict=True)]
         heartbeat = Clock(HEARTBEAT_SECONDS)
-        self.model.train()
-        for key, batch in _prefetched(self.task.load, keys[self.position.step :]):
-            self.position.loss_sum += self._step(key, batch)
-            self.position.step += 1
-            done = self.position.epoch * self.steps_per_epoch + self.position.step
+        for key, batch in zip(keys, self.loader.read(keys, self._stop), strict=True):
+            weights = self._agree(batch)
+            if batch is not None:
+                self._step(key, batch, weights)
+            done, total = self._done(), self.config.epochs * self.steps_per_epoch
             progress(done, total)
             if heartbeat.due():
-                self.run.heartbeat(state="training", step=done, steps=total, epoch=self.position.epoch + 1)
-            yield
+                self._heartbeat(state="training", step=done, steps=total, epoch=self.position.epoch + 1)
 
-    def _step(self, key: object, batch: object) -> float:
-        step = self.position.epoch * self.steps_per_epoch + self.position.step
-        torch.manual_seed((self.seed * 1_000_003 + step) % 2**63)  # augmentation and dropout of this step
-        loss = self.task.loss(self.model, batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                where=f"epoch {self.position.epoch + 1}, step {self.position.step + 1}", expected="a finite loss",
-                found=f"{value} in a batch of the studies {', '.join(self.task.studies(key))}",
-                fix="look at these studies, or lower the learning rate or set clip_norm",
-            )  # fmt: skip
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss)
-        if self.config.clip_norm:
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.config.clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        return value
+    def _done(self) -> int:
+        return self.position.epoch * self.steps_per_epoch + self.position.step
 
-    def _validate(self) -> dict[str, float]:
-        self.model.eval()
-        metrics = self.task.validate(self.model)
-        if not math.isfinite(metrics["val_loss"]):
-            raise TrainingError(
-                where=f"validation of epoch {self.position.epoch + 1}", expected="a finite loss",
-                found=str(metrics["val_loss"]), fix="lower the learning rate or set clip_norm",
-            )  # fmt: skip
-        return metrics
+    def _step(self, key: Key, batch: Batch, weights: Tensor) -> None:
+        def loss_of(model: nn.Module, part: Share) -> Tensor:
+            here = slice(part.first - key.share.first, part.first - key.share.first + part.size)
+            return mean_loss(self.task.sums(model, tuple(tensor[here] for tensor in batch), part), weights)
 
-    def _end_epoch(self, metrics: dict[str, float]) -> None:
-        """Record, keep the best, and checkpoint."""
-        position = self.position
-        row: dict[str, float] = {"epoch": position.epoch + 1.0, "train_loss": position.loss_sum / self.steps_per_epoch}
-        position.rows.append(row | metrics | {"learning_rate": float(self.schedule.get_last_lr()[0])})
-        if metrics["val_loss"] < position.best:
-            position.best = metrics["val_loss"]
-            save_model(self.task.model, self.run.best)
-        position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
-        self.run.write_metrics(position.rows)
-        self._save()  # last: a run killed before it does the epoch again
-        self.run.write_events(position.rows, self._started)
+        try:
+            self.position.loss_sum += self.stepper.step(self._done(), key.share, loss_of)
+        except NonFiniteLossError as error:
+            raise self._non_finite(error.value, self.task.studies(key.rows[error.share.rows])) from error
+        self.position.step += 1
 
-    def _save(self) -> None:
-        state = {
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "position": vars(self.position),
-        }
-        self.run.save_state(self.task.model, state)
+    def _agree(self, batch: Batch | None) -> Tensor:
+        """Return the weights of the whole batch; before, checkpoint if it is time, and leave if any process is to stop.
 
-    def _restore(self) -> None:
-        state: dict[str, Any] | None = self.run.load_state()
-        if state is None:
-            return
-        self.task.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.position = Position(**state["position"])
-        self._obey_config()
+        All processes come here before every step and every batch of validation, so all of them stop at the same.
+        """
+        weights = torch.zeros(MEANS, dtype=torch.float64) if batch is None else self.task.weights(batch)
+        due = self.together.writes and self._checkpoint.due()
+        asked = torch.tensor([float(bool(self._stop)), float(due)], dtype=torch.float64)
+        stop, save, *_ = agreed = self.together.total(torch.cat([asked, weights])).tolist()
+        if stop or save:
+            self._save()
+        if stop:
+            self._leave()
+        return torch.tensor(agreed[2:], dtype=torch.float64)
 
-    def _obey_config(self) -> None:
-        """Let rate and decay be the configuration's, which may have changed since the checkpoint."""
-        self.schedule.base_lrs = [self.config.learning_rate] * len(self.optimizer.param_groups)
-        factor = rate_factor(self.schedule.last_epoch, self.config, self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = self.config.learning_rate
-            group["lr"] = self.config.learning_rate * factor
-            group["weight_decay"] = self.config.weight_decay
-
-    def _interrupted(self) -> Interrupted:
-        self.run.heartbeat(state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step)
-        return Interrupted(
+    def _leave(self) -> None:
+        """End with exit code 75; process 0 says why."""
+        self.together.total(torch.zeros(1, dtype=torch.float64))  # no process ends before the checkpoint is written
+        if not self.together.writes:
+            raise SystemExit(Interrupted.exit_code)
+        self._heartbeat(state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step)
+        raise Interrupted(
             where=self.run.path, expected="to train to the last epoch",
             found=f"a stop signal in epoch {self.position.epoch + 1}, after which a checkpoint was written",
             fix="run the command again with --resume",
         )  # fmt: skip
 
+    def _validate(self) -> dict[str, float]:
+        """Judge each batch once, in whichever process, and join the results in the order of the batches."""
+        batches, world = self.task.val_batches(), self.together.world
+        mine = [Key("val", rows, whole(len(rows))) for rows in batches[self.together.rank :: world]]
+        self.stepper.judged.eval()
+        reader, judged = self.loader.read(mine, self._stop), []
+        for _ in range(math.ceil(len(batches) / world)):  # a process may have a batch less, but goes along
+            batch = next(reader, None)
+            self._agree(batch)
+            if batch is not None:
+                with torch.inference_mode(), self.fabric.autocast():
+                    judged.append(self.task.judge(self.stepper.judged, batch))
+        return self._metrics(list(_interleaved(self.together.gather(judged))))
 
-def rate_factor(step: int, config: OptimizerConfig, steps_per_epoch: int) -> float:
-    """Return what the learning rate is multiplied by at a step."""
-    if config.schedule == "step":
-        return float(config.step_factor ** (step // steps_per_epoch // config.step_epochs))
-    if config.schedule == "one-cycle":
-        total = config.epochs * steps_per_epoch
-        warmup = max(1, round(config.warmup_fraction * total))
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
-    return 1.0
+    def _metrics(self, judged: list[Judged]) -> dict[str, float]:
+        sums = torch.stack([one.sums.double().cpu() for one in judged]).sum(0)
+        weights = torch.stack([one.weights for one in judged]).sum(0)
+        loss = mean_loss(sums, weights).item()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                where=f"validation of epoch {self.position.epoch + 1}", expected="a finite loss",
+                found=str(loss), fix="lower the learning rate or set clip_norm",
+            )  # fmt: skip
+        return {"val_loss": loss} | self.task.metrics([one.outputs for one in judged])
+
+    def _end_epoch(self, metrics: dict[str, float]) -> None:
+        """Record, keep the best, and checkpoint."""
+        position, rate = self.position, self.stepper.rate(self._done())
+        row: dict[str, float] = {"epoch": position.epoch + 1.0, "train_loss": self._loss_sum() / self.steps_per_epoch}
+        position.rows.append(row | metrics | {"learning_rate": rate})
+        better = metrics["val_loss"] < position.best
+        position.best = min(position.best, metrics["val_loss"])
+        position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
+        if self.together.writes:
+            if better:
+                save_model(self.stepper.judged, self.run.best)
+            self.run.write_metrics(position.rows)
+        self._save()  # last: a run killed before it does the epoch again
+        if self.together.writes:
+            self.run.write_events(position.rows, self._started)
+
+    def _loss_sum(self) -> float:
+        """Return the sum of this epoch's losses so far, over all processes."""
+        return self.together.total(torch.tensor([self.position.loss_sum], dtype=torch.float64)).item()
+
+    def _save(self) -> None:
+        position = vars(self.position) | {"loss_sum": self._loss_sum()}
+        if self.together.writes:
+            self.run.save_state(self.task.model, self.stepper.state() | {"position": position})
+
+    def _restore(self) -> None:
+        state: dict[str, Any] | None = self.run.load_state()
+        if state is None:
+            return
+        self.stepper.restore(state)
+        self.position = Position(**state["position"])
+        if not self.together.writes:
+            self.position.loss_sum = 0.0  # process 0 has it
+
+    def _heartbeat(self, **status: object) -> None:
+        if self.together.writes:
+            self.run.heartbeat(**status)
+
+    def _non_finite(self, value: float, studies: list[str]) -> TrainingError:
+        return TrainingError(
+            where=f"epoch {self.position.epoch + 1}, step {self.position.step + 1}", expected="a finite loss",
+            found=f"{value} in a batch of the studies {', '.join(studies)}",
+            fix="look at these studies, or lower the learning rate or set clip_norm",
+        )  # fmt: skip
 
 
-def _prefetched(load: Callable[[object], object], keys: Sequence[object]) -> Iterator[tuple[object, object]]:
-    """Load each batch in one thread while the step before runs."""
-    with ThreadPoolExecutor(1) as pool:
-        following = [pool.submit(load, key) for key in keys[:1]]
-        for i, key in enumerate(keys):
-            batch = following.pop().result()
-            if i + 1 < len(keys):
-                following.append(pool.submit(load, keys[i + 1]))
-            yield key, batch
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Yield a list that receives the signals that ask for a checkpoint and an end."""
-    received: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in REQUEUE_SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interleaved(shares: list[list[Judged]]) -> Iterator[Judged]:
+    """Yield the batches of all processes in their own order: process r had those of number r, r + world ..."""
+    return (one for one in chain.from_iterable(zip_longest(*shares)) if one is not None)

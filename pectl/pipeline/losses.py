@@ -1,4 +1,9 @@
-"""The losses of the two stages. Labels that are unknown or not defined are NaN, and masked."""
+"""The losses of the two stages, as sums and the weights that these are divided by.
+
+A loss is a sum of means. Each mean comes as a sum over the rows at hand and, apart, as the weight of what is known in
+them. Sums and weights of a batch's shares add up, so that the loss is the same in however many shares it is computed.
+Labels that are unknown or not defined are NaN or -1; they have no weight.
+"""
 
 import torch
 from torch import Tensor
@@ -7,37 +12,70 @@ from torch.nn import functional as F
 from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, UNKNOWN
 from pectl.core.models.stage1 import WindowLogits
 
+MEANS = 2
+"""Both losses have two: windows and slices in stage 1, exam labels and windows in stage 2."""
 
-def window_loss(logits: WindowLogits, slice_labels: Tensor, *, slice_weight: float) -> Tensor:
-    """Mean binary cross-entropy of the windows, plus that of their runs of slices.
+
+def mean_loss(sums: Tensor, weights: Tensor) -> Tensor:
+    """Return the loss () of (MEANS,) sums; a mean over nothing is 0."""
+    return (sums / torch.where(weights > 0, weights, 1.0).to(sums)).sum()
+
+
+def window_sums(logits: WindowLogits, slice_labels: Tensor, *, slice_weight: float) -> Tensor:
+    """Return the (MEANS,) sums of binary cross-entropy over windows, and over their runs of slices.
 
     Args:
         logits: of B windows.
         slice_labels: (B, T) int8, -1 unknown; every window has a known label.
         slice_weight: weight of the slices' part.
     """
-    labels = slice_labels.float()
-    loss = F.binary_cross_entropy_with_logits(logits.window, (labels == 1).any(1).float())
+    target = (slice_labels == 1).any(1).float()
+    windows = F.binary_cross_entropy_with_logits(logits.window.float(), target, reduction="sum")
     if logits.slices is None:
-        return loss
-    ranked = torch.where(labels == UNKNOWN, 0.5, labels)  # in a run: positive > unknown > negative
-    runs = F.adaptive_max_pool1d(ranked, logits.slices.shape[1])  # (B, T2)
-    known = runs != 0.5
-    return loss + slice_weight * F.binary_cross_entropy_with_logits(logits.slices[known], runs[known])
+        return torch.stack([windows, windows.new_zeros(())])
+    runs = _runs(slice_labels, logits.slices.shape[1])  # (B, T2)
+    return torch.stack([windows, slice_weight * _known_cross_entropy(logits.slices.float(), runs).sum()])
 
 
-def exam_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of (B, 9) logits with the competition's weights; NaN targets are left out."""
-    weights = logits.new_tensor([COMPETITION_WEIGHTS[name] for name in EXAM_LABELS]).expand_as(logits)
-    return masked_cross_entropy(logits, targets, weights)
+def window_weights(slice_labels: Tensor, *, runs: int) -> Tensor:
+    """Return the (MEANS,) weights: windows, and runs of slices whose label is known, of `runs` a window."""
+    known = ~torch.isnan(_runs(slice_labels, runs))
+    return torch.tensor([len(slice_labels), int(known.sum())], dtype=torch.float64)
 
 
-def masked_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Weighted mean binary cross-entropy over the targets that aren't NaN; 0 if there are none."""
+def _runs(slice_labels: Tensor, count: int) -> Tensor:
+    """(B, T) int8 -> (B, count) float: 1 for runs with a positive slice, else NaN with an unknown one, else 0."""
+    labels = slice_labels.float()
+    ranked = torch.where(labels == UNKNOWN, 0.5, labels)  # positive > unknown > negative
+    runs = F.adaptive_max_pool1d(ranked, count)
+    return torch.where(runs == 0.5, torch.nan, runs)
+
+
+def exam_sums(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, *, window_weight: float) -> Tensor:
+    """Return the (MEANS,) sums of binary cross-entropy over exam labels, weighted as in the competition, and windows.
+
+    Args:
+        exam: (B, 9) logits.
+        targets: (B, 9), NaN unknown or undefined.
+        window: (B, N) logits.
+        labels: (B, N), NaN unknown or padding.
+        window_weight: weight of the windows' part.
+    """
+    exams = _known_cross_entropy(exam.float(), targets) * _label_weights(targets)[~torch.isnan(targets)]
+    return torch.stack([exams.sum(), window_weight * _known_cross_entropy(window.float(), labels).sum()])
+
+
+def exam_weights(targets: Tensor, labels: Tensor) -> Tensor:
+    """Return the (MEANS,) weights: of the known among (B, 9) exam labels, and number of known (B, N) windows."""
+    exams = _label_weights(targets)[~torch.isnan(targets)].double().sum()
+    return torch.stack([exams, (~torch.isnan(labels)).sum().double()]).cpu()
+
+
+def _label_weights(targets: Tensor) -> Tensor:
+    return targets.new_tensor([COMPETITION_WEIGHTS[name] for name in EXAM_LABELS]).expand_as(targets)
+
+
+def _known_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the binary cross-entropy of each target that isn't NaN."""
     known = ~torch.isnan(targets)
-    if not known.any():
-        return logits.sum() * 0.0
-    losses = F.binary_cross_entropy_with_logits(logits[known], targets[known], reduction="none")
-    if weights is None:
-        return losses.mean()
-    return (losses * weights[known]).sum() / weights[known].sum()
+    return F.binary_cross_entropy_with_logits(logits[known], targets[known], reduction="none")

@@ -35,12 +35,13 @@ class RunFolder:
         self.last = path / "checkpoints" / "last"
         self.best = path / "checkpoints" / "best"
 
-    def begin(self, config: Config, identity: Mapping[str, str], *, resume: Resume) -> None:
+    def begin(self, config: Config, identity: Mapping[str, str], splits: "pd.Series[str]", *, resume: Resume) -> None:
         """Claim the folder for a run, or find the run that is to be resumed.
 
         Args:
             config: written as `config.toml`.
             identity: digests of what the run is made from and of its configuration.
+            splits: written as `splits.csv`, so that the model isn't measured on what it has seen.
             resume: go on from `checkpoints/last` if there is one; "changed" accepts another configuration.
 
         Raises:
@@ -62,6 +63,7 @@ class RunFolder:
                 raise self._changed(config)
         self.path.mkdir(parents=True, exist_ok=True)
         write_config(config, self.path / "config.toml")
+        write_text(self.path / "splits.csv", splits.rename_axis("StudyInstanceUID").to_csv(lineterminator="\n"))
         write_json(marker, dict(identity))
 
     def _check_same_data(self, old: dict[str, Any], new: Mapping[str, str]) -> None:
@@ -130,10 +132,6 @@ class RunFolder:
             for name, value in rows[-1].items():
                 writer.add_scalar(name, value, int(rows[-1]["epoch"]))
 
-    def write_splits(self, splits: "pd.Series[str]") -> None:
-        """Write who was in which split, so that the model isn't measured on what it has seen."""
-        write_text(self.path / "splits.csv", splits.rename_axis("StudyInstanceUID").to_csv(lineterminator="\n"))
-
     def heartbeat(self, **status: object) -> None:
         """Write `status.json`: where the run stands, and when that was."""
         write_json(self.path / "status.json", status | {"time": datetime.now(UTC).isoformat(timespec="seconds")})
@@ -142,6 +140,7 @@ class RunFolder:
         """Write `run.json`, which says that the run is done and what it is."""
         stamp = Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=config_digest)
         write_stamp(self.path / "run.json", stamp, **more)
+        self.heartbeat(state="done", best=more.get("best"))
 
 
 def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:

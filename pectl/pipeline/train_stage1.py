@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from pectl.config import Config
 from pectl.core.data.augment import augment
 from pectl.core.data.h5 import open_h5
 from pectl.core.data.intensity import prepare, to_channels
+from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
-from pectl.core.data.study_store import MADE_BY, StudyStore
+from pectl.core.data.study_store import MADE_BY, StudyStore, study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
 from pectl.core.models.checkpoint import load_stage1, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
@@ -23,54 +25,55 @@ from pectl.core.models.weights import load_pretrained
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
-from pectl.pipeline.losses import window_loss
+from pectl.pipeline.losses import window_sums, window_weights
+from pectl.pipeline.processes import find_processes
 from pectl.pipeline.run import Resume, RunFolder
+from pectl.pipeline.task import Judged, Outputs
+from pectl.pipeline.together import Together
 
 STAGE = "stage1"
 
 
-def train_stage1(
-    store_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress
-) -> dict[str, float]:
+def train_stage1(  # noqa: PLR0913 - what from, where to, how
+    store_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress,
+    workers: int = 0,
+) -> dict[str, float]:  # fmt: skip
     """Train the window encoder on the store's `train` split and keep the best on `val`.
 
     Args:
         store_path: a finished study store.
         out: the run folder.
         config: the experiment; `windows`, `stage1` and `seed` are used.
-        device: where to train.
+        device: where to train; in several processes if torchrun or srun started them.
         resume: go on with the run in `out`; "changed" though its configuration was another.
         progress: called with (steps done, steps of all epochs).
+        workers: processes that read windows beside each training process; 0 reads in a thread.
 
     Returns:
         The metrics of the best epoch.
     """
-    fabric = make_fabric(device, config.stage1.precision)
+    fabric = make_fabric(device, config.stage1.precision, find_processes())
+    together = Together(fabric)
     store = StudyStore.open(store_path)
     made_from = {"study_store": store.stamp.digest, "split": store.split_fingerprint}
     config_digest = digest_of(config.windows.digest(), config.stage1.digest(), config.seed)
-    train, val = _known_windows(store, "train", config), _known_windows(store, "val", config)
+    source = WindowSource.of(store, config)
     torch.manual_seed(config.seed)
-    model = new_encoder(config)
+    task = _Stage1Task(new_encoder(config), source, config, fabric)
     run = RunFolder(out)
-    run.begin(config, made_from | {"config": config_digest}, resume=resume)
-    run.write_splits(store.splits)
+    together.once(lambda: run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume))
     trainer = Trainer(
-        _Stage1Task(model, store, train, val, config, fabric),
-        run,
-        config.stage1,
-        fabric=fabric,
-        seed=config.seed,
+        task, run, config.stage1, fabric=fabric, seed=config.seed, workers=workers, compiled=config.stage1.compile
     )
     trainer.fit(progress)
     best = min(trainer.position.rows, key=lambda row: row["val_loss"])
-    digest = weights_digest(run.best)
-    run.finish(
-        digest=digest, made_from=made_from, config_digest=config_digest,
-        stage=STAGE, windows=config.windows.model_dump(mode="json"), input_px=config.stage1.input_px, best=best,
-    )  # fmt: skip
-    run.heartbeat(state="done", best=best)
+    if together.writes:
+        run.finish(
+            digest=weights_digest(run.best), made_from=made_from, config_digest=config_digest,
+            stage=STAGE, windows=config.windows.model_dump(mode="json"), input_px=config.stage1.input_px, best=best,
+        )  # fmt: skip
     return best
 
 
@@ -87,7 +90,7 @@ def new_encoder(config: Config) -> WindowEncoder:
     """Build the encoder that the configuration describes, with its pretrained weights."""
     model = WindowEncoder(encoder_spec(config))
     load_pretrained(model, config.stage1.weights)
-    return model.to(memory_format=torch.channels_last_3d)  # half the time of the default on a CPU
+    return model.to(memory_format=torch.channels_last_3d) if config.stage1.channels_last else model
 
 
 def load_encoder(run: Path, device: str) -> WindowEncoder:
@@ -122,22 +125,39 @@ def _known_windows(store: StudyStore, split: str, config: Config) -> WindowIndex
     return index
 
 
-@dataclass
+@dataclass(frozen=True)
+class WindowSource:
+    """Reads batches of the windows of a store whose label is known: int16 HU (B, T, S, S) and slice labels (B, T)."""
+
+    reader: WindowReader
+    splits: dict[str, WindowIndex]
+
+    @classmethod
+    def of(cls, store: StudyStore, config: Config) -> "WindowSource":
+        """Index the splits `train` and `val`.
+
+        Raises:
+            TrainingError: one of them lacks windows with PE, or without.
+        """
+        reader = WindowReader(partial(study_path, store.path), length=config.windows.length)
+        return cls(reader, {split: _known_windows(store, split, config) for split in ("train", "val")})
+
+    def __call__(self, key: Key) -> Batch:
+        """Read the windows of a share."""
+        index, rows = self.splits[key.split], key.rows[key.share.rows]
+        hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist())
+        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows])
+
+
 class _Stage1Task:
-    """Windows of the store as a task for the loop; a batch is int16 HU and slice labels."""
+    """Windows of the store as a task for the loop."""
 
-    model: WindowEncoder
-    store: StudyStore
-    train: WindowIndex
-    val: WindowIndex
-    config: Config
-    fabric: Fabric
+    def __init__(self, model: WindowEncoder, source: WindowSource, config: Config, fabric: Fabric) -> None:
+        self.model, self.load, self.config, self.fabric = model, source, config, fabric
+        self.train, self.val = source.splits["train"], source.splits["val"]
+        self.hu_ranges = list(config.windows.hu_ranges.values())
 
-    def __post_init__(self) -> None:
-        self.reader = WindowReader(self.store.study_path, length=self.config.windows.length)
-        self.hu_ranges = list(self.config.windows.hu_ranges.values())
-
-    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+    def batches(self, epoch: int) -> list[Rows]:
         """Return window positions, (B,) each; an epoch sees as many windows as there are, in whole batches."""
         rng = np.random.default_rng([self.config.seed, epoch])
         size = min(self.config.stage1.batch_size, len(self.train))
@@ -148,37 +168,37 @@ class _Stage1Task:
         halves = [rng.choice(classes[i % 2], count) for i in range(size)]
         return list(np.stack(halves, axis=1))
 
-    def load(self, key: object) -> tuple[Tensor, Tensor]:
-        """Return (B, T, S, S) int16 HU and (B, T) int8 slice labels."""
-        return self._read(self.train, np.asarray(key))
-
-    def _read(self, index: WindowIndex, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist())
-        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows])
-
-    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Augment on the device, and return the loss of the windows."""
-        hu, labels = (part.to(self.fabric.device) for part in batch)
-        changed, _ = augment(hu, self.config.stage1.input_px, self.config.stage1.augment)
-        x = to_channels(changed, self.hu_ranges).contiguous(memory_format=torch.channels_last_3d)
-        return window_loss(model(x), labels, slice_weight=self.config.stage1.slice_loss_weight)
-
-    @torch.inference_mode()
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return loss and AUROC over the validation windows."""
-        losses, scores = [], []
+    def val_batches(self) -> list[Rows]:
+        """Return window positions in the order of the index."""
         size = self.config.stage1.extract_batch_size
-        for rows in np.split(np.arange(len(self.val)), range(size, len(self.val), size)):
-            hu, labels = (part.to(self.fabric.device) for part in self._read(self.val, rows))
-            logits = model(prepare(hu, self.hu_ranges, self.config.stage1.input_px))
-            loss = window_loss(logits, labels, slice_weight=self.config.stage1.slice_loss_weight)
-            losses.append(loss.item() * len(rows))
-            scores.append(logits.window.float().cpu().numpy())
-        return {
-            "val_loss": sum(losses) / len(self.val),
-            "val_window_auroc": auroc(self.val.label == 1, np.concatenate(scores)),
-        }
+        return np.split(np.arange(len(self.val)), range(size, len(self.val), size))
 
-    def studies(self, key: object) -> list[str]:
-        """Return the studies of a batch."""
-        return sorted({self.train.uids[i] for i in self.train.study[np.asarray(key)]})
+    def weights(self, batch: Batch) -> Tensor:
+        """Return the weights of the loss: windows, and known runs of slices."""
+        return window_weights(batch[1], runs=self.model.slice_runs(self.config.windows.length))
+
+    def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
+        """Augment on the device, and return the sums of the loss."""
+        hu, labels = (part.to(self.fabric.device) for part in batch)
+        changed, _ = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
+        logits = model(self._laid_out(to_channels(changed, self.hu_ranges)))
+        return window_sums(logits, labels, slice_weight=self.config.stage1.slice_loss_weight)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        last = self.config.stage1.channels_last
+        return x.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)
+
+    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+        """Return the loss and the scores of validation windows."""
+        hu, labels = (part.to(self.fabric.device) for part in batch)
+        logits = model(self._laid_out(prepare(hu, self.hu_ranges, self.config.stage1.input_px)))
+        sums = window_sums(logits, labels, slice_weight=self.config.stage1.slice_loss_weight)
+        return Judged(sums, self.weights(batch), (logits.window.float().cpu().numpy(),))
+
+    def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
+        """Return the AUROC over the validation windows."""
+        return {"val_window_auroc": auroc(self.val.label == 1, np.concatenate([scores for (scores,) in outputs]))}
+
+    def studies(self, rows: Rows) -> list[str]:
+        """Return the studies of training windows."""
+        return sorted({self.train.uids[i] for i in self.train.study[rows]})

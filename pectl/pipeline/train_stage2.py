@@ -1,9 +1,11 @@
 """Train stage 2, the sequence classifier, on a feature store; then fit the decisions on its validation split."""
 
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
@@ -12,20 +14,26 @@ from torch import Tensor, nn
 from pectl.config import Config
 from pectl.core.data.feature_store import FeatureStore, Sequence
 from pectl.core.data.files import write_json
-from pectl.core.data.labels import UNKNOWN
-from pectl.core.data.predictions import Predictions, pe_score, pe_truth
-from pectl.core.data.sequences import SequenceBatch, collate
+from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
+from pectl.core.data.predictions import pe_score, pe_truth
+from pectl.core.data.sequences import collate
+from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.decisions.decisions import fit_decisions
 from pectl.core.models.checkpoint import load_stage2, weights_digest
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.layers import see_share
+from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec, StudyLogits
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
-from pectl.pipeline.losses import exam_loss, masked_cross_entropy
-from pectl.pipeline.predict import predict
+from pectl.pipeline.losses import exam_sums, exam_weights
+from pectl.pipeline.predict import BATCH, predict
+from pectl.pipeline.processes import find_processes
 from pectl.pipeline.run import Resume, RunFolder
+from pectl.pipeline.task import Judged, Outputs
+from pectl.pipeline.together import Together
 
 STAGE = "stage2"
 
@@ -46,7 +54,8 @@ def train_stage2(
     Returns:
         The metrics of the best epoch.
     """
-    fabric = make_fabric(device, config.stage2.precision)
+    fabric = make_fabric(device, config.stage2.precision, find_processes())
+    together = Together(fabric)
     store = FeatureStore.open(features_path)
     made_from = {"features": store.stamp.digest, "split": store.split_fingerprint}
     config_digest = digest_of(config.stage2.digest(), config.evaluate.digest(), config.seed)
@@ -54,16 +63,15 @@ def train_stage2(
     torch.manual_seed(config.seed)
     model = _new_classifier(config, train)
     run = RunFolder(out)
-    run.begin(config, made_from | {"config": config_digest}, resume=resume)
-    run.write_splits(store.splits)
-    task = _Stage2Task(model, train, val, config, fabric, store.split_fingerprint)
+    together.once(lambda: run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume))
+    task = _Stage2Task(model, train, val, config, fabric)
     trainer = Trainer(task, run, config.stage2, fabric=fabric, seed=config.seed)
     trainer.fit(progress)
     best = min(trainer.position.rows, key=lambda row: row["val_loss"])
-    _write_decisions(run, store, val, config)
-    digest = weights_digest(run.best)
-    run.finish(digest=digest, made_from=made_from, config_digest=config_digest, stage=STAGE, best=best)
-    run.heartbeat(state="done", best=best)
+    if together.writes:
+        _write_decisions(run, store, val, config)
+        digest = weights_digest(run.best)
+        run.finish(digest=digest, made_from=made_from, config_digest=config_digest, stage=STAGE, best=best)
     return best
 
 
@@ -105,56 +113,65 @@ def _write_decisions(run: RunFolder, store: FeatureStore, val: _Studies, config:
     write_json(run.path / "decisions.json", fit_decisions(predictions, truth, config.evaluate).to_json())
 
 
-@dataclass
 class _Stage2Task:
     """Studies of the feature store as a task for the loop."""
 
-    model: SequenceClassifier
-    train: _Studies
-    val: _Studies
-    config: Config
-    fabric: Fabric
-    fingerprint: str
+    def __init__(
+        self, model: SequenceClassifier, train: _Studies, val: _Studies, config: Config, fabric: Fabric
+    ) -> None:
+        self.model, self.train, self.val, self.config, self.fabric = model, train, val, config, fabric
 
-    def batches(self, epoch: int) -> list[NDArray[np.int64]]:
+    def batches(self, epoch: int) -> list[Rows]:
         """Return study positions; every study once an epoch, in batches of about equal size."""
         order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.train.sequences))
         return np.array_split(order, max(1, round(len(order) / self.config.stage2.batch_size)))
 
-    def load(self, key: object) -> tuple[SequenceBatch, Tensor]:
-        """Return the padded sequences and their (B, 9) targets."""
-        rows = np.asarray(key)
-        return collate([self.train.sequences[i] for i in rows]), torch.from_numpy(self.train.targets[rows])
+    def val_batches(self) -> list[Rows]:
+        """Return study positions in the order of the split."""
+        return np.split(np.arange(len(self.val.sequences)), range(BATCH, len(self.val.sequences), BATCH))
 
-    def loss(self, model: nn.Module, batch: tuple[SequenceBatch, Tensor]) -> Tensor:
-        """Return the exam loss plus the window loss, over positive and negative studies alike."""
-        sequences, targets = batch
-        device = self.fabric.device
-        labels = sequences.window_label.to(device)
-        out = model(sequences.features.to(device), sequences.window_logit.to(device), sequences.mask.to(device))
-        window = masked_cross_entropy(out.window, labels)
-        return exam_loss(out.exam, targets.to(device)) + self.config.stage2.window_loss_weight * window
+    def load(self, key: Key) -> Batch:
+        """Return a share's sequences, padded to the longest of the whole batch, and their (B, 9) targets."""
+        studies = self.train if key.split == "train" else self.val
+        rows, length = key.rows[key.share.rows], max(len(studies.sequences[i].features) for i in key.rows)
+        batch = collate([studies.sequences[i] for i in rows], length=length)
+        return (*batch, torch.from_numpy(studies.targets[rows]))
 
-    @torch.inference_mode()
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return loss and AUROCs over the validation studies."""
-        loss = self.loss(model, (collate(self.val.sequences), torch.from_numpy(self.val.targets)))
-        predictions = predict(self.model, self.val.sequences, "val", self.fingerprint)
-        return {"val_loss": loss.item()} | self._aurocs(predictions)
+    def weights(self, batch: Batch) -> Tensor:
+        """Return the weights of the loss: known exam labels and known windows."""
+        _, _, labels, _, targets = batch
+        return exam_weights(targets, labels)
 
-    def _aurocs(self, predictions: Predictions) -> dict[str, float]:
-        columns = dict(zip(predictions.exam.columns, self.val.targets.T, strict=True))
-        present = pe_truth(predictions.exam.assign(**columns), "exclude")
-        window = predictions.window
-        if window is None:
-            return {}
-        known = (window["label"] != UNKNOWN).to_numpy()
+    def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
+        """Return the sums of the exam loss and the window loss, over positive and negative studies alike."""
+        see_share(self.model, share)
+        return self._judged(model, batch)[0]
+
+    def _judged(self, model: nn.Module, batch: Batch) -> tuple[Tensor, StudyLogits]:
+        features, window_logit, labels, mask, targets = (part.to(self.fabric.device) for part in batch)
+        out = model(features, window_logit, mask)
+        weight = self.config.stage2.window_loss_weight
+        return exam_sums(out.exam, targets, out.window, labels, window_weight=weight), out
+
+    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+        """Return the loss and the scores of validation studies and their windows."""
+        sums, out = self._judged(model, batch)
+        exam, window = (logits.float().sigmoid().cpu() for logits in (out.exam, out.window))
+        return Judged(sums, self.weights(batch), (exam.numpy(), window[batch[3]].numpy()))
+
+    def metrics(self, outputs: Many[Outputs]) -> dict[str, float]:
+        """Return the AUROCs over the validation studies, and over their windows."""
+        exam, score = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        scores, truth = (pd.DataFrame(values, columns=list(EXAM_LABELS)) for values in (exam, self.val.targets))
+        present = pe_truth(truth, "exclude")
         judged = present.notna()
+        label = np.concatenate([sequence.window_label for sequence in self.val.sequences])
+        known = label != UNKNOWN
         return {
-            "val_exam_auroc": auroc((present == 1)[judged].to_numpy(), pe_score(predictions.exam)[judged].to_numpy()),
-            "val_window_auroc": auroc((window["label"] == 1).to_numpy()[known], window["score"].to_numpy()[known]),
+            "val_exam_auroc": auroc((present == 1)[judged].to_numpy(), pe_score(scores)[judged].to_numpy()),
+            "val_window_auroc": auroc(label[known] == 1, score[known]),
         }
 
-    def studies(self, key: object) -> list[str]:
-        """Return the studies of a batch."""
-        return [self.train.sequences[i].uid for i in np.asarray(key)]
+    def studies(self, rows: Rows) -> list[str]:
+        """Return the studies of training rows."""
+        return [self.train.sequences[i].uid for i in rows]

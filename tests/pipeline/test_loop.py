@@ -1,77 +1,20 @@
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from pectl.config import Config, Stage2Config
 from pectl.core.models.checkpoint import load_stage2
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.errors import Interrupted, OutputExistsError, StoreError, TrainingError
-from pectl.pipeline.device import make_fabric
-from pectl.pipeline.loop import Trainer, rate_factor
 from pectl.pipeline.run import RunFolder, read_run
+from pectl.pipeline.schedule import rate_factor
+from pectl.pipeline.task import Judged
+from tests.pipeline.stub_task import SPEC, SPLITS, StubTask, result, train
 
-SPEC = Stage2Spec(model="tcn", feature_size=3, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.3)
-CONFIG = Stage2Config(
-    epochs=3, batch_size=2, learning_rate=0.01, schedule="one-cycle", clip_norm=1.0, weight_decay=0.01
-)
 STEPS = 4
-
-
-class StubTask:
-    """Two windows a study, four batches an epoch; dropout draws random numbers as augmentation does."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.model = SequenceClassifier(SPEC)
-        self.features, self.targets = torch.randn(8, 2, 3), torch.randint(0, 2, (8, 9)).float()
-        self.on_step: Callable[[int], None] = lambda step: None
-        self.on_validate: Callable[[int], None] = lambda epoch: None
-        self.steps = self.validations = 0
-
-    def batches(self, epoch: int) -> list[Tensor]:
-        order = torch.randperm(8, generator=torch.Generator().manual_seed(epoch))
-        return list(order.split(2))
-
-    def load(self, key: Tensor) -> Tensor:
-        return key
-
-    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
-        self.steps += 1
-        self.on_step(self.steps)
-        out = model(self.features[batch], torch.zeros(len(batch), 2), torch.ones(len(batch), 2, dtype=torch.bool))
-        return nn.functional.binary_cross_entropy_with_logits(out.exam, self.targets[batch])
-
-    @torch.inference_mode()
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        self.validations += 1
-        self.on_validate(self.validations)
-        out = model(self.features, torch.zeros(8, 2), torch.ones(8, 2, dtype=torch.bool))
-        return {"val_loss": nn.functional.binary_cross_entropy_with_logits(out.exam, self.targets).item()}
-
-    def studies(self, key: Tensor) -> list[str]:
-        return [f"study-{i}" for i in key.tolist()]
-
-
-def train(
-    path: Path, prepare: Callable[[StubTask], None] = lambda task: None, config: Stage2Config = CONFIG
-) -> StubTask:
-    """Train, or go on with, the run in `path`."""
-    task = StubTask()
-    prepare(task)
-    run = RunFolder(path)
-    run.begin(Config(), {"config": "d1"}, resume=True)
-    Trainer(task, run, config, fabric=make_fabric("cpu"), seed=7).fit(lambda done, total: None)
-    return task
-
-
-def result(path: Path) -> dict[str, bytes]:
-    files = ("metrics.csv", "checkpoints/last/model.safetensors", "checkpoints/best/model.safetensors")
-    return {name: (path / name).read_bytes() for name in files}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_metrics_events_and_checkpoints(whole: Path) -> None:
     lines = (whole / "metrics.csv").read_text().splitlines()
-    assert lines[0] == "epoch,train_loss,val_loss,learning_rate"
+    assert lines[0] == "epoch,train_loss,val_loss,val_first,val_last,learning_rate"
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
     losses = [float(line.split(",")[2]) for line in lines[1:]]
     assert min(losses) < losses[0] or losses[0] == min(losses)
@@ -140,18 +83,18 @@ def test_killed_within_an_epoch_does_the_epoch_again(whole: Path, tmp_path: Path
     assert result(tmp_path) == result(whole)
 
 
-@pytest.mark.parametrize("place", ["validate", "write_metrics", "save_state", "write_events"])
+@pytest.mark.parametrize("place", ["judge", "write_metrics", "save_state", "write_events"])
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_killed_at_the_end_of_an_epoch(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, epoch: int
 ) -> None:
     calls = []
-    owner = StubTask if place == "validate" else RunFolder
+    owner = StubTask if place == "judge" else RunFolder
     original = getattr(owner, place)
 
     def kill(*arguments: object) -> object:
         calls.append(place)
-        if len(calls) == epoch:
+        if len(calls) == (3 * epoch if place == "judge" else epoch):
             raise KilledError
         return original(*arguments)
 
@@ -185,7 +128,9 @@ def test_non_finite_loss_names_the_studies_of_its_batch(tmp_path: Path) -> None:
 
 
 def test_non_finite_validation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StubTask, "validate", lambda self, model: {"val_loss": float("inf")})
+    monkeypatch.setattr(
+        StubTask, "judge", lambda self, model, batch: Judged(torch.tensor([float("inf"), 0.0]), self.weights(batch), ())
+    )
     with pytest.raises(TrainingError, match="validation of epoch 1: expected a finite loss, found inf; lower"):
         train(tmp_path)
 
@@ -193,34 +138,34 @@ def test_non_finite_validation_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_stopped_in_validation_keeps_the_epochs_steps(whole: Path, tmp_path: Path, number: signal.Signals) -> None:
     def stop(task: StubTask) -> None:
-        task.on_validate = lambda epoch: os.kill(os.getpid(), number) if epoch == 2 else None
+        task.on_judge = lambda batch: os.kill(os.getpid(), number) if batch == 5 else None
 
     with pytest.raises(Interrupted, match="a stop signal in epoch 2, after which a checkpoint was written"):
         train(tmp_path, stop)
     resumed = train(tmp_path)
-    assert (resumed.steps, resumed.validations) == (STEPS, 2)
+    assert (resumed.steps, resumed.judged) == (STEPS, 6)
     assert result(tmp_path) == result(whole)
 
 
 def test_existing_run_needs_resume_and_the_same_data(whole: Path) -> None:
     run = RunFolder(whole)
     with pytest.raises(OutputExistsError, match="expected a new folder, found a run; add --resume to go on with it"):
-        run.begin(Config(), {"config": "d1"}, resume=False)
+        run.begin(Config(), {"config": "d1"}, SPLITS, resume=False)
     with pytest.raises(TrainingError, match="expected the run's own split None, found s2; resume with the same data"):
-        run.begin(Config(), {"config": "d1", "split": "s2"}, resume="changed")
+        run.begin(Config(), {"config": "d1", "split": "s2"}, SPLITS, resume="changed")
 
 
 def test_another_configuration_is_refused_with_the_difference_unless_accepted(tmp_path: Path) -> None:
     train(tmp_path)
     run, changed = RunFolder(tmp_path), Config(stage2=Stage2Config(hidden=5, epochs=4))
     with pytest.raises(TrainingError) as refused:
-        run.begin(changed, {"config": "d2"}, resume=True)
+        run.begin(changed, {"config": "d2"}, SPLITS, resume=True)
     assert (
         "expected the run's own stage2.epochs = 200, stage2.hidden = 128, found stage2.epochs = 4, stage2.hidden = 5; "
         "resume with the same configuration, or accept the difference with --resume-changed"
     ) in str(refused.value)
-    run.begin(changed, {"config": "d2"}, resume="changed")
-    run.begin(changed, {"config": "d2"}, resume=True)  # the accepted configuration is now the run's own
+    run.begin(changed, {"config": "d2"}, SPLITS, resume="changed")
+    run.begin(changed, {"config": "d2"}, SPLITS, resume=True)  # the accepted configuration is now the run's own
 
 
 def test_an_accepted_rate_is_obeyed(tmp_path: Path) -> None:

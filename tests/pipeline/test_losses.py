@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS
 from pectl.core.models.stage1 import WindowLogits
-from pectl.pipeline.losses import exam_loss, masked_cross_entropy, window_loss
+from pectl.pipeline.losses import exam_sums, exam_weights, mean_loss, window_sums, window_weights
 
 NAN = float("nan")
 
@@ -15,21 +16,39 @@ def bce(logit: float, target: float) -> float:
     return -math.log(p if target else 1 - p)
 
 
-def test_masked_cross_entropy_by_hand() -> None:
-    loss = masked_cross_entropy(torch.tensor([2.0, -1.0, 9.0]), torch.tensor([1.0, 0.0, NAN]))
-    assert loss.item() == pytest.approx((bce(2, 1) + bce(-1, 0)) / 2, rel=1e-6)
-    weighted = masked_cross_entropy(
-        torch.tensor([2.0, -1.0, 9.0]), torch.tensor([1.0, 0.0, NAN]), torch.tensor([3.0, 1.0, 5.0])
-    )
-    assert weighted.item() == pytest.approx((3 * bce(2, 1) + bce(-1, 0)) / 4, rel=1e-6)
+def window_loss(logits: WindowLogits, labels: Tensor, *, slice_weight: float) -> Tensor:
+    runs = 1 if logits.slices is None else logits.slices.shape[1]
+    return mean_loss(window_sums(logits, labels, slice_weight=slice_weight), window_weights(labels, runs=runs))
+
+
+def exam_loss(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, weight: float = 1.0) -> Tensor:
+    return mean_loss(exam_sums(exam, targets, window, labels, window_weight=weight), exam_weights(targets, labels))
+
+
+def test_windows_of_stage_2_by_hand() -> None:
+    window, labels = torch.tensor([[2.0, -1.0, 9.0]]), torch.tensor([[1.0, 0.0, NAN]])
+    loss = exam_loss(torch.zeros(1, 9), torch.full((1, 9), NAN), window, labels, weight=3.0)
+    assert loss.item() == pytest.approx(3 * (bce(2, 1) + bce(-1, 0)) / 2, rel=1e-6)
 
 
 def test_nothing_known_is_zero_with_a_zero_gradient() -> None:
-    logits = torch.ones(3, requires_grad=True)
-    loss = masked_cross_entropy(logits, torch.full((3,), NAN))
+    exam, window = torch.ones(2, 9, requires_grad=True), torch.ones(2, 3, requires_grad=True)
+    loss = exam_loss(exam, torch.full((2, 9), NAN), window, torch.full((2, 3), NAN))
     loss.backward()
     assert loss.item() == 0.0
-    assert logits.grad.tolist() == [0.0, 0.0, 0.0]
+    assert not exam.grad.any()
+    assert not window.grad.any()
+
+
+def test_sums_and_weights_of_shares_add_up() -> None:
+    torch.manual_seed(0)
+    logits = WindowLogits(torch.randn(5), torch.randn(5, 4))
+    labels = torch.randint(-1, 2, (5, 8), dtype=torch.int8)
+    shares = [slice(0, 2), slice(2, 5)]
+    sums = [window_sums(WindowLogits(*(x[s] for x in logits)), labels[s], slice_weight=0.5) for s in shares]
+    torch.testing.assert_close(sum(sums), window_sums(logits, labels, slice_weight=0.5))
+    weights = [window_weights(labels[s], runs=4) for s in shares]
+    assert torch.equal(sum(weights), window_weights(labels, runs=4))
 
 
 def test_exam_loss_has_the_competitions_weights_and_masks_the_undefined() -> None:
@@ -43,7 +62,7 @@ def test_exam_loss_has_the_competitions_weights_and_masks_the_undefined() -> Non
             if not math.isnan(target):
                 total += COMPETITION_WEIGHTS[name] * bce(logits[row, column].item(), target)
                 weight += COMPETITION_WEIGHTS[name]
-    loss = exam_loss(logits, targets)
+    loss = exam_loss(logits, targets, torch.zeros(2, 1), torch.full((2, 1), NAN))
     assert loss.item() == pytest.approx(total / weight, rel=1e-5)
     loss.backward()
     assert (logits.grad[torch.isnan(targets)] == 0).all()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from pectl.core.data.feature_store import Sequence
@@ -25,12 +26,19 @@ class SequenceBatch(NamedTuple):
     """(B, N) bool."""
 
 
-def collate(sequences: Many[Sequence]) -> SequenceBatch:
-    """Pad studies to one length."""
+def collate(sequences: Many[Sequence], *, length: int = 0) -> SequenceBatch:
+    """Pad studies to the longest of them, or to `length` windows if that is more."""
     labels = [np.where(s.window_label == UNKNOWN, np.nan, s.window_label).astype(np.float32) for s in sequences]
     return SequenceBatch(
-        pad_sequence([torch.from_numpy(s.features) for s in sequences], batch_first=True),
-        pad_sequence([torch.from_numpy(s.window_logit) for s in sequences], batch_first=True),
-        pad_sequence([torch.from_numpy(values) for values in labels], batch_first=True, padding_value=np.nan),
-        pad_sequence([torch.ones(len(s.window_logit), dtype=torch.bool) for s in sequences], batch_first=True),
+        _padded([torch.from_numpy(s.features) for s in sequences], length),
+        _padded([torch.from_numpy(s.window_logit) for s in sequences], length),
+        _padded([torch.from_numpy(values) for values in labels], length, value=np.nan),
+        _padded([torch.ones(len(s.window_logit), dtype=torch.bool) for s in sequences], length),
     )
+
+
+def _padded(rows: list[Tensor], length: int, value: float = 0.0) -> Tensor:
+    """(N, ...) each -> (B, N, ...), N the longest or `length`."""
+    batch = pad_sequence(rows, batch_first=True, padding_value=value)
+    missing = max(0, length - batch.shape[1])
+    return F.pad(batch, (0, 0) * (batch.dim() - 2) + (0, missing), value=value) if missing else batch

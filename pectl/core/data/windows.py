@@ -88,12 +88,16 @@ class WindowIndex:
 
 
 class WindowReader:
-    """Reads windows of int16 HU in batches; keeps some study files open. One reader a process."""
+    """Reads windows of int16 HU in batches; keeps some study files open. A copy in another process opens its own."""
 
     def __init__(self, path_of: Callable[[str], Path], *, length: int) -> None:
         self._path_of = path_of
         self._length = length
         self._open: OrderedDict[str, h5py.File] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the open files behind."""
+        return vars(self) | {"_open": OrderedDict()}
 
     def read(self, uids: Sequence[str], starts: Sequence[int]) -> NDArray[np.int16]:
         """Return (B, T, S, S) int16 HU of the windows that start at `starts` in the studies `uids`.

@@ -5,6 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from pectl.core.data.share import Share, whole
+from pectl.core.models.norm import BatchNorm1d, BatchNorm3d
+
 
 class ResidualBlock3d(nn.Module):
     """Two convolutions with batch norm, joined with their input (He et al. 2016; Tran et al. 2018).
@@ -30,7 +33,7 @@ def _conv_bn(
 ) -> nn.Sequential:
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     conv = nn.Conv3d(in_channels, out_channels, kernel, stride, padding, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm3d(out_channels))
+    return nn.Sequential(conv, BatchNorm3d(out_channels))
 
 
 class SlimResNet3d(nn.Module):
@@ -72,7 +75,7 @@ class TemporalBlock(nn.Module):
         self.conv1 = weight_norm(nn.Conv1d(in_channels, channels, kernel_size, dilation=dilation))
         self.conv2 = weight_norm(nn.Conv1d(channels, channels, kernel_size, dilation=dilation))
         self.norm1, self.norm2 = MaskedBatchNorm1d(channels), MaskedBatchNorm1d(channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = BatchDropout(dropout)
         self.shortcut = nn.Identity() if in_channels == channels else nn.Conv1d(in_channels, channels, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -86,7 +89,32 @@ class TemporalBlock(nn.Module):
         return out
 
 
-class MaskedBatchNorm1d(nn.BatchNorm1d):
+class BatchDropout(nn.Module):
+    """Dropout that draws for a whole batch of which it may see a share, so that a row fares alike in any share."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.share: Share | None = None
+        """Which rows of a batch come next; None for all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...), each element dropped by itself."""
+        if not (self.training and self.p):
+            return x
+        share = self.share or whole(len(x))
+        kept = torch.rand(share.total, *x.shape[1:], device=x.device)[share.rows] >= self.p
+        return x * kept / (1 - self.p)
+
+
+def see_share(module: nn.Module, share: Share) -> None:
+    """Tell every dropout in a module which rows of a batch it will see."""
+    for part in module.modules():
+        if isinstance(part, BatchDropout):
+            part.share = share
+
+
+class MaskedBatchNorm1d(BatchNorm1d):
     """Batch norm whose statistics come from the real windows only."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]  # the mask is the point

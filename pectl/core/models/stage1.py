@@ -9,25 +9,28 @@ from torch import Tensor, nn
 from torchvision.models import video
 
 from pectl.core.models.layers import SlimResNet3d
+from pectl.core.models.norm import use_own_batch_norm
 from pectl.errors import WeightsError
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """How to build a 3-D ResNet (parts `stem`, `layer1` .. `layer4`), and the channels after layer2 and layer4."""
+    """How to build a 3-D ResNet (parts `stem`, `layer1` .. `layer4`), and what comes out of layer2 and layer4."""
 
     build: Callable[[], nn.Module]
+    layer2_step: int
+    """Slices from one place of layer2's map to the next."""
     layer2_channels: int
     layer4_channels: int
     kinetics400: video.R3D_18_Weights | video.MC3_18_Weights | video.R2Plus1D_18_Weights | None = None
 
 
 BACKBONES = {
-    "r3d_18": Backbone(video.r3d_18, 128, 512, video.R3D_18_Weights.KINETICS400_V1),
-    "mc3_18": Backbone(video.mc3_18, 128, 512, video.MC3_18_Weights.KINETICS400_V1),
-    "r2plus1d_18": Backbone(video.r2plus1d_18, 128, 512, video.R2Plus1D_18_Weights.KINETICS400_V1),
-    "slim_16": Backbone(lambda: SlimResNet3d(width=16), 32, 128),
-    "slim_32": Backbone(lambda: SlimResNet3d(width=32), 64, 256),
+    "r3d_18": Backbone(video.r3d_18, 2, 128, 512, video.R3D_18_Weights.KINETICS400_V1),
+    "mc3_18": Backbone(video.mc3_18, 1, 128, 512, video.MC3_18_Weights.KINETICS400_V1),
+    "r2plus1d_18": Backbone(video.r2plus1d_18, 2, 128, 512, video.R2Plus1D_18_Weights.KINETICS400_V1),
+    "slim_16": Backbone(lambda: SlimResNet3d(width=16), 1, 32, 128),
+    "slim_32": Backbone(lambda: SlimResNet3d(width=32), 1, 64, 256),
 }
 
 
@@ -72,9 +75,14 @@ class WindowEncoder(nn.Module):
         self.backbone = known.build()
         self.backbone.fc = nn.Identity()  # torchvision's 400 actions
         _adapt_stem(self.backbone, spec.in_channels)
+        use_own_batch_norm(self.backbone)
         self.feature_size = known.layer4_channels
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
+
+    def slice_runs(self, length: int) -> int:
+        """Return T2, the slice logits of a window of `length` slices."""
+        return -(-length // backbone_named(self.spec.backbone).layer2_step)
 
     def forward_features(self, x: Tensor) -> Feature:
         """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 map."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.models.layers import LabelAttention, TemporalBlock
+from pectl.core.models.layers import BatchDropout, LabelAttention, TemporalBlock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class _GRU(nn.Module):
             in_channels, spec.hidden, spec.levels, batch_first=True, bidirectional=not spec.causal,
             dropout=spec.dropout if spec.levels > 1 else 0.0,
         )  # fmt: skip
-        self.dropout = nn.Dropout(spec.dropout)
+        self.dropout = BatchDropout(spec.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, N, 3F+1) -> (B, N, hidden or 2 hidden)."""

@@ -1,0 +1,163 @@
+"""Batches read ahead of the training: in a thread of this process, or in processes beside it."""
+
+import multiprocessing
+import queue
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pectl.core.data.share import Share
+from pectl.errors import PectlError, TrainingError
+from pectl.pipeline.stopping import REQUEUE_SIGNALS
+
+Rows = NDArray[np.int64]
+Batch = tuple[Tensor, ...]
+POLL_SECONDS = 0.2
+"""How often a wait for a batch looks whether the training is to stop."""
+BATCHES_AHEAD = 2
+"""That each worker process reads."""
+
+
+class Key(NamedTuple):
+    """A batch of a split, and which of its rows are to be read."""
+
+    split: str
+    rows: Rows
+    """Of the whole batch."""
+    share: Share
+
+
+class Load(Protocol):
+    """Reads a share of a batch as tensors of as many rows. Draws no random numbers; can be pickled for workers."""
+
+    def __call__(self, key: Key) -> Batch:
+        """Return what the key names."""
+
+
+class Loader:
+    """Reads batches ahead, in their order.
+
+    With no worker processes a thread reads the next batch while a step runs; that is enough for 1,500 windows a second
+    and costs nothing. Workers each read whole batches, with file handles of their own, and hand them over in shared
+    memory. What goes wrong in a thread or a worker is raised where the batch is waited for.
+    """
+
+    def __init__(self, load: Load, *, workers: int = 0) -> None:
+        self._load = load
+        self._keys: list[Key] = []
+        self._workers = _worker_loader(load, self._keys, workers) if workers else None
+
+    def read(self, keys: Sequence[Key], stop: Sequence[int]) -> Iterator[Batch | None]:
+        """Yield the batches; None, without end, once `stop` holds something while a batch is waited for."""
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=1)
+        abandoned = threading.Event()
+        source = self._source(keys)
+        threading.Thread(target=_fill, args=(ready, source, abandoned), daemon=True).start()
+        try:
+            for _ in keys:
+                yield _wait(ready, stop)
+        finally:
+            abandoned.set()
+
+    def _source(self, keys: Sequence[Key]) -> Iterator[Batch]:
+        if self._workers is None:
+            return map(self._load, keys)
+        self._keys[:] = keys
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUEUE_SIGNALS)  # workers inherit it: only we are to stop
+        try:
+            return _sound(iter(self._workers))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _fill(ready: "queue.Queue[Batch | BaseException]", source: Iterator[Batch], abandoned: threading.Event) -> None:
+    """Put each batch, or what went wrong, until there are no more or nobody waits."""
+    try:
+        for batch in source:
+            _put(ready, batch, abandoned)
+            if abandoned.is_set():
+                return
+    except BaseException as error:  # noqa: BLE001 - raised again by who waits
+        _put(ready, error, abandoned)
+
+
+def _put(ready: "queue.Queue[Batch | BaseException]", item: Batch | BaseException, abandoned: threading.Event) -> None:
+    while not abandoned.is_set():
+        try:
+            ready.put(item, timeout=POLL_SECONDS)
+        except queue.Full:
+            continue
+        return
+
+
+def _wait(ready: "queue.Queue[Batch | BaseException]", stop: Sequence[int]) -> Batch | None:
+    while not stop:
+        try:
+            item = ready.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if isinstance(item, BaseException):
+            raise item
+        return item
+    return None
+
+
+class _Batches(Dataset["Batch | PectlError"]):
+    """Batches by key, for workers; an error of ours travels as a value, whole."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def __getitem__(self, key: Key) -> Batch | PectlError:
+        try:
+            return self._load(key)
+        except PectlError as error:
+            return error
+
+
+def _worker_loader(load: Load, keys: list[Key], workers: int) -> "DataLoader[Batch | PectlError]":
+    """Return torch's loader over the keys that the list will hold when it is iterated."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return DataLoader(
+        _Batches(load), batch_size=None, sampler=keys, num_workers=workers, prefetch_factor=BATCHES_AHEAD,
+        persistent_workers=True, multiprocessing_context=context, worker_init_fn=_start_worker, collate_fn=_as_it_is,
+        generator=torch.Generator(),
+    )  # fmt: skip
+
+
+def _start_worker(_: int) -> None:
+    for number in REQUEUE_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a batch, whatever it is
+    return batch
+
+
+def _sound(batches: "Iterator[Batch | PectlError]") -> Iterator[Batch]:
+    """Yield batches, and raise the errors among them.
+
+    Raises:
+        TrainingError: a worker process died.
+    """
+    try:
+        for batch in batches:
+            if isinstance(batch, PectlError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if isinstance(error, PectlError) or "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            where="--workers", expected="processes that read windows beside the training",
+            found=f"that one has died ({error})",
+            fix="this is mostly for want of memory: use fewer workers, or --workers 0, and --resume",
+        ) from error  # fmt: skip
