@@ -84,8 +84,8 @@ def _environment(processes: Processes) -> ClusterEnvironment:
 
 
 def _strategy(accelerator: str) -> DDPStrategy:
-    """Return gradients averaged over processes; buffers are equal already, as batch norm is over all of them."""
-    return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo", broadcast_buffers=False)
+    """Return gradients averaged over processes."""
+    return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo")
 
 
 def _mode(accelerator: str, precision: Precision, *, trains: bool) -> _Mode:

@@ -72,8 +72,8 @@ class TemporalBlock(nn.Module):
         super().__init__()
         span = (kernel_size - 1) * dilation
         self.pad = (span, 0) if causal else (span // 2, span // 2)
-        self.conv1 = weight_norm(nn.Conv1d(in_channels, channels, kernel_size, dilation=dilation))
-        self.conv2 = weight_norm(nn.Conv1d(channels, channels, kernel_size, dilation=dilation))
+        self.conv1 = weight_norm(nn.Conv1d(in_channels, channels, kernel_size, dilation=dilation, bias=False))
+        self.conv2 = weight_norm(nn.Conv1d(channels, channels, kernel_size, dilation=dilation, bias=False))
         self.norm1, self.norm2 = MaskedBatchNorm1d(channels), MaskedBatchNorm1d(channels)
         self.dropout = BatchDropout(dropout)
         self.shortcut = nn.Identity() if in_channels == channels else nn.Conv1d(in_channels, channels, 1)
@@ -130,7 +130,7 @@ class LabelAttention(nn.Module):
 
     def __init__(self, channels: int, *, labels: int) -> None:
         super().__init__()
-        self.score = nn.Linear(channels, labels)
+        self.score = nn.Linear(channels, labels, bias=False)  # the softmax would take it out
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, C), mask (B, N) -> pooled (B, labels, 2C) and attention (B, labels, N), 0 at padding, sum 1."""

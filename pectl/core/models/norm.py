@@ -63,32 +63,40 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:  # noqa: ANN401
         """Return y, and mean (C,), variance (C,), count () over all processes; the moments in float64."""
-        axes = [axis for axis in range(x.dim()) if axis != 1]
-        variance, mean = torch.var_mean(x.float(), axes, correction=0)  # (C,)
+        axes, shape = _axes(x)
+        precise = _precise(x)
+        variance, mean = torch.var_mean(precise, axes, correction=0)  # (C,)
         mean, variance, count = _pooled(mean.double(), variance.double(), x.numel() // x.shape[1])
         scale = (variance + eps).rsqrt()
         ctx.save_for_backward(x, weight, mean, scale, count)
-        shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-        slope = (scale * weight).float()
-        y = x.float() * slope.view(shape) + (bias - mean * slope).float().view(shape)
+        normal = (precise - mean.to(precise).view(shape)) * scale.to(precise).view(shape)
         ctx.mark_non_differentiable(mean, variance, count)
-        return y.to(x.dtype), mean, variance, count
+        return (normal * weight.view(shape) + bias.view(shape)).to(x.dtype), mean, variance, count
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         """Return the gradients of x, weight and bias; the last two of this process' rows alone, as of any weight."""
         x, weight, mean, scale, count = ctx.saved_tensors
-        axes = [axis for axis in range(x.dim()) if axis != 1]
-        shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-        grad = grad.float()
-        normal = (x.float() - mean.float().view(shape)) * scale.float().view(shape)
+        axes, shape = _axes(x)
+        precise, grad = _precise(x), _precise(grad)
+        normal = (precise - mean.to(precise).view(shape)) * scale.to(precise).view(shape)
         of_bias, of_weight = grad.sum(axes), (grad * normal).sum(axes)  # (C,)
         sums = torch.stack([of_bias, of_weight]).double()
         dist.all_reduce(sums)
-        mean_bias, mean_weight = (sums / count).float()
-        slope = (scale * weight).float().view(shape)
+        mean_bias, mean_weight = (sums / count).to(precise)
+        slope = (scale * weight).to(precise).view(shape)
         of_x = slope * (grad - mean_bias.view(shape) - normal * mean_weight.view(shape))
         return of_x.to(x.dtype), of_weight.to(weight.dtype), of_bias.to(weight.dtype), None
+
+
+def _axes(x: Tensor) -> tuple[list[int], list[int]]:
+    """Return all axes but the channels', and the shape that lays (C,) along these."""
+    return [axis for axis in range(x.dim()) if axis != 1], [-1 if axis == 1 else 1 for axis in range(x.dim())]
+
+
+def _precise(x: Tensor) -> Tensor:
+    """Return x in fp32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _pooled(mean: Tensor, variance: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

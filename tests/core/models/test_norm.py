@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision.models import video
+
+from pectl.core.models.norm import BatchNorm1d, BatchNorm3d, use_own_batch_norm
+from pectl.pipeline.device import make_fabric
+from pectl.pipeline.processes import find_processes
+from tests.pipeline.several import end, start_two
+
+SHARES = ([0, 1, 2], [3, 4])
+
+
+def case() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (5, 4, 2, 3, 3)
+    return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) * 3 + 100 for _ in range(2))
+
+
+def outcome(norm: nn.Module, x: torch.Tensor, grad: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Two training steps' worth of statistics, and the last one's output and gradients."""
+    torch.manual_seed(1)
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    norm(x * 2)
+    x = x.clone().requires_grad_()
+    y = norm(x)
+    y.backward(grad)
+    state = {"y": y.detach(), "x": x.grad, "weight": norm.weight.grad, "bias": norm.bias.grad}
+    return state | {name: value.clone() for name, value in norm.named_buffers()}
+
+
+def normalise_share(folder: Path) -> None:
+    fabric = make_fabric("cpu", processes=find_processes())
+    x, grad = case()
+    rows = SHARES[fabric.global_rank]
+    mine = outcome(BatchNorm3d(4).double(), x[rows], grad[rows])
+    torch.save(mine, folder / f"{fabric.global_rank}.pt")
+
+
+def test_two_processes_normalise_uneven_shares_as_one_does_the_whole(tmp_path: Path) -> None:
+    whole = outcome(nn.BatchNorm3d(4).double(), *case())
+    assert end(start_two(normalise_share, tmp_path)) == [0, 0]
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    for name in ("y", "x"):
+        torch.testing.assert_close(torch.cat([part[name] for part in parts]), whole[name], **close)
+    for name in ("weight", "bias"):
+        torch.testing.assert_close(parts[0][name] + parts[1][name], whole[name], **close)
+    for part in parts:
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            torch.testing.assert_close(part[name], whole[name], **close)
+
+
+def test_one_process_has_torchs_own_layer() -> None:
+    x, grad = case()
+    ours, theirs = outcome(BatchNorm3d(4).double(), x, grad), outcome(nn.BatchNorm3d(4).double(), x, grad)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    flat = torch.randn(6, 4)
+    assert torch.equal(BatchNorm1d(4)(flat), nn.BatchNorm1d(4)(flat))
+
+
+def test_own_batch_norm_takes_the_place_of_torchs_with_its_weights() -> None:
+    torch.manual_seed(0)
+    model = video.r3d_18()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    use_own_batch_norm(model)
+    kinds = {type(part) for part in model.modules() if isinstance(part, nn.BatchNorm3d)}
+    assert kinds == {BatchNorm3d}
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
