@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 FeaturesArgument = Annotated[Path | None, typer.Argument(help="A feature store (with --stage2).")]
 Stage2Option = Annotated[Path | None, typer.Option("--stage2", help="A finished run of train-stage2.")]
-PredictionsOption = Annotated[Path | None, typer.Option("--predictions", help="Predictions of any model, CSV.")]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option("--labels", help="With --predictions: the labels, CSV; by image as train.csv, or by study."),
+PredictionsOption = Annotated[
+    list[Path] | None, typer.Option("--predictions", help="Predictions of any model, CSV; repeatable.")
 ]
+LabelsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--labels", help="With --predictions: labels, CSV, by image or by study; repeatable."),
+]
+Tables = tuple[list[Path] | None, list[Path] | None]
 
 
 @dataclass(frozen=True)
@@ -33,28 +36,24 @@ class Judged:
     decisions: "Decisions | None" = None
 
 
-def read_judged(
-    run: tuple[Path | None, Path | None], table: tuple[Path | None, Path | None], *, split: str, device: Device
-) -> Judged:
+def read_judged(run: tuple[Path | None, Path | None], tables: Tables, *, split: str, device: Device) -> Judged:
     """Read one of the two sources.
 
     Args:
         run: feature store and stage 2 run, or None and None.
-        table: predictions and labels, or None and None.
+        tables: predictions and labels, or None and None.
         split: of the feature store.
         device: where stage 2 runs.
 
     Raises:
         typer.BadParameter: not exactly one source is given whole.
     """
-    (features, stage2), (predictions, labels) = run, table
-    whole_run = features is not None and stage2 is not None
-    whole_table = predictions is not None and labels is not None
-    if whole_run == whole_table or any(part is not None for part in (table if whole_run else run)):
-        raise typer.BadParameter("give either FEATURES and --stage2, or --predictions and --labels")
-    if features is not None and stage2 is not None:
+    (features, stage2), (predictions, labels) = run, tables
+    if features is not None and stage2 is not None and not predictions and not labels:
         return _of_run(features, stage2, split, device)
-    return _of_table(predictions, labels)  # type: ignore[arg-type]  # checked above
+    if predictions and labels and features is None and stage2 is None:
+        return _of_tables(predictions, labels)
+    raise typer.BadParameter("give either FEATURES and --stage2, or --predictions and --labels")
 
 
 def read_decisions(path: Path, judged: Judged) -> "Decisions":
@@ -82,9 +81,14 @@ def _of_run(features: Path, stage2: Path, split: str, device: Device) -> Judged:
     return Judged(predictions, store.studies, lineage, decisions)
 
 
-def _of_table(predictions: Path, labels: Path) -> Judged:
-    from pectl.core.data.labels import read_truth
+def _of_tables(predictions: list[Path], labels: list[Path]) -> Judged:
+    from pectl.core.data.files import file_digest
     from pectl.core.data.predictions_csv import match_labels, read_predictions
+    from pectl.core.data.truth import read_truth
 
-    matched, truth = match_labels(read_predictions(predictions), *read_truth(labels))
-    return Judged(matched, truth, {"predictions": predictions.name, "labels": labels.name})
+    matched, truth = match_labels(read_predictions(predictions), read_truth(labels))
+    named = {"predictions": predictions, "labels": labels}
+    lineage = {
+        name: ", ".join(f"{path.name} (sha256 {file_digest(path)})" for path in paths) for name, paths in named.items()
+    }
+    return Judged(matched, truth, lineage)

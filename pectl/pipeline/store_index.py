@@ -3,13 +3,12 @@
 They begin with the identity of the store and are finished when every study is done or refused.
 """
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from pectl.config import Config, write_config
-from pectl.core.data.files import atomic_path
+from pectl.core.data.files import atomic_path, file_digest
 from pectl.core.data.labels import STUDY_LABELS
 from pectl.core.data.series import describe_rules
 from pectl.core.data.splits import make_splits, patient_groups
@@ -80,7 +79,7 @@ def finish_store(
 
 
 def _stamp(config: Config, labels: Path | None) -> Stamp:
-    digest = "none" if labels is None else hashlib.sha256(labels.read_bytes()).hexdigest()
+    digest = "none" if labels is None else file_digest(labels)
     return Stamp(
         format=FORMAT, version=VERSION, digest=store_digest(config.preprocess), made_from={"labels": digest},
         config_digest=config.digest(),

@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written beside their place, then renamed."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -71,3 +72,9 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise StoreError(where=path, expected="a JSON object", found=type(data).__name__, fix=f"run {made_by} again")
     return data
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """The labels of RSPECT: their names, the competition's weights, and the table they come in."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pectl.core.data.csv_columns import csv_columns
 from pectl.core.data.fixed_width import read_fixed_width
+from pectl.core.data.label_checks import missing_uids, raise_breaches, without_undefined, wrong_values
 from pectl.core.data.label_rules import breaches
-from pectl.errors import InputMissingError, LabelsError
+from pectl.errors import LabelsError
 
 EXAM_LABELS = (
     "negative_exam_for_pe",
@@ -49,11 +50,9 @@ QA_LABELS = ("qa_motion", "qa_contrast", "flow_artifact", "true_filling_defect_n
 """Labels of image quality and confounders; of the study, like the exam labels."""
 
 STUDY_LABELS = EXAM_LABELS + QA_LABELS
-RV_LV_LABELS = ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")
 
 _STUDY, _IMAGE, _PRESENT = "StudyInstanceUID", "SOPInstanceUID", "pe_present_on_image"
 _COLUMNS = (_STUDY, _IMAGE, _PRESENT, *STUDY_LABELS)
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def read_labels(path: Path) -> Labels:
             examples.
     """
     labels, broken = inspect_labels(path)
-    _raise_breaches(path, {rule: [found.example for found in breaches] for rule, breaches in broken.items()})
+    raise_breaches(path, {rule: [found.example for found in breaches] for rule, breaches in broken.items()})
     return labels
 
 
@@ -126,7 +125,7 @@ def inspect_labels(path: Path) -> tuple[Labels, dict[str, list[Breach]]]:
         InputMissingError: there is no such file.
         LabelsError: it isn't such a table, lacks columns, or holds no rows.
     """
-    _require_columns(path, _header(path), _COLUMNS)
+    _require_columns(path, csv_columns(path, what="a labels table", error=LabelsError), _COLUMNS)
     table, faults = _read_table(path)
     study, uids = pd.factorize(table.pop(_STUDY).to_numpy(object), sort=True)
     images = table.pop(_IMAGE).to_numpy(object)
@@ -137,58 +136,7 @@ def inspect_labels(path: Path) -> tuple[Labels, dict[str, list[Breach]]]:
     faulty = {breach.study for found in faults.values() for breach in found}  # what follows is no second breach
     broken = {rule: [Breach(uid, uid) for uid in found if uid not in faulty] for rule, found in rules.items()}
     repeated = {f"{_IMAGE} occurs more than once": _repeated(images, uids, study)}
-    return Labels(_without_undefined(exam), study, images, present), repeated | faults | broken
-
-
-def read_truth(path: Path) -> "tuple[pd.DataFrame, pd.Series[int] | None]":
-    """Read what predictions are judged by: a labels table as `read_labels` takes it, or one row per study.
-
-    Returns:
-        The exam labels as in `Labels.exam` (QA labels only if there are any), and the image labels or None.
-
-    Raises:
-        InputMissingError, LabelsError: as `read_labels`.
-    """
-    columns = _header(path)
-    if {_IMAGE, _PRESENT} & set(columns):
-        labels = read_labels(path)
-        return labels.exam, labels.image
-    return _read_exam_rows(path, columns), None
-
-
-def _read_exam_rows(path: Path, columns: list[str]) -> pd.DataFrame:
-    _require_columns(path, columns, (_STUDY, *EXAM_LABELS))
-    names = [name for name in STUDY_LABELS if name in columns]
-    table = pd.read_csv(path, usecols=[_STUDY, *names], dtype={_STUDY: str})
-    faults = _missing_uids(table, (_STUDY,)) | _wrong_values(table, names)
-    _raise_breaches(path, {rule: list(found.values()) for rule, found in faults.items()})
-    exam = table.set_index(_STUDY)[names].astype(np.float64).sort_index()
-    repeated = {f"{_STUDY} occurs more than once": exam.index[exam.index.duplicated()].tolist()}
-    _raise_breaches(path, repeated | breaches(exam, None))
-    return _without_undefined(exam)
-
-
-def _without_undefined(exam: pd.DataFrame) -> pd.DataFrame:
-    """Blank RV/LV where it isn't defined: in studies without PE."""
-    positive = (exam["negative_exam_for_pe"] == 0) & (exam["indeterminate"] == 0)
-    exam.loc[~positive, list(RV_LV_LABELS)] = np.nan
-    return exam
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        return list(pd.read_csv(path, nrows=0).columns)
-    except FileNotFoundError as error:
-        raise InputMissingError(
-            where=path,
-            expected="a labels table (CSV)",
-            found="no such file",
-            fix="check the path of --labels",
-        ) from error
-    except (ValueError, OSError) as error:
-        raise LabelsError(
-            where=path, expected="a labels table (CSV)", found=str(error), fix="check the path of --labels"
-        ) from error
+    return Labels(without_undefined(exam), study, images, present), repeated | faults | broken
 
 
 def _require_columns(path: Path, found: list[str], needed: tuple[str, ...]) -> None:
@@ -210,7 +158,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, list[Breach]]]:
     if table.empty:
         raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
     study = table[_STUDY].to_numpy(object)
-    faults = _missing_uids(table, (_STUDY, _IMAGE)) | _wrong_values(table, (_PRESENT, *STUDY_LABELS))
+    faults = missing_uids(table, (_STUDY, _IMAGE)) | wrong_values(table, (_PRESENT, *STUDY_LABELS))
     broken = {
         rule: [Breach(_uid_or_empty(study[row]), example) for row, example in found.items()]
         for rule, found in faults.items()
@@ -228,25 +176,6 @@ def _parse_csv(path: Path, types: dict[str, type]) -> pd.DataFrame:
         return pd.read_csv(path, usecols=list(_COLUMNS), dtype=types)
     except (ValueError, OverflowError):
         return pd.read_csv(path, usecols=list(_COLUMNS), dtype=str)
-
-
-def _missing_uids(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, dict[int, str]]:
-    """Return the rows without a UID, and how to call them (as an editor counts, the header being 1)."""
-    return {
-        f"{column} is empty": {int(row): f"row {row + 2}" for row in np.flatnonzero(table[column].isna())}
-        for column in columns
-    }
-
-
-def _wrong_values(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[int, str]]:
-    """Return the rows with values other than 0 and 1 of each label; these become 0, and text that is 1 becomes 1."""
-    found: dict[str, dict[int, str]] = {}
-    for column in columns:
-        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy()
-        wrong = np.flatnonzero((numbers != 0) & (numbers != 1))
-        found[f"{column} isn't 0 or 1"] = {int(row): f"row {row + 2}: {table[column].iloc[row]}" for row in wrong}
-        table[column] = (numbers == 1).astype(np.int8)
-    return found
 
 
 def _by_study(
@@ -271,16 +200,3 @@ def _repeated(images: NDArray[np.object_], uids: NDArray[np.object_], study: NDA
     again = np.flatnonzero(pd.Series(images).duplicated())
     found = {str(images[row]): Breach(str(uids[study[row]]), str(images[row])) for row in again}
     return [found[image] for image in sorted(found)]
-
-
-def _raise_breaches(path: Path, found: dict[str, list[str]]) -> None:
-    broken = {rule: examples for rule, examples in found.items() if examples}
-    if broken:
-        listed = "; ".join(
-            f"{rule}: {len(examples)} times (e.g. {', '.join(examples[:_EXAMPLES])})"
-            for rule, examples in broken.items()
-        )
-        raise LabelsError(
-            where=path, expected="labels that obey the rules", found=f"{len(broken)} broken: {listed}",
-            fix="correct the table; docs/codes.md lists the rules",
-        )  # fmt: skip

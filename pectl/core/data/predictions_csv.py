@@ -1,34 +1,80 @@
-"""Predictions of any model, read from a CSV and matched with labels.
+"""Predictions of any model, read from one or more CSV files and matched with labels.
 
 Three layouts are read: wide by study (StudyInstanceUID and the nine exam labels), wide by image (SOPInstanceUID
 and pe_present_on_image, with the exam labels repeated or not), and the competition's `id,label`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pectl.core.data.csv_columns import csv_columns
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
 from pectl.core.data.predictions import EXTERNAL, Predictions
-from pectl.errors import InputMissingError, PredictionsError
+from pectl.core.data.truth import IMAGE_LABEL, Truth
+from pectl.errors import PredictionsError
 
-IMAGE_COLUMN = "pe_present_on_image"
 _STUDY, _IMAGE = "StudyInstanceUID", "SOPInstanceUID"
 _COMPETITION_COLUMNS = ["id", "label"]
 _EXAM_ID = rf"^(?P<study>.+?)_(?P<name>{'|'.join(EXAM_LABELS)})$"
 _N_EXAMPLES = 3
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read predictions; studies of images that the file doesn't name are found by `match_labels`.
+def read_predictions(paths: Sequence[Path]) -> Predictions:
+    """Read predictions; studies of images that no file names are found by `match_labels`.
+
+    Args:
+        paths: one file or more; studies and images of several are put together.
 
     Raises:
         InputMissingError: no such file.
         PredictionsError: no CSV, columns missing, duplicate rows, or values that aren't probabilities.
     """
+    parts = [_read_one(path) for path in paths]
+    if len(parts) == 1:
+        return parts[0]
+    exam = pd.concat([part.exam for part in parts])
+    images = [part.image for part in parts if part.image is not None]
+    image = pd.concat(images, ignore_index=True) if images else None
+    where = " and ".join(str(path) for path in paths)
+    for ids in (exam.index.to_series(), *(() if image is None else (image[_IMAGE],))):
+        _refuse_duplicates(where, ids)
+    return Predictions(EXTERNAL, _exam_frame(exam), image=image)
+
+
+def match_labels(predictions: Predictions, truth: Truth) -> tuple[Predictions, pd.DataFrame]:
+    """Give images their study and label, and return what is known of the predicted studies.
+
+    Raises:
+        PredictionsError: predicted studies or images that have no label, or labelled images of a predicted
+            study that have no prediction; the message says how many and gives examples.
+    """
+    if predictions.image is not None:
+        predictions = replace(predictions, image=_match_images(predictions.image, truth.image))
+    exams = predictions.exam.index
+    _refuse("predictions", "studies that have exam labels", exams.difference(truth.exam.index), len(exams))
+    return replace(predictions, notes=predictions.notes + _notes(predictions, truth)), truth.exam.reindex(
+        pd.Index(predictions.uids(), name=_STUDY)
+    )
+
+
+def _notes(predictions: Predictions, truth: Truth) -> tuple[str, ...]:
+    """Say what is left out, and where the levels cover other studies."""
+    labelled = set(truth.exam.index) | (set() if truth.image is None else set(truth.image.index.unique(level=0)))
+    left_out = len(labelled - set(predictions.uids()))
+    notes = [f"{left_out:,} labelled studies have no prediction and are left out"] if left_out else []
+    if predictions.image is not None and not predictions.exam.empty:
+        with_images = set(predictions.image[_STUDY].unique())
+        alone = len(set(predictions.exam.index) ^ with_images)
+        sizes = f"{len(predictions.exam):,} studies have exam predictions, {len(with_images):,} have images"
+        notes += [f"the levels cover different studies: {sizes}"] if alone else []
+    return tuple(notes)
+
+
+def _read_one(path: Path) -> Predictions:
     table = _read_csv(path)
     if set(_COMPETITION_COLUMNS) <= set(table.columns):
         return _from_competition(path, table)
@@ -38,40 +84,30 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(EXTERNAL, _exam(path, table))
 
 
-def match_labels(
-    predictions: Predictions, exam: pd.DataFrame, image: pd.Series | None
-) -> tuple[Predictions, pd.DataFrame]:
-    """Give images their study and label, and return the exam labels of the predicted studies.
-
-    Args:
-        predictions: as `read_predictions` returns them.
-        exam: labels, index StudyInstanceUID.
-        image: labels, index (StudyInstanceUID, SOPInstanceUID); None where only exams are labelled.
-
-    Raises:
-        PredictionsError: predicted studies or images that have no label, or labelled images of a predicted
-            study that have no prediction; the message says how many and gives examples.
-    """
-    if predictions.image is not None:
-        predictions = replace(predictions, image=_match_images(predictions.image, image))
-    uids = pd.Index(predictions.uids(), name=_STUDY)
-    _refuse("predictions", "studies that have labels", uids.difference(exam.index), len(uids))
-    unused = len(exam.index.difference(uids))
-    notes = (f"{unused} labelled studies have no prediction and are left out",) if unused else ()
-    return replace(predictions, notes=predictions.notes + notes), exam.loc[uids]
-
-
 def _read_csv(path: Path) -> pd.DataFrame:
+    csv_columns(path, what="a table of predictions", error=PredictionsError)
     try:
-        return pd.read_csv(path, dtype={_STUDY: str, _IMAGE: str, "id": str})
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise InputMissingError(
-            where=path, expected="a CSV of predictions", found="no such file", fix="check the path"
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        table = pd.read_csv(path, dtype={_STUDY: str, _IMAGE: str, "id": str})
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise PredictionsError(
-            where=path, expected="a CSV with a header line", found=str(error), fix="write it as UTF-8 CSV"
-        ) from error
+            where=path, expected="a table of predictions (CSV)", found=f"a damaged one ({error})",
+            fix="write it as UTF-8 CSV",
+        ) from error  # fmt: skip
+    if table.empty:
+        raise PredictionsError(where=path, expected="rows", found="none", fix="check how the file was written")
+    _refuse_blank_ids(path, table)
+    return table
+
+
+def _refuse_blank_ids(path: Path, table: pd.DataFrame) -> None:
+    for column in {_STUDY, _IMAGE, "id"} & set(table.columns):
+        blank = np.flatnonzero(table[column].isna())
+        if blank.size:
+            lines = _examples(str(row + 2) for row in blank)
+            raise PredictionsError(
+                where=path, expected=f"{column} in every row", found=f"{blank.size} rows without: lines {lines}",
+                fix="fill it in, or delete the rows",
+            )  # fmt: skip
 
 
 def _from_competition(path: Path, table: pd.DataFrame) -> Predictions:
@@ -87,8 +123,8 @@ def _from_competition(path: Path, table: pd.DataFrame) -> Predictions:
 
 
 def _from_image_rows(path: Path, table: pd.DataFrame) -> Predictions:
-    _require_columns(path, table, [_IMAGE, IMAGE_COLUMN])
-    score = _probabilities(path, table, [IMAGE_COLUMN])[IMAGE_COLUMN]
+    _require_columns(path, table, [_IMAGE, IMAGE_LABEL])
+    score = _probabilities(path, table, [IMAGE_LABEL])[IMAGE_LABEL]
     _refuse_duplicates(path, table[_IMAGE])
     study = table[_STUDY] if _STUDY in table.columns else ""
     image = _image_frame(pd.DataFrame({_STUDY: study, _IMAGE: table[_IMAGE], "score": score}))
@@ -117,7 +153,7 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
     if labels is None:
         raise PredictionsError(
             where="labels", expected="labels of images, as there are predictions of images", found="none",
-            fix="give labels with SOPInstanceUID and pe_present_on_image, or leave out the images",
+            fix="give a --labels with SOPInstanceUID and pe_present_on_image, or leave out the images",
         )  # fmt: skip
     studies, sops = labels.index.get_level_values(0), pd.Index(labels.index.get_level_values(1))
     row = sops.get_indexer(pd.Index(image[_IMAGE]))
@@ -152,15 +188,15 @@ def _require_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> Non
     if missing:
         raise PredictionsError(
             where=path, expected=f"the columns {', '.join(columns)}; or id, label",
-            found=f"no {', '.join(missing)}", fix="add them, or name them so",
+            found=f"no {', '.join(missing)} among {', '.join(table.columns)}", fix="add them, or name them so",
         )  # fmt: skip
 
 
-def _refuse_duplicates(path: Path, ids: pd.Series) -> None:
+def _refuse_duplicates(where: object, ids: pd.Series) -> None:
     repeated = ids[ids.duplicated()]
     if len(repeated):
         raise PredictionsError(
-            where=path, expected="one row for each id",
+            where=where, expected="one row for each id",
             found=f"{len(repeated)} rows that repeat one, such as {_examples(repeated.unique())}",
             fix="keep one row for each",
         )  # fmt: skip

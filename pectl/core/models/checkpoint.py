@@ -1,6 +1,5 @@
 """A model on disk: `model.safetensors` beside `model.json`, which holds the spec that builds it and its digest."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pectl.core.data.files import atomic_path, read_json, write_json
+from pectl.core.data.files import atomic_path, file_digest, read_json, write_json
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 from pectl.errors import StoreError
@@ -34,8 +33,7 @@ def save_model(model: Model, folder: Path) -> str:
 
 def weights_digest(folder: Path) -> str:
     """Return the SHA-256 of a checkpoint's weights file, as 64 hex digits."""
-    with (folder / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(folder / "model.safetensors")
 
 
 def load_stage1(folder: Path) -> WindowEncoder:

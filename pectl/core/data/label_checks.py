@@ -1,0 +1,59 @@
+"""Checks of a labels table's cells, and the one error that names all breaches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pectl.errors import LabelsError
+
+_RV_LV = ["rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"]
+_EXAMPLES = 3
+
+
+def missing_uids(table: pd.DataFrame, columns: tuple[str, ...]) -> dict[str, dict[int, str]]:
+    """Return the rows without a UID, and how to call them (as an editor counts, the header being 1)."""
+    return {
+        f"{column} is empty": {int(row): f"row {row + 2}" for row in np.flatnonzero(table[column].isna())}
+        for column in columns
+    }
+
+
+def wrong_values(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[int, str]]:
+    """Return the rows with values other than 0 and 1 of each label; these become 0, and text that is 1 becomes 1."""
+    found: dict[str, dict[int, str]] = {}
+    for column in columns:
+        numbers = pd.to_numeric(table[column], errors="coerce").to_numpy()
+        wrong = np.flatnonzero((numbers != 0) & (numbers != 1))
+        found[f"{column} isn't 0 or 1"] = {int(row): f"row {row + 2}: {table[column].iloc[row]}" for row in wrong}
+        table[column] = (numbers == 1).astype(np.int8)
+    return found
+
+
+def without_undefined(exam: pd.DataFrame) -> pd.DataFrame:
+    """Blank RV/LV where it isn't defined: in studies without PE."""
+    positive = (exam["negative_exam_for_pe"] == 0) & (exam["indeterminate"] == 0)
+    exam.loc[~positive, _RV_LV] = np.nan
+    return exam
+
+
+def raise_breaches(where: object, found: dict[str, list[str]]) -> None:
+    """Raise one error for all that was found, with up to three examples of each.
+
+    Args:
+        where: the table, or tables.
+        found: what is broken -> where it is.
+
+    Raises:
+        LabelsError: there is anything.
+    """
+    broken = {rule: examples for rule, examples in found.items() if examples}
+    if broken:
+        listed = "; ".join(
+            f"{rule}: {len(examples)} times (e.g. {', '.join(examples[:_EXAMPLES])})"
+            for rule, examples in broken.items()
+        )
+        raise LabelsError(
+            where=where, expected="labels that obey the rules", found=f"{len(broken)} broken: {listed}",
+            fix="correct the table; docs/codes.md lists the rules",
+        )  # fmt: skip
