@@ -251,6 +251,8 @@ class EvaluateConfig(Section):
     """Replicates of the cluster bootstrap over studies."""
     prevalence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Share of PE among the patients one has in mind: PPV and NPV are given for it too."""
+    submission: bool = True
+    """Write `submission.csv`, the consistent predictions as the competition takes them."""
 
 
 class PhantomConfig(Section):

@@ -12,13 +12,13 @@ from pectl.analysis.bootstrap import study_weights
 from pectl.analysis.competition import competition_loss
 from pectl.analysis.exam_level import JudgedExams, exam_level, exam_subgroups, judged_exams
 from pectl.analysis.feature_map import feature_map
-from pectl.analysis.measure import Json, Units, jsonable, measure
+from pectl.analysis.measure import Json, Units, jsonable, measure_decided
 from pectl.analysis.paper_results import paper_block
-from pectl.analysis.tables import exam_table, write_tables
+from pectl.analysis.tables import exam_table, write_submission, write_tables
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import write_json
 from pectl.core.data.labels import UNKNOWN
-from pectl.core.data.predictions import PE_PRESENT, Predictions, as_competition
+from pectl.core.data.predictions import EXTERNAL, PE_PRESENT, Predictions, as_competition
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
 from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions
@@ -45,9 +45,9 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
             Further columns that `subgroups` knows (QA labels, kernel, slice_step_mm ...) make subgroups.
         decisions: fitted on validation; None where there is none: thresholds 0.5, nothing calibrated.
         config: intervals, and how indeterminate studies count in `pe_present`.
-        out: folder for metrics.json, decisions.json and the tables.
-        lineage: digests of what the predictions were made from; `split_method` decides whether the paper's
-            figures are comparable.
+        out: folder for metrics.json, decisions.json and the tables; those of an earlier evaluation go.
+        lineage: digests of what the predictions were made from; `split_method` and `cohort` (the number of
+            studies that were split) decide whether the paper's figures are comparable.
         seed: of the bootstrap; the same seed gives the same bytes.
 
     Raises:
@@ -69,16 +69,19 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
         "missing": _missing(predictions),
         "notes": list(predictions.notes),
         "lineage": dict(lineage),
-        "paper": paper_block(lineage.get("split_method")),
+        "paper": paper_block(lineage),
     }
     write_tables(out, predictions, exam_table(exams, projection), projection, places)
+    if config.submission:
+        write_submission(out, projection)
     write_json(out / "decisions.json", decisions.to_json())
     write_json(out / "metrics.json", result)
     return result
 
 
 def _head(predictions: Predictions, decisions: Decisions, config: EvaluateConfig, seed: int) -> Json:
-    fitted = f"thresholds and calibration fitted on {decisions.split} ({decisions.n_studies:,} studies)"
+    place = "labelled predictions" if decisions.split == EXTERNAL else f"the split {decisions.split!r}"
+    fitted = f"thresholds and calibration fitted on {place} of {decisions.n_studies:,} other studies"
     unfitted = "thresholds fixed at 0.5, nothing calibrated"
     return {
         "split": predictions.split,
@@ -89,6 +92,7 @@ def _head(predictions: Predictions, decisions: Decisions, config: EvaluateConfig
         "bootstrap_replicates": config.bootstrap_replicates,
         "indeterminate": config.indeterminate,
         "decisions": unfitted if decisions.split is None else fitted,
+        "decisions_fitted": decisions.split is not None,
     }
 
 
@@ -99,8 +103,8 @@ def _window_level(window: pd.DataFrame | None, decisions: Decisions, config: Eva
     final = _clustered_units(known, "score", config, seed)
     stage1 = replace(final, score=(score := _floats(known["stage1_score"])), probability=score)
     return {
-        PE_PRESENT: _measure(final, decisions, WINDOW, config),
-        STAGE1: _measure(stage1, decisions, WINDOW_STAGE1, config),
+        PE_PRESENT: measure_decided(final, decisions, WINDOW, config),
+        STAGE1: measure_decided(stage1, decisions, WINDOW_STAGE1, config),
     }
 
 
@@ -108,7 +112,7 @@ def _image_level(image: pd.DataFrame | None, decisions: Decisions, config: Evalu
     if image is None:
         return None
     known = image[image["label"] != UNKNOWN]
-    return {PE_PRESENT: _measure(_clustered_units(known, "score", config, seed), decisions, IMAGE, config)}
+    return {PE_PRESENT: measure_decided(_clustered_units(known, "score", config, seed), decisions, IMAGE, config)}
 
 
 def _clustered_units(part: pd.DataFrame, column: str, config: EvaluateConfig, seed: int) -> Units:
@@ -116,10 +120,6 @@ def _clustered_units(part: pd.DataFrame, column: str, config: EvaluateConfig, se
     weights = study_weights(len(uids), replicates=config.bootstrap_replicates, seed=seed)
     score = _floats(part[column])
     return Units(part["label"].to_numpy() == 1, score, score, study=study, weights=weights)
-
-
-def _measure(units: Units, decisions: Decisions, name: str, config: EvaluateConfig) -> Json:
-    return measure(units, threshold=decisions.thresholds[name].value, confidence=config.confidence)
 
 
 def _competition(predictions: Predictions, exams: JudgedExams, projection: Projection) -> Json:

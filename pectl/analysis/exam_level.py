@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from pectl.analysis.measure import Json, Units, jsonable, measure
+from pectl.analysis.measure import Json, Units, jsonable, measure_decided
 from pectl.analysis.metrics import Confusion
 from pectl.analysis.subgroups import attributes, subgroups
 from pectl.config import EvaluateConfig
@@ -96,10 +96,10 @@ def exam_level(exams: JudgedExams, decisions: Decisions, config: EvaluateConfig)
     columns[other_name] = (PE_PRESENT, pe_truth(exams.truth, other_way))
     units = {key: (name, exams.units(name, truth)) for key, (name, truth) in columns.items()}
     units |= {key: (key, exams.units_of_all_studies(name)) for key, name in ALL_STUDIES.items()}
-    blocks = {key: _measure(found, decisions, name, config) for key, (name, found) in units.items()}
+    blocks = {key: measure_decided(found, decisions, name, config) for key, (name, found) in units.items()}
     for key in (PE_PRESENT, other_name):
         blocks[key] |= _at_prevalence(blocks[key], config.prevalence)
-        blocks[key] |= {"band": _banded(units[key][1], decisions.band)}
+        blocks[key] |= {"band": None if decisions.split is None else _banded(units[key][1], decisions.band)}
     return blocks
 
 
@@ -112,10 +112,6 @@ def exam_subgroups(
     threshold = decisions.thresholds[PE_PRESENT].value
     units = exams.units(PE_PRESENT, truth)
     return subgroups(units, known, threshold=threshold, confidence=config.confidence)
-
-
-def _measure(units: Units, decisions: Decisions, name: str, config: EvaluateConfig) -> Json:
-    return measure(units, threshold=decisions.thresholds[name].value, confidence=config.confidence)
 
 
 def _at_prevalence(block: Json, prevalence: float | None) -> Json:
@@ -139,6 +135,8 @@ def _banded(units: Units, band: AbstainBand) -> Json:
         "rule_in": band.rule_in,
         "miss_rate_bound": band.miss_rate,
         "false_alarm_rate_bound": band.false_alarm_rate,
+        "miss_rate_sure": band.miss_rate_sure,
+        "false_alarm_rate_sure": band.false_alarm_rate_sure,
     } | {
         name: {
             "ruled_out": int((out & of).sum()),

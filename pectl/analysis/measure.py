@@ -11,6 +11,8 @@ from pectl.analysis.bootstrap import IntArray, Weights, percentile_interval, rep
 from pectl.analysis.delong import auc_covariance
 from pectl.analysis.intervals import UNDEFINED, Interval, newcombe, wald, wilson
 from pectl.analysis.metrics import Confusion
+from pectl.config import EvaluateConfig
+from pectl.core.decisions.decisions import Decisions
 from pectl.core.ranking import BoolArray, FloatArray, auroc
 
 Json = dict[str, Any]
@@ -51,7 +53,14 @@ def measure(units: Units, *, threshold: float, confidence: float) -> Json:
         "confusion": {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "tn": counts.tn},
         **_probability(units),
     }
-    return {name: jsonable(value) for name, value in block.items()} | {"reason": _reason(block)}
+    return {name: jsonable(value) for name, value in block.items()} | {"reason": _reason(block, units)}
+
+
+def measure_decided(units: Units, decisions: Decisions, name: str, config: EvaluateConfig) -> Json:
+    """Measure at the frozen threshold of `name`; `threshold_rule` says how it was fitted, or that it wasn't."""
+    threshold = decisions.thresholds[name]
+    block = measure(units, threshold=threshold.value, confidence=config.confidence)
+    return block | {"threshold_rule": threshold.reason or threshold.rule}
 
 
 def jsonable(value: object) -> object:
@@ -71,17 +80,24 @@ def _ranking(units: Units, confidence: float) -> Json:
     if units.study is not None and units.weights is not None:
         replicates = replicate_auroc(units.label, units.score, units.study, units.weights) if both else None
         block["auroc_ci_bootstrap"] = UNDEFINED if replicates is None else percentile_interval(replicates, confidence)
+        if min(_independent_counts(units)) < 2:
+            block["auroc_ci_bootstrap"] = UNDEFINED  # a class of one study is the same in every replicate
     return block | {"average_precision": metrics.average_precision(units.label, units.score)}
 
 
-def _auroc_interval(units: Units, confidence: float) -> tuple[Interval, str]:
-    """DeLong's interval; Newcombe's where the classes are separated and DeLong's has no width."""
+def _auroc_interval(units: Units, confidence: float) -> tuple[Interval, str | None]:
+    """DeLong's interval; Newcombe's where the classes are separated and DeLong's has no width.
+
+    Where DeLong's variance is 0 or undefined otherwise, there is none: scores are all equal, or a class has one
+    member (of clustered units: lies in one study).
+    """
     result = auc_covariance(units.label, units.score[None], units.study)
     auc, variance = float(result.auc[0]), float(result.covariance[0, 0])
     if auc in (0.0, 1.0):
         return newcombe(auc, *_independent_counts(units), confidence), NEWCOMBE
-    method = DELONG if units.study is None else CLUSTERED_DELONG
-    return wald(auc, variance, confidence), method
+    if not variance > 0:
+        return UNDEFINED, None
+    return wald(auc, variance, confidence), DELONG if units.study is None else CLUSTERED_DELONG
 
 
 def _independent_counts(units: Units) -> tuple[int, int]:
@@ -113,6 +129,8 @@ def _proportion_interval(units: Units, hits: BoolArray, of: BoolArray, confidenc
     if n_hits in (0, n):
         n_studies = np.unique(units.study[of]).size
         return wilson(n_studies if n_hits else 0, n_studies, confidence)
+    if np.unique(units.study[of]).size < 2:
+        return UNDEFINED
     replicates = replicate_ratio(hits.astype(np.float64), of.astype(np.float64), units.study, units.weights)
     return percentile_interval(replicates, confidence)
 
@@ -132,17 +150,29 @@ def _probability(units: Units) -> Json:
     }
 
 
-def _reason(block: Json) -> str | None:
+def _reason(block: Json, units: Units) -> str | None:
     """Say why metrics of the block are undefined."""
     undefined = [name for name, value in block.items() if value is not None and jsonable(value) is None]
     whys = {
-        "no case is called positive": [name for name in undefined if name.startswith("ppv")],
-        "no case is called negative": [name for name in undefined if name.startswith("npv")],
+        _why_of_all(block, units): [name for name in undefined if name[:3] not in ("ppv", "npv")],
+        _why_of_calls("positive", block["ppv"]): [name for name in undefined if name.startswith("ppv")],
+        _why_of_calls("negative", block["npv"]): [name for name in undefined if name.startswith("npv")],
     }
+    return "; ".join(f"{why}: {', '.join(names)} not defined" for why, names in whys.items() if names) or None
+
+
+def _why_of_calls(kind: str, value: float) -> str:
+    return f"no case is called {kind}" if math.isnan(value) else f"all that are called {kind} lie in one study"
+
+
+def _why_of_all(block: Json, units: Units) -> str:
     n, n_positive = block["n"], block["n_positive"]
-    why = "no labelled cases" if n == 0 else f"{n_positive} of {n} are positive"
-    if 0 < n_positive < n:
-        why += ", too few or too well separated"
-    whys[why] = [name for name in undefined if name[:3] not in ("ppv", "npv")]
-    texts = [f"{why}: {', '.join(names)} not defined" for why, names in whys.items() if names]
-    return "; ".join(reversed(texts)) or None
+    if n == 0:
+        return "no labelled cases"
+    if n_positive in (0, n):
+        return f"{n_positive} of {n} are positive"
+    if np.ptp(units.score) == 0:
+        return "all scores are equal"
+    if min(_independent_counts(units)) < 2:
+        return "one class has a single " + ("case" if units.study is None else "study")
+    return f"{n_positive} of {n} are positive, too few or too well separated"

@@ -12,6 +12,8 @@ from pectl.core.data.predictions import ALL_STUDIES
 
 PAPER = "Ma et al. 2022"
 PAPER_SPLIT_METHOD = "ma2022"
+PAPER_COHORT = 7279
+"""Studies that the paper split: all labelled ones. Of fewer, its method holds out other studies."""
 
 PAPER_EXAM_AUROC: Mapping[str, tuple[float, float, float]] = {
     "negative_exam_for_pe": (0.894, 0.869, 0.918),
@@ -30,9 +32,13 @@ PAPER_WINDOW_SENSITIVITY, PAPER_WINDOW_SPECIFICITY = 0.86, 0.85
 PAPER_STAGE1_AUROC = 0.913
 
 
-def paper_block(split_method: str | None) -> dict[str, Any] | None:
-    """Return the paper's figures as `metrics.json` holds them; None unless the split is the paper's."""
-    if split_method != PAPER_SPLIT_METHOD:
+def paper_block(lineage: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the paper's figures as `metrics.json` holds them; None unless the split is the paper's.
+
+    Args:
+        lineage: `split_method`, and `cohort`, how many studies were split.
+    """
+    if lineage.get("split_method") != PAPER_SPLIT_METHOD:
         return None
     window = {
         "auroc": PAPER_WINDOW_AUROC[0],
@@ -48,6 +54,7 @@ def paper_block(split_method: str | None) -> dict[str, Any] | None:
     stage1 = {"auroc": PAPER_STAGE1_AUROC}
     return {
         "source": PAPER,
+        "same_studies": lineage.get("cohort") == PAPER_COHORT,
         "window": {"pe_present": window, "pe_present_stage1": stage1},
         "exam": exam,
     }

@@ -41,8 +41,9 @@ def attributes(studies: pd.DataFrame, image: pd.DataFrame | None = None) -> dict
 
     Args:
         studies: index StudyInstanceUID; those are used that are there of kernel, manufacturer, slice_step_mm,
-            the QA labels, central_pe and embolus_volume_ml.
-        image: columns StudyInstanceUID and label, to count the positive slices.
+            the QA labels, central_pe, n_pe_slices and embolus_volume_ml.
+        image: columns StudyInstanceUID and label, to count the positive slices; where a study has none,
+            n_pe_slices tells.
     """
     found = {name: Attribute(_common(studies[name])) for name in _CATEGORIES if name in studies}
     if "slice_step_mm" in studies:
@@ -50,15 +51,22 @@ def attributes(studies: pd.DataFrame, image: pd.DataFrame | None = None) -> dict
     found |= {name: Attribute(_yes_no(studies[name])) for name in _FLAGS if name in studies}
     if "central_pe" in studies:
         found["central_pe"] = Attribute(_yes_no(studies["central_pe"]), of_positives=True)
-    if image is not None:
-        counts = (image["label"] == 1).groupby(image["StudyInstanceUID"]).sum()
-        known = (image["label"] != UNKNOWN).groupby(image["StudyInstanceUID"]).all()
-        slices = counts[known].reindex(studies.index)
+    if image is not None or "n_pe_slices" in studies:
+        slices = _positive_slices(studies, image)
         found["positive slices"] = Attribute(_banded(slices, _POSITIVE_SLICES, ""), of_positives=True)
     if "embolus_volume_ml" in studies:
         volume = _banded(studies["embolus_volume_ml"], _EMBOLUS_ML, "ml")
         found["embolus volume"] = Attribute(volume, of_positives=True)
     return found
+
+
+def _positive_slices(studies: pd.DataFrame, image: pd.DataFrame | None) -> pd.Series:
+    told = studies.get("n_pe_slices", pd.Series(np.nan, index=studies.index))
+    if image is None:
+        return told
+    counts = (image["label"] == 1).groupby(image["StudyInstanceUID"]).sum()
+    known = (image["label"] != UNKNOWN).groupby(image["StudyInstanceUID"]).all()
+    return counts[known].reindex(studies.index).astype(np.float64).where(lambda n: n.notna(), told)
 
 
 def subgroups(units: Units, known: Mapping[str, Attribute], *, threshold: float, confidence: float) -> list[Json]:
@@ -89,8 +97,8 @@ def _measured(units: Units, chosen: BoolArray, threshold: float, confidence: flo
     block = measure(part, threshold=threshold, confidence=confidence)
     n_positive = block["n_positive"]
     fewest = min(n_positive, block["n"] - n_positive)
-    warning = f"only {fewest} in the smaller class" if fewest < SMALL else None
-    return {key: block[key] for key in _KEPT} | {"warning": warning}
+    few = f"only {fewest} in the smaller class" if fewest else "one class only"
+    return {key: block[key] for key in _KEPT} | {"warning": few if fewest < SMALL else None}
 
 
 def _common(column: pd.Series) -> pd.Series:

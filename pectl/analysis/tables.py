@@ -10,6 +10,7 @@ from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import INDETERMINATE, NEGATIVE, PE_PRESENT, Predictions, pe_truth
 from pectl.core.decisions.consistency import Projection
 
+SUBMISSION_NAME = "submission.csv"
 _FLOAT_FORMAT = "%.9g"
 """Keeps float32 scores exactly, and clipped values on their side of 0.5."""
 
@@ -36,15 +37,25 @@ def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
 def write_tables(
     out: Path, predictions: Predictions, exam: pd.DataFrame, projection: Projection, places: pd.DataFrame | None
 ) -> None:
-    """Write exam.csv, submission.csv, and window.csv, image.csv and feature_map.csv where there is such a part."""
-    _write_csv(out / "exam.csv", exam.reset_index())
-    if predictions.window is not None:
-        _write_csv(out / "window.csv", predictions.window)
-    if predictions.image is not None and projection.image is not None:
-        _write_csv(out / "image.csv", predictions.image.assign(consistent=projection.image["score"]))
-    if places is not None:
-        _write_csv(out / "feature_map.csv", places)
-    _write_csv(out / "submission.csv", submission(projection))
+    """Write exam.csv, and window.csv, image.csv and feature_map.csv where there is such a part.
+
+    Tables that an earlier evaluation left there and this one doesn't write are deleted.
+    """
+    image = predictions.image
+    if image is not None and projection.image is not None:
+        image = image.assign(consistent=projection.image["score"])
+    parts = {"exam": exam.reset_index(), "window": predictions.window, "image": image, "feature_map": places}
+    (out / SUBMISSION_NAME).unlink(missing_ok=True)
+    for name, table in parts.items():
+        if table is None:
+            (out / f"{name}.csv").unlink(missing_ok=True)
+        else:
+            _write_csv(out / f"{name}.csv", table)
+
+
+def write_submission(out: Path, projection: Projection) -> None:
+    """Write submission.csv, the consistent predictions as the competition takes them."""
+    _write_csv(out / SUBMISSION_NAME, submission(projection))
 
 
 def submission(projection: Projection) -> pd.DataFrame:

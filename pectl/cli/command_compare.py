@@ -1,7 +1,7 @@
 """`pectl compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,26 @@ def compare(
     from pectl.report.comparison_report import write_comparison_report
 
     resolved = load_config(config, overrides or [], seed)
-    run(first, second, resolved.evaluate, out=out, seed=resolved.seed)
+    result = run(first, second, resolved.evaluate, out=out, seed=resolved.seed)
     write_config(resolved, out / "config.toml")
-    say(f"report: {write_comparison_report(out)}")
+    report = write_comparison_report(out)
+    _show(result)
+    say(f"report: {report}")
+
+
+def _show(result: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from pectl.cli.console import console
+    from pectl.report.text import estimate, number, p_value
+
+    columns = ("label", "n", "AUROC A", "B", f"A - B ({result['confidence']:.0%} CI)", "p (Holm)")
+    title = f"A: {result['first']}, B: {result['second']}"
+    table = Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for row in result["rows"]:
+        areas = number(row["auroc_a"]), number(row["auroc_b"])
+        difference = estimate(row["difference"], row["difference_ci"])
+        name = row["label"] if row["level"] == "study" else f"{row['level']} {row['label']}"
+        table.add_row(name, str(row["n"]), *areas, difference, p_value(row["p_holm"]))
+    console().print(table)

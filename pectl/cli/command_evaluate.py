@@ -1,7 +1,8 @@
 """`pectl evaluate`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -43,8 +44,16 @@ def evaluate(
         Path | None, typer.Option("--truth", help="truth/ of a phantom cohort: subgroups by size of the emboli.")
     ] = None,
     indeterminate: Annotated[
-        str | None,
-        typer.Option("--indeterminate", help="exclude or as-negative; overrides evaluate.indeterminate."),
+        Literal["exclude", "as-negative"] | None,
+        typer.Option("--indeterminate", help="How such studies count in pe_present; overrides the configuration."),
+    ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option("--prevalence", help="Share of PE among your patients: PPV and NPV are given for it too."),
+    ] = None,
+    submission: Annotated[
+        bool | None,
+        typer.Option("--submission/--no-submission", help="Write the competition's submission.csv; default: do."),
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -60,20 +69,24 @@ def evaluate(
     from pectl.config import load_config, write_config
     from pectl.report.evaluation_report import write_evaluation_report
 
-    more = [] if indeterminate is None else [f"evaluate.indeterminate={indeterminate}"]
-    resolved = load_config(config, [*(overrides or []), *more], seed)
+    asked = {"indeterminate": indeterminate, "prevalence": prevalence, "submission": submission}
+    resolved = load_config(config, [*(overrides or []), *_overrides(asked)], seed)
     judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
     frozen = judged.decisions if decisions is None else read_decisions(decisions, judged)
-    method = "external" if features is None else resolved.split.method
     metrics = measure(
         judged.predictions, _with_sizes(judged, truth), frozen, resolved.evaluate,
-        out=out, lineage=judged.lineage | {"split_method": method}, seed=resolved.seed,
+        out=out, lineage=judged.lineage, seed=resolved.seed,
     )  # fmt: skip
     write_config(resolved, out / "config.toml")
     report = write_evaluation_report(out, explain_summary=_explained(explanations, out))
     if not quiet:
         _show(metrics)
     say(f"report: {report}")
+
+
+def _overrides(asked: Mapping[str, object]) -> list[str]:
+    """Return what was asked for by options as overrides of the configuration."""
+    return [f"evaluate.{name}={str(value).lower()}" for name, value in asked.items() if value is not None]
 
 
 def _with_sizes(judged: "Judged", folder: Path | None) -> "pd.DataFrame":
@@ -113,7 +126,7 @@ def _show(metrics: dict[str, Any]) -> None:
         "n",
         "positive",
         "AUROC",
-        "95% CI",
+        f"{metrics['confidence']:.0%} CI",
         title=f"split {metrics['split']}",
         title_justify="left",
         box=SIMPLE_HEAD,

@@ -77,18 +77,31 @@ def _of_run(features: Path, stage2: Path, split: str, device: Device) -> Judged:
     predictions = predict_split(store, stage2, split, device=device)
     digest = read_run(stage2, stage="stage2")[0].digest
     lineage = {**store.stamp.made_from, "features": store.stamp.digest, "stage2": digest}
+    lineage |= _split_of(store.studies["series_uid"], predictions)
     decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))
     return Judged(predictions, store.studies, lineage, decisions)
 
 
 def _of_tables(predictions: list[Path], labels: list[Path]) -> Judged:
+    import pandas as pd
+
     from pectl.core.data.files import file_digest
     from pectl.core.data.predictions_csv import match_labels, read_predictions
     from pectl.core.data.truth import read_truth
 
-    matched, truth = match_labels(read_predictions(predictions), read_truth(labels))
+    known = read_truth(labels)
+    matched, truth = match_labels(read_predictions(predictions), known)
     named = {"predictions": predictions, "labels": labels}
     lineage = {
         name: ", ".join(f"{path.name} (sha256 {file_digest(path)})" for path in paths) for name, paths in named.items()
     }
-    return Judged(matched, truth, lineage)
+    series = known.exam["SeriesInstanceUID"] if "SeriesInstanceUID" in known.exam else pd.Series()
+    return Judged(matched, truth, lineage | _split_of(series, matched))
+
+
+def _split_of(series_uid: "pd.Series[str]", predictions: "Predictions") -> dict[str, Any]:
+    """Say so if the studies are those that the paper's method holds out of the cohort, which makes it comparable."""
+    from pectl.core.data.splits import is_ma2022_test
+
+    is_papers = is_ma2022_test(series_uid, predictions.uids())
+    return {"split_method": "ma2022", "cohort": len(series_uid)} if is_papers else {}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import ALL_STUDIES, PE_PRESENT
-from pectl.report.text import LABEL_TITLES, METHOD_TITLES, estimate, interval, number, percent
+from pectl.report.text import LABEL_TITLES, METHOD_TITLES, interval, number, percent, share
 
 Block = Mapping[str, Any]
 
@@ -40,6 +40,15 @@ class Row:
     def asks_for_pe(self) -> bool:
         """Whether a positive call means PE, counted as the configuration says."""
         return self.title == LABEL_TITLES[PE_PRESENT] or self.level != "study"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table: by which it is sorted, as it is written, and what stands small below it."""
+
+    value: float | None
+    text: str
+    small: str
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,24 @@ def summary(metrics: Block) -> str | None:
     )
 
 
+def band_promises(band: Block) -> list[str]:
+    """Say what the abstain band promises on each side, or why it promises nothing."""
+    confidence = "on average over calibrations; with 95 % confidence"
+    out = (
+        f"At most {share(band['miss_rate_bound'])} of new studies with PE score below {number(band['rule_out'])} and "
+        f"are ruled out ({confidence} {share(band['miss_rate_sure'])})."
+    )
+    called = (
+        f"At most {share(band['false_alarm_rate_bound'])} of new studies without PE reach {number(band['rule_in'])} "
+        f"and are ruled in ({confidence} {share(band['false_alarm_rate_sure'])})."
+    )
+    few = "Too few studies {} PE were fitted on to promise {}: none is ruled {}."
+    return [
+        out if band["rule_out"] > 0 else few.format("with", share(band["miss_rate_bound"]), "out"),
+        called if band["rule_in"] <= 1 else few.format("without", share(band["false_alarm_rate_bound"]), "in"),
+    ]
+
+
 def worst_cases(exam: pd.DataFrame, threshold: float) -> tuple[list[Case], list[Case]]:
     """Return the missed studies with the lowest scores, and the false alarms with the highest.
 
@@ -146,21 +173,50 @@ def subgroup_rows(metrics: Block) -> list[Row]:
 
 
 def row_cells(row: Row) -> dict[str, str]:
-    """Return the text of the row's numeric cells."""
-    block = row.block
-    return {
+    """Return the text of the row's cells in the tables of results and of subgroups."""
+    block, paper = row.block, row.paper or {}
+    shares = ("sensitivity", "specificity", "ppv", "npv")
+    cells = {name: percent(block.get(name)) for name in shares}
+    cells |= {f"{name}_ci": _percents(block.get(f"{name}_ci")) for name in shares}
+    return cells | {
         "auroc": number(block["auroc"]),
         "auroc_ci": interval(block["auroc_ci"]),
-        "average_precision": number(block.get("average_precision")),
         "threshold": number(block.get("threshold")),
-        "sensitivity": percent(block["sensitivity"]),
-        "sensitivity_ci": _percents(block["sensitivity_ci"]),
-        "specificity": percent(block["specificity"]),
-        "specificity_ci": _percents(block["specificity_ci"]),
-        "brier": number(block.get("brier")),
-        "ece": number(block.get("ece")),
-        "paper": "" if row.paper is None else estimate(row.paper["auroc"], row.paper.get("auroc_ci")),
+        "rule": _rule(block.get("threshold_rule", "")),
+        "paper": number(paper.get("auroc")),
+        "paper_ci": interval(paper.get("auroc_ci")) if paper.get("auroc_ci") else "",
+        "paper_calls": _paper_calls(paper),
     }
+
+
+def probability_cells(row: Row) -> list[Cell]:
+    """Return the cells of the table of probabilities, each with what it was before calibration if that differs."""
+    block = row.block
+    measures = ("average_precision", "f1", "log_loss", "brier", "ece")
+    cells = [_cell(block[name], block.get(f"{name}_raw")) for name in measures]
+    cells += [_cell(block[name], None, digits=2) for name in ("calibration_slope", "calibration_intercept")]
+    return cells
+
+
+def _cell(value: float | None, before: float | None, digits: int = 3) -> Cell:
+    text = number(value, digits)
+    raw = "" if before is None or number(before, digits) == text else f"raw {number(before, digits)}"
+    return Cell(value, text, raw)
+
+
+def _rule(rule: str) -> str:
+    """Write how a threshold was fitted, for the small print of a cell."""
+    return (
+        "not fitted"
+        if rule.startswith(("not fitted", "fixed"))
+        else rule.replace("target-", "").replace("youden", "Youden")
+    )
+
+
+def _paper_calls(paper: Block) -> str:
+    if "sensitivity" not in paper:
+        return ""
+    return f"{percent(paper['sensitivity'])} at {percent(paper['specificity'])}"
 
 
 def _auroc_card(title: str, block: Block, note: str) -> dict[str, str]:

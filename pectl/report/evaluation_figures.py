@@ -23,7 +23,7 @@ from pectl.report.figures import (
 )
 from pectl.report.forest_figure import ForestLine, draw_forest
 from pectl.report.style import SavedFigure
-from pectl.report.text import LABEL_TITLES, estimate
+from pectl.report.text import LABEL_TITLES, estimate, number
 
 _LEVELS = (
     ("window", PE_PRESENT, "score", "Windows"),
@@ -54,7 +54,7 @@ def draw_figures(metrics: Mapping[str, Any], tables: Tables, out: Path) -> list[
     saved = draw_levels(levels, out)
     if blocks:
         labels = [_scored_exam(exam, name, blocks[name], LABEL_TITLES[name]) for name in EXAM_LABELS]
-        saved += [draw_label_rocs(labels, out), _calibration(exam, out), _scores(exam, blocks, out)]
+        saved += [draw_label_rocs(labels, out), _calibration(exam, blocks[PE_PRESENT], out), _scores(exam, blocks, out)]
     if tables.places is not None:
         saved.append(_feature_map(tables.places, out))
     rows = content.subgroup_rows(metrics)
@@ -84,13 +84,14 @@ def _point(block: Mapping[str, Any]) -> tuple[float, float] | None:
     return 1 - block["specificity"], block["sensitivity"]
 
 
-def _calibration(exam: pd.DataFrame, out: Path) -> SavedFigure:
+def _calibration(exam: pd.DataFrame, block: Mapping[str, Any], out: Path) -> SavedFigure:
+    """Draw probabilities as they came, and calibrated if anything was fitted."""
     known = exam[exam[f"{PE_PRESENT}_truth"].notna()]
     label = np.asarray(known[f"{PE_PRESENT}_truth"].to_numpy() == 1, np.bool_)
-    versions = {
-        title: known[f"{PE_PRESENT}_{version}"].to_numpy(np.float64)
-        for version, title in (("raw", "as the model gives it"), ("calibrated", "calibrated"))
-    }
+    titles = {"raw": f"as the model gives it, ECE {number(block['ece_raw'])}"}
+    if (known[f"{PE_PRESENT}_raw"] != known[f"{PE_PRESENT}_calibrated"]).any():
+        titles["calibrated"] = f"calibrated, ECE {number(block['ece'])}"
+    versions = {title: known[f"{PE_PRESENT}_{version}"].to_numpy(np.float64) for version, title in titles.items()}
     return draw_calibration(label, versions, out)
 
 

@@ -16,6 +16,8 @@ from pectl.report.style import SavedFigure
 
 REPORT_NAME = "report.html"
 _MADE_BY = "pectl evaluate"
+_GALLERY = 12
+"""Explained studies shown beside the worst cases."""
 _SUMMARY_KEYS = ("statement", "studies")
 
 
@@ -54,22 +56,27 @@ def _context(
     rows, groups = content.headline_rows(metrics), content.subgroup_rows(metrics)
     missed, alarms = _worst(metrics, tables)
     config = out / "config.toml"
+    band = (metrics["exam"] or {}).get(PE_PRESENT, {}).get("band")
     return {
         "metrics": metrics,
         "cards": content.cards(metrics),
         "sentence": content.summary(metrics),
         "rows": rows,
         "row_cells": content.row_cells,
+        "probability_cells": content.probability_cells,
         "axis_start": content.axis_start(rows),
         "groups": groups,
         "groups_start": content.axis_start(groups),
-        "band": (metrics["exam"] or {}).get(PE_PRESENT, {}).get("band"),
+        "band": band,
+        "band_promises": content.band_promises(band) if band else [],
         "methods": content.methods(metrics),
         "figures": [(figure, inline_file(out / f"{figure.name}.svg")) for figure in figures],
         "confusions": [row for row in rows if row.asks_for_pe and row.block["n"]],
         "missed": missed,
         "alarms": alarms,
-        "explained": _explained(summary, out),
+        "explained": _explained(summary, out, {case.study for case in missed + alarms}),
+        "gallery": _explained(summary, out, _some(summary)),
+        "n_explained": len(summary.get("studies", {})),
         "explain_statement": summary.get("statement"),
         "explain_values": {name: value for name, value in summary.items() if name not in _SUMMARY_KEYS},
         "lineage": {name: _plain(value) for name, value in metrics["lineage"].items()},
@@ -84,16 +91,22 @@ def _worst(metrics: Mapping[str, Any], tables: Tables) -> tuple[list[content.Cas
     return content.worst_cases(exam, metrics["exam"][PE_PRESENT]["threshold"])
 
 
-def _explained(summary: Mapping[str, Any], out: Path) -> dict[str, dict[str, str]]:
-    """Return what the report shows of each explained study, its picture inlined."""
-    studies = summary.get("studies", {})
+def _some(summary: Mapping[str, Any]) -> set[str]:
+    """Return the first studies that have a picture: a page with a thousand can't be opened."""
+    pictured = [uid for uid, shown in summary.get("studies", {}).items() if shown.get("image")]
+    return set(pictured[:_GALLERY])
+
+
+def _explained(summary: Mapping[str, Any], out: Path, uids: set[str]) -> dict[str, dict[str, str]]:
+    """Return what the report shows of explained studies, their pictures inlined."""
     return {
         uid: {
             "image": inline_file(out / shown["image"]) if shown.get("image") else "",
             "link": str(shown.get("link", "")),
             "caption": str(shown.get("caption", "")),
         }
-        for uid, shown in studies.items()
+        for uid, shown in summary.get("studies", {}).items()
+        if uid in uids
     }
 
 

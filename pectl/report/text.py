@@ -32,7 +32,7 @@ _SMALLEST_P = 1e-4
 
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number; a dash where it isn't defined."""
-    return UNDEFINED if value is None else f"{value:.{digits}f}"
+    return UNDEFINED if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00
 
 
 def interval(bounds: Sequence[float] | None, digits: int = 3) -> str:
@@ -56,3 +56,8 @@ def p_value(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Write a share as a whole percentage."""
     return UNDEFINED if value is None else f"{100 * value:.0f} %"
+
+
+def share(value: float) -> str:
+    """Write a bound or a small share as a percentage with up to three digits: `5 %`, `7.47 %`."""
+    return f"{100 * value:.3g} %"

@@ -38,6 +38,8 @@ def test_a_small_subgroup_carries_a_warning(units):
     rows = _rows(units, pd.DataFrame({"flow_artifact": (np.arange(N) < 7).astype(float)}))
     assert [row["value"] for row in rows] == ["no", "yes"]
     assert rows[1]["warning"] == "only 3 in the smaller class"
+    alone = _rows(units, pd.DataFrame({"kernel": np.where(np.arange(N) == 0, "ODD", "COMMON")}))
+    assert (alone[1]["auroc"], alone[1]["warning"]) == (None, "one class only")
 
 
 def test_properties_of_pe_are_judged_against_all_studies_without(units):
@@ -57,6 +59,15 @@ def test_positive_slices_are_counted_where_all_are_labelled(units):
     image.loc[0, "label"] = -1
     rows = _rows(units, pd.DataFrame(index=range(N)), image)
     assert [(row["value"], row["n_positive"]) for row in rows] == [("up to 10", 15), ("30 to 60", 14)]
+
+
+def test_positive_slices_may_be_told_where_there_are_no_images(units):
+    told = pd.DataFrame({"n_pe_slices": np.where(units.label, np.resize([5.0, 5.0, 70.0, 70.0], N), 0.0)})
+    expected = [("up to 10", 15), ("more than 60", 15)]
+    assert [(row["value"], row["n_positive"]) for row in _rows(units, told)] == expected
+    image = pd.DataFrame({"StudyInstanceUID": [UIDS[0]] * 20, "label": 1})
+    expected = [("up to 10", 14), ("10 to 30", 1), ("more than 60", 15)]
+    assert [(row["value"], row["n_positive"]) for row in _rows(units, told, image)] == expected
 
 
 def test_numbers_are_banded_and_sorted_by_size(units):

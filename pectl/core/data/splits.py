@@ -102,6 +102,19 @@ def ma2022(study_series: Iterable[str]) -> "pd.Series[str]":
     return pd.Series(names, index=pd.Index(uids, name="StudyInstanceUID"), dtype=str)
 
 
+def is_ma2022_test(series_uid: "pd.Series[str]", uids: Iterable[str]) -> bool:
+    """Tell whether studies are those that the paper's method holds out of a cohort.
+
+    Args:
+        series_uid: SeriesInstanceUID of the whole cohort, by StudyInstanceUID.
+        uids: the studies in question.
+    """
+    if len(series_uid) <= 2 * _MA2022_HELD_OUT or series_uid.isna().any():
+        return False
+    splits = ma2022([f"{uid}_{series}" for uid, series in series_uid.items()])
+    return set(uids) == set(splits.index[splits == "test"])
+
+
 def split_fingerprint(splits: "pd.Series[str]") -> str:
     """Return the digest of the sorted (study, split) pairs."""
     return digest_of("split", sorted((str(uid), str(split)) for uid, split in splits.items()))

@@ -3,6 +3,7 @@
 Split conformal prediction (Vovk 2005; Angelopoulos and Bates 2023): if a new study with PE is exchangeable
 with the n that were calibrated on, the chance that its score lies below the k-th lowest of theirs is at most
 k / (n + 1). The bound is over both the calibration and the new study; it holds for any model and any scores.
+Of one calibration, the share of new studies that lie below is itself random: Beta(k, n + 1 - k) (Vovk 2012).
 """
 
 import math
@@ -12,10 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+SURE = 0.95
+"""Share of calibrations whose own miss rate stays below `miss_rate_sure`."""
 _ABOVE_ALL = float(np.nextafter(1.0, 2.0))
 
 
@@ -38,6 +42,16 @@ class AbstainBand:
     false_alarm_rate: float = 0.0
     n_positive: int = 0
     n_negative: int = 0
+
+    @property
+    def miss_rate_sure(self) -> float:
+        """What the miss rate of this very calibration stays below with a probability of `SURE`."""
+        return _sure(self.miss_rate, self.n_positive)
+
+    @property
+    def false_alarm_rate_sure(self) -> float:
+        """The same for its false alarms."""
+        return _sure(self.false_alarm_rate, self.n_negative)
 
     def called_positive(self, score: FloatArray) -> BoolArray:
         """Return which scores are ruled in."""
@@ -80,3 +94,8 @@ def fit_band(label: BoolArray, score: FloatArray, *, miss_rate: float, false_ala
 def _allowed(rate: float, n: int) -> int:
     """Return the largest k of n with k / (n + 1) <= rate; 1e-9 lets 0.1 * 30 be 3, also in binary."""
     return min(n, math.floor(rate * (n + 1) + 1e-9))
+
+
+def _sure(rate: float, n: int) -> float:
+    allowed = _allowed(rate, n)
+    return float(beta.ppf(SURE, allowed, n + 1 - allowed)) if allowed else 0.0

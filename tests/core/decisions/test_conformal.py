@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import beta, norm
 
 from pectl.core.decisions.conformal import AbstainBand, fit_band
 
@@ -20,6 +21,13 @@ def test_thresholds_by_hand():
     assert (band.n_positive, band.n_negative) == (19, 29)
     assert band.called_negative(np.array([0.05, 0.0999, 0.1])).tolist() == [True, True, False]
     assert band.called_positive(np.array([27 / 32, 28 / 32])).tolist() == [False, True]
+
+
+def test_the_share_of_one_calibration_is_beta_distributed():
+    band = _fit(np.arange(1, 20) / 20, np.arange(1, 30) / 32)
+    assert beta.cdf(band.miss_rate_sure, 2, 18) == pytest.approx(0.95)
+    assert beta.cdf(band.false_alarm_rate_sure, 3, 27) == pytest.approx(0.95)
+    assert AbstainBand().miss_rate_sure == 0.0
 
 
 def test_too_few_cases_promise_nothing_and_get_no_answer():
@@ -43,13 +51,17 @@ def test_a_bound_of_one_allows_every_miss():
 
 
 def test_bounds_hold_on_new_studies():
+    """On average over calibrations, and in 95 % of them the larger ones that are for sure."""
     rng = np.random.default_rng(0)
-    misses, alarms = [], []
+    misses, alarms, sure = [], [], []
     for _ in range(600):
         band = _fit(*(rng.normal(mean, size=60).clip(-4, 4) / 10 + 0.5 for mean in (1, 0)))
         new = rng.normal(size=200).clip(-4, 4) / 10 + 0.5
         misses.append(band.called_negative(new + 0.1).mean())
+        true_misses = norm.cdf(10 * (band.rule_out - 0.6))
         alarms.append(band.called_positive(new).mean())
+        sure.append(true_misses <= band.miss_rate_sure)
+    assert np.mean(sure) == pytest.approx(0.95, abs=0.03)
     assert np.mean(misses) == pytest.approx(6 / 61, abs=0.006)
     assert np.mean(alarms) == pytest.approx(6 / 61, abs=0.006)
 
