@@ -1,0 +1,44 @@
+"""Pages to skim the lung boxes of a whole cohort: previews side by side, what was flagged first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pectl.core.data.files import write_text
+from pectl.core.data.stamp import RESEARCH_USE
+from pectl.report.environment import inline_file, template_environment
+
+PER_PAGE = 200
+"""Studies on a page: about 5 MB, which a browser opens at once."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study on the sheet: its picture, and the codes of its repairs and warnings."""
+
+    uid: str
+    picture: Path
+    codes: tuple[str, ...]
+
+
+def write_contact_sheets(folder: Path, entries: Sequence[Entry], *, source: str) -> list[Path]:
+    """Write `index.html`, `page-2.html` ... into a folder, each self-contained, and return them.
+
+    Args:
+        folder: of the pages; made if it isn't there.
+        entries: in any order; those with most codes come first.
+        source: what the studies are, for the heading.
+    """
+    ordered = sorted(entries, key=lambda entry: (-len(entry.codes), entry.codes, entry.uid))
+    pages = [ordered[start : start + PER_PAGE] for start in range(0, max(1, len(ordered)), PER_PAGE)]
+    names = ["index.html", *(f"page-{number}.html" for number in range(2, len(pages) + 1))]
+    template = template_environment().get_template("contact_sheet.html.j2")
+    for name, page in zip(names, pages, strict=True):
+        rows = [(entry, inline_file(entry.picture)) for entry in page]
+        write_text(
+            folder / name,
+            template.render(rows=rows, names=names, name=name, total=len(entries), source=source, use=RESEARCH_USE),
+        )
+    for old in set(folder.glob("page-*.html")) - {folder / name for name in names}:
+        old.unlink()
+    return [folder / name for name in names]
