@@ -1,0 +1,135 @@
+"""The rows of the speed table about DICOM: reading to HU, preprocessing, memory; one core, files in the page cache.
+
+Baselines. `floor`: the bytes of each file copied into an array. `tags + frombuffer`: pydicom for eight tags, the pixels
+from the end of the file. `pydicom as commonly used`: all of each file, `pixel_array * slope + intercept`. `the paper's
+steps`: the same, then a cubic zoom to 1 mm (`scipy.ndimage.zoom`, order 3), three HU ranges, and a file per slice;
+without its lung network and its pickles.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from scipy import ndimage
+
+from benchmarks.series import PIXEL_MM, SIDE, SLICES, STEP_MM, SYNTAXES, write_series
+from benchmarks.timing import Row, shortest
+from pectl.core.data.dicom import find_files, read_header
+from pectl.core.data.volume import read_volume
+
+_TAGS = [
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "RescaleSlope",
+    "RescaleIntercept", "SeriesInstanceUID",
+]  # fmt: skip
+_RANGES_HU = ((-1350.0, 150.0), (-250.0, 450.0), (-160.0, 240.0))
+_PREPROCESS = """
+import re, sys, time
+from pathlib import Path
+from typer.testing import CliRunner
+import pectl.pipeline.preprocess
+from pectl.cli.app import app
+begin = time.perf_counter()
+done = CliRunner().invoke(app, ["preprocess", sys.argv[1], "--out", sys.argv[2], "--quiet"])
+seconds = time.perf_counter() - begin
+assert "1 studies done" in done.output, done.output
+print(seconds, re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def intake_rows(folder: Path) -> list[Row]:
+    """Measure all; files go to `folder`, the study store of the uncompressed series stays in `folder/store`."""
+    rows = []
+    with one_core():
+        for name, syntax in SYNTAXES.items():
+            root = folder / "dicom"
+            write_series(root, syntax)
+            rows += [_reading(root, name), _preprocessing(root, name, folder / "store")]
+            shutil.rmtree(root)
+    return rows
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process and those it starts on one core."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _reading(root: Path, name: str) -> Row:
+    mine = shortest(lambda: _read_ours(root))
+    theirs = shortest(lambda: read_commonly(root))
+    baseline = f"pydicom as commonly used {theirs:.2f} s"
+    if name == "uncompressed":
+        floor, tags = shortest(lambda: _copy_bytes(root)), shortest(lambda: _read_tags(root))
+        baseline = f"floor {floor:.3f} s; tags + frombuffer {tags:.3f} s; {baseline}"
+    return (f"read + HU {SLICES}x{SIDE}x{SIDE}, {name}", f"{mine:.3f} s", baseline, f"{theirs / mine:.1f}")
+
+
+def _preprocessing(root: Path, name: str, store: Path) -> Row:
+    runs = [_preprocess(root, store) for _ in range(3)]
+    mine, memory = min(seconds for seconds, _ in runs), max(memory for _, memory in runs)
+    theirs = shortest(lambda: paper_steps(root, store.with_name("slices")), repeats=1)
+    figure = f"{mine:.2f} s, {memory:.0f} MB"
+    path = f"preprocess {SLICES}x{SIDE}x{SIDE}, {name}"
+    return (path, figure, f"the paper's steps {theirs:.1f} s", f"{theirs / mine:.0f}")
+
+
+def _read_ours(root: Path) -> None:
+    headers = [header for path in find_files(root) if (header := read_header(path)) is not None]
+    read_volume(tuple(headers), min_slices=16, max_gap_mm=10.0)
+
+
+def _preprocess(root: Path, store: Path) -> tuple[float, float]:
+    """Return the seconds of a new process' `pectl preprocess`, imports left out, and its peak memory in MB."""
+    shutil.rmtree(store, ignore_errors=True)
+    command = [sys.executable, "-c", _PREPROCESS, str(root), str(store)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, kilobytes = done.stdout.split()[-2:]
+    return float(seconds), float(kilobytes) / 1000
+
+
+def _copy_bytes(root: Path) -> None:
+    volume = np.empty((SLICES, SIDE, SIDE), np.int16)
+    for path, plane in zip(sorted(root.iterdir()), volume, strict=True):
+        plane[...] = np.frombuffer(path.read_bytes()[-plane.nbytes :], np.int16).reshape(plane.shape)
+
+
+def _read_tags(root: Path) -> np.ndarray:
+    slices = []
+    for path in root.iterdir():
+        tags = pydicom.dcmread(path, specific_tags=_TAGS, stop_before_pixels=True)
+        slices.append((float(tags.ImagePositionPatient[2]), tags, path))
+    slices.sort(key=lambda item: item[0])
+    volume = np.empty((len(slices), SIDE, SIDE), np.int16)
+    for plane, (_, tags, path) in zip(volume, slices, strict=True):
+        stored = np.frombuffer(path.read_bytes()[-2 * SIDE * SIDE :], "<u2").reshape(plane.shape)
+        plane[...] = stored * np.int16(tags.RescaleSlope) + np.int16(tags.RescaleIntercept)
+    return volume
+
+
+def read_commonly(root: Path) -> np.ndarray:
+    """Read a series as most programs do: (D, H, W) int16."""
+    slices = [pydicom.dcmread(path) for path in root.iterdir()]
+    slices.sort(key=lambda dataset: float(dataset.ImagePositionPatient[2]))
+    images = [dataset.pixel_array * dataset.RescaleSlope + dataset.RescaleIntercept for dataset in slices]
+    return np.stack(images).astype(np.int16)
+
+
+def paper_steps(root: Path, out: Path) -> None:
+    """Read, bring to 1 mm, cut into three HU ranges and write a file per slice."""
+    out.mkdir(exist_ok=True)
+    volume = ndimage.zoom(read_commonly(root), (STEP_MM, PIXEL_MM, PIXEL_MM), order=3)
+    for place, plane in enumerate(volume):
+        channels = [np.clip((plane - low) / (high - low), 0.0, 1.0) * 255.0 for low, high in _RANGES_HU]
+        np.save(out / f"{place}.npy", np.stack(channels, axis=-1).astype(np.uint8))
+    shutil.rmtree(out)
