@@ -10,9 +10,11 @@ from pectl.cli.intake import (
     STRICT_EXIT,
     IndexOption,
     LabelsOption,
+    PreviewsOption,
     SourcesArgument,
     StrictOption,
     show_faults,
+    show_previews,
     show_verdicts,
 )
 from pectl.cli.options import (
@@ -33,6 +35,7 @@ def preprocess(
     index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
+    previews: PreviewsOption = False,
     strict: StrictOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -50,12 +53,14 @@ def preprocess(
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     sources = Sources(tuple(dicom), labels, index, workers, part)
     with progress("files", quiet=quiet, growing=True) as files, progress("studies", quiet=quiet) as studies:
-        summary = run(sources, out, resolved, watch=Watch(files, studies))
+        summary = run(sources, out, resolved, previews=previews, watch=Watch(files, studies))
     show_faults(summary.faults)
     if summary.verdicts:
         show_verdicts(summary.verdicts)
     if labels is not None and summary.unlabelled:
         say(f"{len(summary.unlabelled)} studies without labels, such as {', '.join(summary.unlabelled[:3])}")
     say(f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused: {out}")
+    if previews and summary.complete:
+        show_previews(out, made_by="pectl preprocess")
     if strict and summary.refused:
         raise typer.Exit(STRICT_EXIT)

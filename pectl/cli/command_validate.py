@@ -11,9 +11,11 @@ from pectl.cli.intake import (
     STRICT_EXIT,
     IndexOption,
     LabelsOption,
+    PreviewsOption,
     SourcesArgument,
     StrictOption,
     show_faults,
+    show_previews,
     show_verdicts,
 )
 from pectl.cli.options import (
@@ -34,6 +36,7 @@ def validate(
     index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
+    previews: PreviewsOption = False,
     strict: StrictOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -49,6 +52,8 @@ def validate(
     from pectl.pipeline.study_intake import Sources, Watch
     from pectl.pipeline.validate import validate as run
 
+    if previews and out is None:
+        raise typer.BadParameter("pictures need a folder: give --out too", param_hint="--previews")
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     sources = Sources(tuple(dicom), labels, index, workers, part)
     say("Series choice: " + "; ".join(describe_rules(resolved.preprocess)))
@@ -57,7 +62,7 @@ def validate(
         progress("files", quiet=quiet, growing=True) as files,
         progress("studies", quiet=quiet) as studies,
     ):
-        summary = run(sources, out or Path(scratch), resolved, watch=Watch(files, studies))
+        summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=Watch(files, studies))
     show_faults(summary.faults)
     show_verdicts(summary.verdicts)
     n_refused = sum(verdict.refused for verdict in summary.verdicts)
@@ -66,5 +71,7 @@ def validate(
     say(f"{len(summary.verdicts)} studies{again}, {n_refused} refused{where}. Research use only, not for diagnosis.")
     if out and not summary.complete:
         say("other shares aren't finished; the one that finishes last writes verdicts.csv")
+    if out and previews and summary.complete:
+        show_previews(out, made_by="pectl validate")
     if strict and n_refused:
         raise typer.Exit(STRICT_EXIT)

@@ -27,6 +27,9 @@ IndexOption = Annotated[
     Path | None,
     typer.Option("--index", help="Folder that keeps the headers for later runs; default dicom_index/ in --out."),
 ]
+PreviewsOption = Annotated[
+    bool, typer.Option("--previews", help="A picture of each study's lung box, and pages to skim them, in previews/.")
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 3 if a study was refused.")]
 
 _STYLES = {"error": "red", "repair": "cyan", "warning": "yellow", "ok": "green"}
@@ -52,6 +55,13 @@ def show_verdicts(verdicts: Sequence["Verdict"]) -> None:
         say(f"refused {verdict.study}: {verdict.outcome.code}: {verdict.outcome.detail}")
     if len(refused) > _MOST_LISTED:
         say(f"and {len(refused) - _MOST_LISTED} more refused")
+
+
+def show_previews(out: Path, *, made_by: str) -> None:
+    """Write the pages of the pictures and say where they are."""
+    from pectl.report.contact_sheet import write_preview_pages
+
+    say(f"lung boxes to skim: {write_preview_pages(out, made_by=made_by)}")
 
 
 def show_faults(faults: Iterable["Fault"]) -> None:

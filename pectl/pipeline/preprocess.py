@@ -21,7 +21,15 @@ from pectl.core.data.verdicts import Verdict, read_verdict, write_verdict
 from pectl.core.data.workers import run_in_processes
 from pectl.errors import InputMissingError
 from pectl.pipeline.store_index import begin_store, finish_store
-from pectl.pipeline.study_intake import IntakeTask, Sources, Watch, intake_tasks, verdict_path, without_images
+from pectl.pipeline.study_intake import (
+    IntakeTask,
+    Sources,
+    Watch,
+    intake_tasks,
+    lacks_preview,
+    verdict_path,
+    without_images,
+)
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,16 @@ class PreprocessSummary:
         return len(self.verdicts) - self.n_refused
 
 
-def preprocess(sources: Sources, out: Path, config: Config, *, watch: Watch | None = None) -> PreprocessSummary:
+def preprocess(
+    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: Watch | None = None
+) -> PreprocessSummary:
     """Make or complete the study store `out` from every study among the files.
 
     Args:
         sources: the files, and the labels table.
         out: the store; studies it holds already are left as they are. The shard that finishes last writes its index.
         config: the experiment; `preprocess`, `split` and `seed` are used.
+        previews: draw the lung box of each study too; a study of the store without a picture is done again.
         watch: is told how far the work is.
 
     Raises:
@@ -82,16 +93,16 @@ def preprocess(sources: Sources, out: Path, config: Config, *, watch: Watch | No
     with _nothing_left(out):
         cohort = index_files(
             sources.paths, folder=sources.index_in(out), workers=sources.workers, shard=sources.shard,
-            known=lambda uid: _is_finished(out, uid), progress=watch.files,
+            known=lambda uid: _is_finished(out, uid, previews=previews), progress=watch.files,
         )  # fmt: skip
     check_method(config.split, len(cohort.patient))
     begin_store(out, config, sources.labels)
-    tasks = intake_tasks(cohort, table, config.preprocess, out)
+    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
     verdicts = []
     for verdict in run_in_processes(_preprocess_study, tasks, workers=sources.workers, preload=__name__):
         verdicts.append(verdict)
         watch.studies(len(verdicts), len(tasks))
-    complete = all(_is_finished(out, uid) for uid in cohort.patient)
+    complete = all(_is_finished(out, uid, previews=previews) for uid in cohort.patient)
     if complete:
         finish_store(out, cohort.patient, config, sources.labels, list(without_images(cohort, table)))
     return PreprocessSummary(
@@ -115,10 +126,13 @@ def _nothing_left(out: Path) -> Iterator[None]:
         raise
 
 
-def _is_finished(out: Path, uid: str) -> bool:
-    """Tell whether a study is in the store, or was refused."""
+def _is_finished(out: Path, uid: str, *, previews: bool) -> bool:
+    """Tell whether a study is in the store, with its picture if there are to be pictures, or was refused."""
     path = verdict_path(out, uid)
-    return path.exists() and (study_path(out, uid).exists() or read_verdict(path, made_by=MADE_BY).refused)
+    if not path.exists() or (study_path(out, uid).exists() and not previews):
+        return path.exists()
+    verdict = read_verdict(path, made_by=MADE_BY)
+    return verdict.refused or (study_path(out, uid).exists() and not lacks_preview(out, verdict))
 
 
 def _preprocess_study(task: IntakeTask) -> Verdict:

@@ -11,6 +11,7 @@ from pectl.core.data.cohort import Cohort, PackedStudy, in_shard
 from pectl.core.data.findings import Finding
 from pectl.core.data.intake import Examined, StudyLabels, examine
 from pectl.core.data.labels import STUDY_LABELS, Breach, Labels
+from pectl.core.data.previews import preview_path, write_preview
 from pectl.core.data.verdicts import Verdict
 
 Progress = Callable[[int, int], None]
@@ -49,17 +50,21 @@ class Watch:
 
 @dataclass(frozen=True)
 class IntakeTask:
-    """One study: its files, its labels, and where what is said of it goes."""
+    """One study: its files, its labels, where what is said of it goes, and whether a picture does."""
 
     study: PackedStudy
     labels: StudyLabels
     config: PreprocessConfig
     out: Path
+    previews: bool
 
     def examine(self) -> Examined:
-        """Judge the study."""
+        """Judge the study, and draw its lung box if so asked."""
         study = self.study
-        return examine(study.uid, study.headers, self.config, labels=self.labels, known=study.notes)
+        examined = examine(study.uid, study.headers, self.config, labels=self.labels, known=study.notes)
+        if self.previews and examined.usable is not None:
+            write_preview(preview_path(self.out, study.uid), examined.usable.volume, examined.usable.box)
+        return examined
 
 
 def verdict_path(out: Path, uid: str) -> Path:
@@ -67,9 +72,16 @@ def verdict_path(out: Path, uid: str) -> Path:
     return out / "verdicts" / f"{uid}.json"
 
 
-def intake_tasks(cohort: Cohort, table: Labels | None, config: PreprocessConfig, out: Path) -> list[IntakeTask]:
+def lacks_preview(out: Path, verdict: Verdict) -> bool:
+    """Tell whether a study that can be used has no picture yet."""
+    return not verdict.refused and not preview_path(out, verdict.study).exists()
+
+
+def intake_tasks(
+    cohort: Cohort, table: Labels | None, config: PreprocessConfig, out: Path, *, previews: bool
+) -> list[IntakeTask]:
     """Return the studies to be done, sorted."""
-    return [IntakeTask(cohort.task(uid), _labels_of(table, uid), config, out) for uid in cohort.todo]
+    return [IntakeTask(cohort.task(uid), _labels_of(table, uid), config, out, previews) for uid in cohort.todo]
 
 
 def _labels_of(table: Labels | None, uid: str) -> StudyLabels:

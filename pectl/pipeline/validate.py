@@ -20,6 +20,7 @@ from pectl.pipeline.study_intake import (
     Sources,
     Watch,
     intake_tasks,
+    lacks_preview,
     note_breaches,
     verdict_path,
     without_images,
@@ -45,13 +46,16 @@ class ValidateSummary:
     complete: bool
 
 
-def validate(sources: Sources, out: Path, config: Config, *, watch: Watch | None = None) -> ValidateSummary:
+def validate(
+    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: Watch | None = None
+) -> ValidateSummary:
     """Judge every study among the files, and write what is said of them into the folder `out`.
 
     Args:
         sources: the files, and the labels table.
         out: gets a JSON for each study as it is done, at last `verdicts.csv` and `verdicts.json` of all.
         config: `preprocess` is used.
+        previews: draw the lung box of each study too.
         watch: is told how far the work is.
 
     Raises:
@@ -70,7 +74,7 @@ def validate(sources: Sources, out: Path, config: Config, *, watch: Watch | None
     note_breaches(cohort, breaches)
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
-    tasks = intake_tasks(cohort, table, config.preprocess, out)
+    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
     done = []
     for judged in run_in_processes(_judge, tasks, workers=sources.workers, preload=__name__):
         done.append(judged)
@@ -93,7 +97,8 @@ def _judge(task: IntakeTask) -> tuple[Verdict, bool]:
     """Return the verdict on a study, and whether it is an earlier one of the same files, labels and configuration."""
     path = verdict_path(task.out, task.study.uid)
     source = digest_of(task.study.digest, task.config.digest(), task.labels.image, task.labels.exam)
-    if (earlier := _earlier(path)) is not None and earlier.source == source:
+    earlier = _earlier(path)
+    if earlier and earlier.source == source and not (task.previews and lacks_preview(task.out, earlier)):
         return earlier, True
     verdict = task.examine().verdict.made_from(source)
     write_verdict(path, verdict)
