@@ -61,7 +61,7 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how
     config_digest = digest_of(config.windows.digest(), config.stage1.digest(), config.seed)
     source = WindowSource.of(store, config)
     torch.manual_seed(config.seed)
-    task = _Stage1Task(new_encoder(config), source, config, fabric)
+    task = Stage1Task(new_encoder(config), source, config, fabric)
     run = RunFolder(out)
     together.once(lambda: run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume))
     trainer = Trainer(
@@ -149,7 +149,7 @@ class WindowSource:
         return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows])
 
 
-class _Stage1Task:
+class Stage1Task:
     """Windows of the store as a task for the loop."""
 
     def __init__(self, model: WindowEncoder, source: WindowSource, config: Config, fabric: Fabric) -> None:

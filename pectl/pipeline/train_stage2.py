@@ -64,7 +64,7 @@ def train_stage2(
     model = _new_classifier(config, train)
     run = RunFolder(out)
     together.once(lambda: run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume))
-    task = _Stage2Task(model, train, val, config, fabric)
+    task = Stage2Task(model, train, val, config, fabric)
     trainer = Trainer(task, run, config.stage2, fabric=fabric, seed=config.seed)
     trainer.fit(progress)
     best = min(trainer.position.rows, key=lambda row: row["val_loss"])
@@ -113,7 +113,7 @@ def _write_decisions(run: RunFolder, store: FeatureStore, val: _Studies, config:
     write_json(run.path / "decisions.json", fit_decisions(predictions, truth, config.evaluate).to_json())
 
 
-class _Stage2Task:
+class Stage2Task:
     """Studies of the feature store as a task for the loop."""
 
     def __init__(

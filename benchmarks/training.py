@@ -1,0 +1,212 @@
+"""Training and extraction: reading windows, steps and each switch of them, memory by the size of the cohort.
+
+By itself: python -m benchmarks.training
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.timing import Row, shortest
+from pectl.config import Config, Stage1Config, WindowsConfig
+from pectl.core.data.h5 import VOXEL_FILTER, create_h5
+from pectl.core.data.intensity import prepare
+from pectl.core.data.share import Share, whole
+from pectl.core.data.study_store import study_path
+from pectl.core.data.windows import WindowIndex, WindowReader
+from pectl.pipeline.device import make_fabric
+from pectl.pipeline.loader import Batch, Key, Loader
+from pectl.pipeline.losses import mean_loss
+from pectl.pipeline.step import Stepper
+from pectl.pipeline.train_stage1 import Stage1Task, WindowSource, new_encoder
+
+SLICES, SIDE, LENGTH = 120, 224, 10
+DEMO = Stage1Config(backbone="slim_16", input_px=96, batch_size=16, slice_loss_weight=1.0)
+LARGE = Stage1Config(backbone="r3d_18", input_px=192, batch_size=4)
+SWITCHES = {
+    "fp32, channels last (the default)": {},
+    "channels first": {"channels_last": False},
+    "accumulate = 2": {"accumulate": 2},
+    "ema_decay = 0.999": {"ema_decay": 0.999},
+    "clip_norm = 1": {"clip_norm": 1.0},
+    "compile": {"compile": True},
+}
+
+
+def training_rows(folder: Path) -> list[Row]:
+    """Measure all in a scratch folder."""
+    source = make_source(folder, studies=16, side=SIDE)
+    demo = make_source(folder, studies=16, side=96)
+    rows = [_windows(source, workers) for workers in (0, 1, 2)]
+    for name, config, windows, steps in (
+        ("slim_16, 96 px, 16", DEMO, demo, 12),
+        ("r3d_18, 192 px, 4", LARGE, source, 3),
+    ):
+        rows += [_fed_step(name, config, windows, workers, steps) for workers in (0, 1, 2)]
+        rows += _switch_rows(name, config, windows, steps)
+    return [*rows, *_extraction_rows(source), *_memory_rows(folder)]
+
+
+def make_source(folder: Path, *, studies: int, side: int) -> WindowSource:
+    """Make a store of noisy chests, one file under many names, and index its windows with random labels."""
+    rng = np.random.default_rng(0)
+    first = study_path(folder / f"store-{side}", "0")
+    if not first.exists():
+        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+        hu = np.where((abs(x) - 0.45) ** 2 / 0.15 + y**2 / 0.7 < 1, -850, 40) + rng.normal(0, 15, (SLICES, side, side))
+        with create_h5(first) as file:
+            file.create_dataset("hu", data=hu.astype(np.int16), chunks=(1, side, side), **VOXEL_FILTER)
+    for number in range(1, studies):
+        path = study_path(folder / f"store-{side}", str(number))
+        if not path.exists():
+            os.link(first, path)
+    labels = {str(number): rng.integers(0, 2, SLICES).astype(np.int8) for number in range(studies)}
+    index = WindowIndex.build(labels, length=LENGTH, stride=5)
+    reader = WindowReader(partial(study_path, folder / f"store-{side}"), length=LENGTH)
+    return WindowSource(reader, {"train": index, "val": index})
+
+
+def _keys(source: WindowSource, size: int, count: int) -> list[Key]:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, len(source.splits["train"]), (count, size))
+    return [Key("train", row, whole(size)) for row in rows]
+
+
+def _windows(source: WindowSource, workers: int) -> Row:
+    """Read random windows as fast as they come."""
+    batches = Loader(source, workers=workers).read(_keys(source, 16, 84), [])
+    for _ in range(4):
+        next(batches)
+    begin = time.perf_counter()
+    count = sum(len(batch[0]) for batch in batches)
+    rate = count / (time.perf_counter() - begin)
+    how = f"{workers} workers" if workers else "a thread (0 workers)"
+    return (f"random windows 10x224x224, {how}", f"{rate:.0f}/s", "", "")
+
+
+def _stepping(config: Stage1Config, source: WindowSource) -> Callable[[int, Key, Batch], float]:
+    """Return what makes one step with a batch."""
+    experiment = Config(stage1=config, windows=WindowsConfig(length=LENGTH, stride=5))
+    fabric = make_fabric("cpu")
+    task = Stage1Task(new_encoder(experiment), source, experiment, fabric)
+    stepper = Stepper(task.model, config, fabric=fabric, seed=0, steps_per_epoch=100, compiled=config.compile)
+
+    def step(number: int, key: Key, batch: Batch) -> float:
+        weights = task.weights(batch)
+
+        def loss_of(model: torch.nn.Module, part: Share) -> torch.Tensor:
+            return mean_loss(task.sums(model, tuple(tensor[part.rows] for tensor in batch), part), weights)
+
+        return stepper.step(number, key.share, loss_of)
+
+    return step
+
+
+def _fed_step(name: str, config: Stage1Config, source: WindowSource, workers: int, steps: int) -> Row:
+    """Compare steps on batches that are read with steps on one batch in memory, in turns."""
+    step = _stepping(config, source)
+    keys = _keys(source, config.batch_size, 3 * steps + 1)
+    batches = Loader(source, workers=workers).read(keys, [])
+    resident = next(batches)
+    step(0, keys[0], resident)
+
+    def run(feed: Iterator[Batch]) -> float:
+        begin = time.perf_counter()
+        for number in range(steps):
+            step(number, keys[0], next(feed))
+        return (time.perf_counter() - begin) / steps
+
+    pairs = [(run(batches), run(iter([resident] * steps))) for _ in range(3)]
+    fed, still = (min(times) for times in zip(*pairs, strict=True))
+    return (
+        f"train step {name}, {workers} workers", f"{1 / fed:.2f} steps/s", f"one resident batch {1 / still:.2f} steps/s",
+        f"{still / fed:.2f}",
+    )  # fmt: skip
+
+
+def _switch_rows(name: str, config: Stage1Config, source: WindowSource, steps: int) -> list[Row]:
+    key = _keys(source, config.batch_size, 1)[0]
+    batch, rows, first = source(key), [], 0.0
+    for switch, update in SWITCHES.items():
+        step = _stepping(config.model_copy(update=update), source)
+        step(0, key, batch)  # compiles, if it does
+        seconds = shortest(lambda step=step: step(1, key, batch), repeats=steps)
+        first = first or seconds
+        rows.append(
+            (
+                f"step {name}, {switch}",
+                f"{1 / seconds:.2f} steps/s",
+                f"default {1 / first:.2f}",
+                f"{first / seconds:.2f}",
+            )
+        )
+    return rows
+
+
+@torch.inference_mode()
+def _extraction_rows(source: WindowSource) -> list[Row]:
+    """Compare r3d_18 over windows of 192 px in eager fp32 with what extract-features does."""
+    experiment = Config(stage1=LARGE.model_copy(update={"channels_last": False}))
+    torch.manual_seed(0)
+    model = new_encoder(experiment).eval()
+    hu = source(_keys(source, 8, 1)[0])[0]
+    ranges = list(experiment.windows.hu_ranges.values())
+    x = prepare(hu, ranges, LARGE.input_px)
+    plain = x.contiguous()
+    reference = model.forward_features(plain).pooled
+    eager = shortest(lambda: model.forward_features(plain), repeats=2)
+    model = model.to(memory_format=torch.channels_last_3d)
+    rows = []
+    for precision in ("fp32", "bf16"):
+        fabric = make_fabric("cpu", precision, trains=False)  # type: ignore[arg-type]
+
+        def forward(inputs: Callable[[], torch.Tensor], fabric: object = fabric) -> torch.Tensor:
+            with fabric.autocast():  # type: ignore[attr-defined]
+                return model.forward_features(inputs()).pooled.float()
+
+        bare = shortest(partial(forward, lambda: x), repeats=2)
+        ours = shortest(partial(forward, lambda: prepare(hu, ranges, LARGE.input_px)), repeats=2)
+        cosine = torch.nn.functional.cosine_similarity(reference, forward(lambda: x)).min().item()
+        rows.append((
+            f"extraction r3d_18 192 px, {precision} channels last", f"{8 / ours:.2f} windows/s",
+            f"eager fp32 {8 / eager:.2f}; bare forward {8 / bare:.2f}; cosine {cosine:.6f}",
+            f"{eager / ours:.2f}; {bare / ours:.2f}",
+        ))  # fmt: skip
+    return rows
+
+
+_MEMORY = """
+import re, sys
+from pathlib import Path
+from benchmarks.training import _keys, make_source
+from pectl.pipeline.loader import Loader
+source = make_source(Path(sys.argv[1]), studies=int(sys.argv[2]), side=224)
+for batch in Loader(source).read(_keys(source, 16, 200), []): pass
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def _memory_rows(folder: Path) -> list[Row]:
+    """Measure the peak memory of reading 3,200 random windows, by the number of studies."""
+    rows = []
+    for studies in (100, 1000, 5000):
+        done = subprocess.run(
+            [sys.executable, "-c", _MEMORY, str(folder), str(studies)], check=True, capture_output=True, text=True
+        )
+        rows.append((f"memory, 3,200 random windows of {studies} studies", f"{int(done.stdout) / 1000:.0f} MB", "", ""))
+    return rows
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
+        for row in training_rows(Path(scratch)):
+            print("| " + " | ".join(row) + " |", flush=True)

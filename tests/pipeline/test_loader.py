@@ -1,0 +1,94 @@
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pectl.core.data.share import Share, whole
+from pectl.errors import StoreError, TrainingError
+from pectl.pipeline.loader import Batch, Key, Loader
+
+
+class Numbers:
+    """Batches of their own row numbers."""
+
+    def __init__(self, *, fails: int = -1, dies: int = -1) -> None:
+        self.fails, self.dies = fails, dies
+
+    def __call__(self, key: Key) -> Batch:
+        rows = key.rows[key.share.rows]
+        if self.fails in rows:
+            raise StoreError(where="1.2.h5", expected="a whole file", found="half of one", fix="make it again")
+        if self.dies in rows:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.from_numpy(rows), torch.tensor([os.getpid()] * len(rows))
+
+
+def keys(count: int = 7, size: int = 4) -> list[Key]:
+    rows = np.arange(count * size).reshape(count, size)
+    return [Key("train", row, Share(1, 2, size)) for row in rows]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_batches_come_in_order_again_and_again(workers: int) -> None:
+    loader = Loader(Numbers(), workers=workers)
+    readers = set()
+    for count in (7, 3):
+        batches = list(loader.read(keys(count), []))
+        expected = [[4 * i + 1, 4 * i + 2] for i in range(count)]
+        assert [batch[0].tolist() for batch in batches] == expected
+        readers |= {int(batch[1][0]) for batch in batches}
+    assert len(readers) == max(1, workers)
+    assert (os.getpid() in readers) == (workers == 0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_while_reading_is_raised_whole_where_the_batch_is_waited_for(workers: int) -> None:
+    reader = Loader(Numbers(fails=9), workers=workers).read(keys(), [])
+    assert [next(reader)[0].tolist() for _ in range(2)] == [[1, 2], [5, 6]]
+    with pytest.raises(StoreError) as error:
+        next(reader)
+    assert str(error.value) == "1.2.h5: expected a whole file, found half of one; make it again"
+
+
+def test_a_worker_that_dies_is_an_error_that_says_so() -> None:
+    reader = Loader(Numbers(dies=1), workers=1).read(keys(), [])
+    with pytest.raises(TrainingError, match=r"--workers: expected processes that read .*has died .*use fewer workers"):
+        next(reader)
+
+
+def test_a_stop_request_ends_the_wait_for_a_batch_that_does_not_come() -> None:
+    never, stop = threading.Event(), []
+
+    def load(key: Key) -> Batch:
+        never.wait(30)
+        return (torch.zeros(1),)
+
+    threading.Timer(0.3, lambda: stop.append(15)).start()
+    begun = time.monotonic()
+    assert next(Loader(load).read(keys(), stop)) is None
+    assert 0.2 < time.monotonic() - begun < 3.0
+    never.set()
+
+
+def test_workers_leave_stop_signals_to_the_training(tmp_path: Path) -> None:
+    """SLURM sends them to every process of a step."""
+    loader = Loader(Numbers(), workers=1)
+    reader = loader.read(keys(), [])
+    worker = int(next(reader)[1][0])
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        os.kill(worker, number)
+    assert len(list(reader)) == 6
+
+
+def test_shares_cover_a_batch() -> None:
+    for total, parts in ((5, 2), (7, 3), (4, 4), (13, 5)):
+        shares = whole(total).split(parts)
+        assert [i for share in shares for i in range(total)[share.rows]] == list(range(total))
+        assert max(s.size for s in shares) - min(s.size for s in shares) <= 1
+        inner = [part for share in shares for part in share.split(2) if part.size]
+        assert [i for part in inner for i in range(total)[part.rows]] == list(range(total))
