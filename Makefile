@@ -1,4 +1,4 @@
-.PHONY: setup demo test check test-slow test-gpu bench clean
+.PHONY: setup demo test check test-slow test-gpu bench bench-training clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,9 @@ test-gpu: setup  ## needs a CUDA device
 
 bench: setup  ## the speed table of docs/design.md
 	$(BIN)/python -m benchmarks
+
+bench-training: setup  ## reading windows, training steps and each switch of them, extraction, memory
+	$(BIN)/python -m benchmarks.training
 
 clean:
 	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -126,10 +126,8 @@ def _fed_step(name: str, config: Stage1Config, source: WindowSource, workers: in
 
     pairs = [(run(batches), run(iter([resident] * steps))) for _ in range(3)]
     fed, still = (min(times) for times in zip(*pairs, strict=True))
-    return (
-        f"train step {name}, {workers} workers", f"{1 / fed:.2f} steps/s", f"one resident batch {1 / still:.2f} steps/s",
-        f"{still / fed:.2f}",
-    )  # fmt: skip
+    baseline = f"one resident batch {1 / still:.2f} steps/s"
+    return (f"train step {name}, {workers} workers", f"{1 / fed:.2f} steps/s", baseline, f"{still / fed:.2f}")
 
 
 def _switch_rows(name: str, config: Stage1Config, source: WindowSource, steps: int) -> list[Row]:
