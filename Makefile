@@ -1,4 +1,4 @@
-.PHONY: setup demo test check test-slow test-gpu bench bench-training clean
+.PHONY: setup demo test check test-slow test-slurm test-gpu bench bench-training clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +16,7 @@ demo: setup  ## the whole chain on a phantom cohort, into ./demo
 	$(BIN)/pectl demo --out demo
 
 test: setup  ## the tests that CI runs
-	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu"
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu and not slurm"
 
 check: setup  ## format, lint, types, import arrows
 	$(BIN)/ruff format --check .
@@ -26,6 +26,10 @@ check: setup  ## format, lint, types, import arrows
 
 test-slow: setup  ## minutes: training that must learn, and must not where labels are shuffled
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slow"
+
+test-slurm: setup  ## the chain through a real Slurm of one node, which it installs if there is none (Debian, Ubuntu)
+	PATH="$$PATH:/usr/sbin" && command -v slurmctld slurmd munged > /dev/null || tests/slurm/install.sh
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slurm"
 
 test-gpu: setup  ## needs a CUDA device
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "gpu"

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from pectl.cli.console import progress, say
+from pectl.cli.console import say
 from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
+from pectl.cli.watched import watched
 
 
 def explain(
@@ -38,10 +39,10 @@ def explain(
     from pectl.report.explain_run import explain_run
 
     resolved = load_config(config, overrides or [], seed)
-    with progress("studies explained", quiet=quiet) as report:
+    with watched("studies explained", out, quiet=quiet) as watch:
         statement = explain_run(
             source, stage1, stage2, out, uid=study, split=split, label=label, method=method, truth=truth,
-            device=device, progress=report,
+            device=device, progress=watch.progress,
         )  # fmt: skip
     write_config(resolved, out / "config.toml")
     say(statement)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pectl.cli.console import progress, say
+from pectl.cli.console import say
 from pectl.cli.options import (
     ConfigOption,
     DeviceOption,
@@ -15,6 +15,7 @@ from pectl.cli.options import (
     ShardOption,
     parse_shard,
 )
+from pectl.cli.watched import watched
 
 
 def extract_features(
@@ -33,6 +34,8 @@ def extract_features(
     from pectl.pipeline.extract_features import extract_features as run
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
-    with progress("studies", quiet=quiet) as report:
-        count = run(store, stage1, out, resolved, device=device, shard=part, progress=report)
+    with watched("studies", out, quiet=quiet, shard=part) as watch:
+        count = run(
+            store, stage1, out, resolved, device=device, shard=part, progress=watch.progress, expect=watch.expect
+        )
     say(f"features of {count} studies extracted: {out}")

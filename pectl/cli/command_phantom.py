@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pectl.cli.console import progress, say
+from pectl.cli.console import say
 from pectl.cli.options import ConfigOption, QuietOption, SeedOption, SetOption, WorkersOption
+from pectl.cli.watched import watched
 
 
 def phantom(
@@ -27,7 +28,7 @@ def phantom(
 
     sizes = [] if studies is None else [f"phantom.studies={studies}"]
     resolved = load_config(config, [*(overrides or []), *sizes], seed)
-    with progress("phantom studies", quiet=quiet) as report:
-        make_cohort(out, resolved.phantom, seed=resolved.seed, workers=workers, progress=report)
+    with watched("phantom studies", out, quiet=quiet) as watch:
+        make_cohort(out, resolved.phantom, seed=resolved.seed, workers=workers, progress=watch.progress)
     write_config(resolved, out / "config.toml")
     say(f"{resolved.phantom.studies} studies in {out / 'train'}, labels in {out / 'train.csv'}")

@@ -26,6 +26,7 @@ from pectl.cli.options import (
     WorkersOption,
     parse_shard,
 )
+from pectl.cli.watched import watched
 
 
 def preprocess(
@@ -52,8 +53,12 @@ def preprocess(
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     sources = Sources(tuple(dicom), labels, index, workers, part)
-    with progress("files", quiet=quiet, growing=True) as files, progress("studies", quiet=quiet) as studies:
-        summary = run(sources, out, resolved, previews=previews, watch=Watch(files, studies))
+    with (
+        progress("files", quiet=quiet, growing=True) as files,
+        watched("studies", out, quiet=quiet, shard=part) as watch,
+    ):
+        told = Watch(watch.stoppable(files), watch.progress, watch.expect)
+        summary = run(sources, out, resolved, previews=previews, watch=told)
     show_faults(summary.faults)
     if summary.verdicts:
         show_verdicts(summary.verdicts)

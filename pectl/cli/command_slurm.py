@@ -1,5 +1,6 @@
 """`pectl slurm`."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,27 +8,63 @@ from typing import Annotated, Literal
 import typer
 
 from pectl.cli.console import say
+from pectl.cli.options import SeedOption, SetOption
 
 
 def slurm(
     config: Annotated[Path, typer.Argument(help="TOML file of the experiment.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the batch files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the batch files and of the jobs' logs.")],
     dicom: Annotated[Path, typer.Option("--dicom", help="Folder of the DICOM files.")],
     labels: Annotated[Path, typer.Option("--labels", help="CSV of the labels.")],
     work: Annotated[Path, typer.Option("--work", help="Where store, runs and features go.")] = Path("work"),
-    device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to compute.")] = "cuda",
+    studies: Annotated[
+        int | None, typer.Option("--studies", min=1, help="Number of studies; default: those in --labels.")
+    ] = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to run the networks.")] = "cuda",
     partition: Annotated[str | None, typer.Option("--partition", help="Partition of all jobs.")] = None,
-    shares: Annotated[int | None, typer.Option("--shares", min=1, help="Tasks of each array.")] = None,
-) -> None:
-    """Write SLURM batch files for an experiment, and a script that submits them with their dependencies."""
-    from pectl.config import load_config
-    from pectl.report.slurm import Experiment, write_batch_files
+    account: Annotated[str | None, typer.Option("--account", help="Account of all jobs.")] = None,
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--resource", metavar="STEP.KEY=VALUE",
+            help="time, mem, cpus, gpus, tasks, at_once or partition of a step, such as train-stage1.time=24:00:00; "
+            "repeatable.",
+        ),
+    ] = None,
+    directives: Annotated[
+        list[str] | None, typer.Option("--sbatch", help="Option of sbatch for all jobs, --mail-type=FAIL; repeatable.")
+    ] = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+) -> None:  # fmt: skip
+    """Write SLURM batch files for an experiment, and a script that submits them with their dependencies.
 
-    load_config(config, [])  # faults show now, not in the queue
+    Time, memory and shares follow from the experiment and its number of studies.
+    """
+    from pectl.config import load_config
+    from pectl.core.data.labels import read_labels
+    from pectl.slurm.batch_files import SUBMIT, Experiment, write_batch_files
+    from pectl.slurm.resources import default_resources, override_resources
+
+    resolved = load_config(config, overrides or [], seed)
+    count = studies or len(read_labels(labels).exam)
+    needs = override_resources(default_resources(resolved, count, gpu=device == "cuda"), resources or [])
     experiment = Experiment(
-        config=config, dicom=dicom, labels=labels, work=work, device=device, partition=partition, shares=shares,
-        pectl=str(Path(sys.executable).with_name("pectl")),
+        config=config, overrides=_arguments(overrides or [], seed), dicom=dicom, labels=labels, work=work,
+        program=_program(), partition=partition, account=account, directives=tuple(directives or ()),
     )  # fmt: skip
-    for path in write_batch_files(experiment, out):
+    for path in write_batch_files(experiment, needs, out):
         say(str(path))
-    say(f"submit all: bash {out / 'submit.sh'}")
+    say(f"submit all: bash {shlex.quote(str(out / SUBMIT))}")
+
+
+def _arguments(overrides: list[str], seed: int | None) -> tuple[str, ...]:
+    """Return the arguments that change the configuration, for each command of the chain."""
+    chosen = [part for override in overrides for part in ("--set", override)]
+    return (*chosen, *(() if seed is None else ("--seed", str(seed))))
+
+
+def _program() -> Path:
+    """Return this installation's `pectl`, relative to the folder one is in where it is below."""
+    path = Path(sys.executable).with_name("pectl")
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,7 +1,7 @@
 """`pectl train-stage1`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from pectl.cli.options import (
 )
 from pectl.cli.training import train_and_show
 from pectl.pipeline.stopping import leaving_on_stop
+
+if TYPE_CHECKING:
+    from pectl.pipeline.estimate import Expect
 
 
 def train_stage1(
@@ -42,7 +45,9 @@ def train_stage1(
         resolved = load_config(config, overrides or [], seed)
         mode: Resume = "changed" if resume_changed else resume
 
-        def train(report: Report) -> dict[str, float]:
-            return run(store, out, resolved, device=device, resume=mode, progress=report, workers=workers)
+        def train(report: Report, expect: "Expect") -> dict[str, float]:
+            return run(
+                store, out, resolved, device=device, resume=mode, progress=report, workers=workers, expect=expect
+            )
 
         train_and_show("stage 1", train, out, layers=lambda: summarise_stage1(resolved), quiet=quiet)

@@ -1,7 +1,7 @@
 """`pectl train-stage2`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from pectl.cli.options import (
 )
 from pectl.cli.training import train_and_show
 from pectl.pipeline.stopping import leaving_on_stop
+
+if TYPE_CHECKING:
+    from pectl.pipeline.estimate import Expect
 
 
 def train_stage2(
@@ -43,7 +46,7 @@ def train_stage2(
         resolved = load_config(config, overrides or [], seed)
         mode: Resume = "changed" if resume_changed else resume
 
-        def train(report: Report) -> dict[str, float]:
-            return run(features, out, resolved, device=device, resume=mode, progress=report)
+        def train(report: Report, expect: "Expect") -> dict[str, float]:
+            return run(features, out, resolved, device=device, resume=mode, progress=report, expect=expect)
 
         train_and_show("stage 2", train, out, layers=lambda: summarise_stage2(resolved), quiet=quiet)

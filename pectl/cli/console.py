@@ -13,8 +13,8 @@ from pectl.pipeline.processes import find_processes
 if TYPE_CHECKING:
     from rich.console import Console
 
-LINE_SECONDS = 30.0
-"""Seconds between progress lines where there is no terminal."""
+FIRST_LINE_SECONDS, LINE_SECONDS = 5.0, 30.0
+"""Seconds to the first progress line, and between them, where there is no terminal."""
 
 Report = Callable[[int, int], None]
 
@@ -61,7 +61,7 @@ def progress(what: str, *, quiet: bool, growing: bool = False) -> Iterator[Repor
         with _bar(what) as report:
             yield report
     else:
-        yield _Lines(what, growing=growing)
+        yield Lines(what, growing=growing)
 
 
 @contextmanager
@@ -83,23 +83,36 @@ def _bar(what: str) -> Iterator[Report]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-class _Lines:
-    """Progress as plain lines with rate and time left."""
+class Lines:
+    """Progress as plain lines on stderr, with rate and time left: the first after 5 s, then one every 30 s."""
 
-    def __init__(self, what: str, *, growing: bool) -> None:
+    def __init__(self, what: str, *, growing: bool = False) -> None:
         self._what, self._first, self._growing = what, 0, growing
-        self._started = self._last = time.monotonic()
+        self._started = time.monotonic()
+        self._due = self._started + FIRST_LINE_SECONDS
 
     def __call__(self, done: int, total: int) -> None:
-        """Print a line if 30 s have passed, or if all is done."""
+        """Print a line if it is time, or if all is done."""
         now = time.monotonic()
         if self._first == 0:
             self._first, self._started = done, now
-        if (done < total or self._growing) and now - self._last < LINE_SECONDS:
+        if (done < total or self._growing) and now < self._due:
             return
-        self._last = now
+        self._due = now + LINE_SECONDS
         rate = (done - self._first) / max(now - self._started, 1e-9)
         speed = f", {rate:.2f}/s" if rate else ""
-        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        left = f", {duration((total - done) / rate)} left" if rate and done < total and not self._growing else ""
         sys.stderr.write(f"{self._what}: {done}/{total}{speed}{left}\n")
         sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 45 s, 12 min, 3 h 05 min, 2 d 7 h."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"

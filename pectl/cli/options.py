@@ -35,15 +35,26 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     """Return (index from 0, count) of `I/N`, or of the SLURM array this task belongs to, or None.
 
     Raises:
-        typer.BadParameter: not of the form I/N with 1 <= I <= N.
+        typer.BadParameter: not of the form I/N with 1 <= I <= N, or an array whose tasks aren't evenly numbered.
     """
-    if text is None and "SLURM_ARRAY_TASK_ID" in os.environ:
-        first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
-        count = int(os.environ["SLURM_ARRAY_TASK_COUNT"])
-        return int(os.environ["SLURM_ARRAY_TASK_ID"]) - first, count
     if text is None:
-        return None
+        return _shard_of_array() if "SLURM_ARRAY_TASK_ID" in os.environ else None
     index, slash, count_text = text.partition("/")
     if not (slash and index.isdecimal() and count_text.isdecimal() and 1 <= int(index) <= int(count_text)):
         raise typer.BadParameter(f"expected I/N with 1 <= I <= N, found {text!r}", param_hint="--shard")
     return int(index) - 1, int(count_text)
+
+
+def _shard_of_array() -> tuple[int, int]:
+    """Return the place of this task among those of its array: 0 of 3 for task 5 of `--array=5-9:2`."""
+    first, last, step, count, task = (
+        int(os.environ.get(f"SLURM_ARRAY_TASK_{name}", default))
+        for name, default in {"MIN": "0", "MAX": "-1", "STEP": "1", "COUNT": "0", "ID": "0"}.items()
+    )
+    if len(range(first, last + 1, step)) != count:
+        raise typer.BadParameter(
+            f"expected an array of evenly numbered tasks, such as --array=1-8, found {count} tasks from {first} to "
+            f"{last}; submit a range, or give --shard I/N",
+            param_hint="--shard",
+        )
+    return (task - first) // step, count

@@ -1,19 +1,22 @@
 """What both training commands show: the model before, progress, the best epoch and the learning curves after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pectl.cli.console import Report, console, progress, show_table
+from pectl.cli.watched import show_estimate
 from pectl.pipeline.processes import find_processes
 
 if TYPE_CHECKING:
+    from pectl.pipeline.estimate import Expect
     from pectl.pipeline.summary import Layer
 
 
 def train_and_show(
     stage: str,
-    train: Callable[[Report], dict[str, float]],
+    train: "Callable[[Report, Expect], dict[str, float]]",
     out: Path,
     *,
     layers: "Callable[[], list[Layer]]",
@@ -24,16 +27,27 @@ def train_and_show(
     Of several processes the first shows and draws.
     """
     if find_processes().rank > 0:
-        train(lambda done, total: None)
+        train(lambda done, total: None, lambda estimate: None)
         return
     from pectl.report.learning_curves import draw_learning_curves
 
     if not quiet:
         show_layers(stage, layers())
-    with progress(f"{stage} steps", quiet=quiet) as report:
-        best = train(report)
+    with progress(f"{stage} steps", quiet=quiet) as report, _failure_noted(out / "status.json"):
+        best = train(report, lambda estimate: show_estimate(estimate, quiet=quiet))
     draw_learning_curves(out)
     show_table(f"{stage}, best epoch: {out}", best)
+
+
+@contextmanager
+def _failure_noted(status: Path) -> Iterator[None]:
+    from pectl.core.status import mark_failed
+
+    try:
+        yield
+    except Exception as error:
+        mark_failed(status, error)
+        raise
 
 
 def show_layers(title: str, layers: "list[Layer]") -> None:

@@ -1,10 +1,9 @@
 """The synthetic cohort: DICOM in RSPECT's layout, train.csv, and the truth of each study."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 from pectl.config import PhantomConfig
 from pectl.core.data.files import atomic_path
 from pectl.core.data.stamp import digest_of
+from pectl.core.data.workers import run_in_processes
 from pectl.errors import OutputExistsError, StoreError
 from pectl.phantom.acquisition import HALO_SLICES, Scanner, add_noise, draw_scanner, scan
 from pectl.phantom.dicom import Header, draw_id, write_series
@@ -69,14 +69,17 @@ def make_cohort(
     Raises:
         OutputExistsError: `out` holds studies of another configuration or seed.
         StoreError: the disk is full or the folder can't be written.
+        WorkerError: a worker was killed; the studies it may have had are named.
     """
     job = _Job(out, config, seed)
     _check_folder(job)
     tables: dict[int, Rows] = {}
-    for index, rows in _each(job, workers):
-        tables[index] = rows
-        if progress is not None:
-            progress(len(tables), config.studies)
+    todo = [(job, index, exam) for index, exam in enumerate(exam_types(config, seed))]
+    with closing(run_in_processes(_make_study, todo, workers=workers, preload=__name__, name=_name)) as made:
+        for index, rows in made:
+            tables[index] = rows
+            if progress is not None:
+                progress(len(tables), config.studies)
     _write_table(out / "train.csv", [row for index in sorted(tables) for row in tables[index]], seed)
 
 
@@ -101,19 +104,13 @@ def _check_folder(job: _Job) -> None:
             )  # fmt: skip
 
 
-def _each(job: _Job, workers: int) -> Iterator[tuple[int, Rows]]:
-    """Make all studies; yield (index, rows) as they are done."""
-    types = exam_types(job.config, job.seed)
-    if workers <= 1:
-        yield from ((index, _make_study(job, index, exam)) for index, exam in enumerate(types))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_make_study, job, index, exam): index for index, exam in enumerate(types)}
-        yield from ((futures[future], future.result()) for future in as_completed(futures))
+def _name(planned: tuple[_Job, int, ExamType]) -> str:
+    return f"phantom {planned[1] + 1}"
 
 
-def _make_study(job: _Job, index: int, exam: ExamType) -> Rows:
-    """Make one study, unless its truth is there, and return its rows of train.csv."""
+def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
+    """Make one study, unless its truth is there, and return its number and its rows of train.csv."""
+    job, index, exam = planned
     rng = np.random.default_rng([job.seed, index])
     uid = draw_id(rng)
     truth = job.truth_path(uid)
@@ -126,7 +123,7 @@ def _make_study(job: _Job, index: int, exam: ExamType) -> Rows:
         present = image_area_mm2(masks["embolus"], study.grid.spacing_mm) >= job.config.present_area_mm2
         _write_images(job.out / "train" / uid, header, study, images)
         write_truth(truth, study, header, masks, present, job.made_with)  # last: it marks the study as done
-    return read_rows(truth)
+    return index, read_rows(truth)
 
 
 def _acquire(study: Study, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]) -> tuple[np.ndarray, Masks]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from pectl.core.data.study_store import Study, StudyStore, study_path
 from pectl.core.data.windows import window_labels, window_starts
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.estimate import Estimate, Expect, check_disk, estimate_extraction
 from pectl.pipeline.run import read_run
 from pectl.pipeline.train_stage1 import load_encoder
 
@@ -28,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     store_path: Path, stage1: Path, out: Path, config: Config, *, device: DeviceName,
-    shard: tuple[int, int] | None, progress: Progress,
+    shard: tuple[int, int] | None, progress: Progress, expect: Expect = lambda estimate: None,
 ) -> int:  # fmt: skip
     """Make or complete the feature store `out`; studies that are there stay as they are.
 
@@ -40,6 +42,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
         device: where to run.
         shard: (index from 0, count): only this share of the studies; who finishes last writes the index.
         progress: called with (studies done, studies of this run).
+        expect: called with what the extraction will need, before it begins.
 
     Returns:
         The number of studies extracted by this call.
@@ -47,6 +50,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     Raises:
         LineageError: stage 1 was trained on a store of other preprocessing, or `out` holds other features.
         SplitError: stage 1 was trained on a study that this store has in `val` or `test`.
+        StoreError: the disk can't hold the features.
     """
     fabric = make_fabric(device, config.stage1.extract_precision, trains=False)
     store = StudyStore.open(store_path)
@@ -60,11 +64,14 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     refuse_trained_on(read_run_splits(stage1), store.uids("val"), where=stage1, trained=("train",))
     refuse_trained_on(read_run_splits(stage1), store.uids("test"), where=stage1, trained=("train", "val"))
     windows = WindowsConfig.model_validate(described["windows"])
-    stamp = _begin(out, store, run, windows)
-    write_config(config, out / "config.toml")
     encoder = _Encoder(load_encoder(stage1, str(fabric.device)), windows, described["input_px"], config, fabric)
     mine = store.uids()[shard[0] :: shard[1]] if shard else store.uids()
     missing = [uid for uid in mine if not study_path(out, uid).exists()]
+    estimate = encoder.estimate(store.studies.loc[missing])
+    check_disk(estimate, out)
+    stamp = _begin(out, store, run, windows)
+    write_config(config, out / "config.toml")
+    expect(estimate)
     for done, uid in enumerate(missing, 1):
         write_sequence(study_path(out, uid), encoder.encode(store.read_study(uid)))
         progress(done, len(missing))
@@ -105,6 +112,15 @@ class _Encoder:
     input_px: int
     config: Config
     fabric: Fabric
+
+    def estimate(self, studies: pd.DataFrame) -> Estimate:
+        """Estimate the extraction of studies, given their rows of `studies.csv`."""
+        stage = self.config.stage1.model_copy(update={"input_px": self.input_px})
+        return estimate_extraction(
+            self.config.model_copy(update={"windows": self.windows, "stage1": stage}), self.model.spec,
+            slices=studies["n_slices"].to_numpy(), source=int(studies["n_source_slices"].sum()),
+            gpu=self.fabric.device.type == "cuda",
+        )  # fmt: skip
 
     @torch.inference_mode()
     def encode(self, study: Study) -> Sequence:

@@ -27,7 +27,6 @@ from pectl.pipeline.task import Judged, Task
 from pectl.pipeline.together import Together
 
 Progress = Callable[[int, int], None]
-HEARTBEAT_SECONDS = 10.0
 
 
 @dataclass
@@ -92,18 +91,18 @@ class Trainer:
         batches = self.task.batches(self.position.epoch)[self.position.step :]
         shares = [whole(len(rows)).split(self.together.world)[self.together.rank] for rows in batches]
         keys = [Key("train", rows, share) for rows, share in zip(batches, shares, strict=True)]
-        heartbeat = Clock(HEARTBEAT_SECONDS)
         for key, batch in zip(keys, self.loader.read(keys, self._stop), strict=True):
             weights = self._agree(batch)
             if batch is not None:
                 self._step(key, batch, weights)
-            done, total = self._done(), self.config.epochs * self.steps_per_epoch
-            progress(done, total)
-            if heartbeat.due():
-                self._heartbeat(state="training", step=done, steps=total, epoch=self.position.epoch + 1)
+            progress(self._done(), self._total())
+            self._heartbeat("training")
 
     def _done(self) -> int:
         return self.position.epoch * self.steps_per_epoch + self.position.step
+
+    def _total(self) -> int:
+        return self.config.epochs * self.steps_per_epoch
 
     def _step(self, key: Key, batch: Batch, weights: Tensor) -> None:
         def loss_of(model: nn.Module, part: Share) -> Tensor:
@@ -136,7 +135,7 @@ class Trainer:
         self.together.total(torch.zeros(1, dtype=torch.float64))  # no process ends before the checkpoint is written
         if not self.together.writes:
             raise SystemExit(Interrupted.exit_code)
-        self._heartbeat(state="interrupted", epoch=self.position.epoch + 1, step_in_epoch=self.position.step)
+        self.run.status.end("interrupted", epoch=self.position.epoch + 1)
         raise Interrupted(
             where=self.run.path, expected="to train to the last epoch",
             found=f"a stop signal in epoch {self.position.epoch + 1}, after which a checkpoint was written",
@@ -152,6 +151,7 @@ class Trainer:
         for _ in range(math.ceil(len(batches) / world)):  # a process may have a batch less, but goes along
             batch = next(reader, None)
             self._agree(batch)
+            self._heartbeat("validation")
             if batch is not None:
                 with torch.inference_mode(), self.fabric.autocast():
                     judged.append(self.task.judge(self.stepper.judged, batch))
@@ -202,9 +202,9 @@ class Trainer:
         if not self.together.writes:
             self.position.loss_sum = 0.0  # process 0 has it
 
-    def _heartbeat(self, **status: object) -> None:
+    def _heartbeat(self, phase: str) -> None:
         if self.together.writes:
-            self.run.heartbeat(**status)
+            self.run.status.update(self._done(), self._total(), epoch=self.position.epoch + 1, phase=phase)
 
     def _non_finite(self, value: float, studies: list[str]) -> TrainingError:
         return TrainingError(

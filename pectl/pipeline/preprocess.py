@@ -4,13 +4,15 @@ Every study is done, or refused with a code and a reason; a rerun does what is m
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pectl.config import Config
-from pectl.core.data.cohort import Fault
+from pectl.core.data.cohort import Fault, PackedStudy
+from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.dicom_index import index_files
 from pectl.core.data.intake import make_study
 from pectl.core.data.labels import read_labels
@@ -20,6 +22,7 @@ from pectl.core.data.study_store import MADE_BY, study_path, write_study
 from pectl.core.data.verdicts import Verdict, read_verdict, write_verdict
 from pectl.core.data.workers import run_in_processes
 from pectl.errors import InputMissingError
+from pectl.pipeline.estimate import Estimate, check_disk, estimate_preprocess
 from pectl.pipeline.store_index import begin_store, finish_store
 from pectl.pipeline.study_intake import (
     IntakeTask,
@@ -30,6 +33,9 @@ from pectl.pipeline.study_intake import (
     verdict_path,
     without_images,
 )
+
+ESTIMATE_STUDIES = 64
+"""At most about so many studies are looked at for an estimate."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ def preprocess(
         LineageError: `out` was made with other preprocessing or other labels.
         WeightsError: `lungs = "lungmask"` without the package or its weights.
         SplitError: the studies can't be split as configured.
-        StoreError: a file can't be written.
-        WorkerError: a process was killed.
+        StoreError: a file can't be written, or the disk can't hold the store.
+        WorkerError: a process was killed; the studies it may have had are named.
     """
     watch = watch or Watch()
     check_available(config.preprocess)
@@ -96,12 +102,16 @@ def preprocess(
             known=lambda uid: _is_finished(out, uid, previews=previews), progress=watch.files,
         )  # fmt: skip
     check_method(config.split, len(cohort.patient))
-    begin_store(out, config, sources.labels)
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
+    estimate = _estimate(config, [task.study for task in tasks], sources.workers)
+    check_disk(estimate, out)
+    begin_store(out, config, sources.labels)
+    watch.expect(estimate)
     verdicts = []
-    for verdict in run_in_processes(_preprocess_study, tasks, workers=sources.workers, preload=__name__):
-        verdicts.append(verdict)
-        watch.studies(len(verdicts), len(tasks))
+    with closing(run_in_processes(_preprocess_study, tasks, workers=sources.workers, preload=__name__)) as done:
+        for verdict in done:
+            verdicts.append(verdict)
+            watch.studies(len(verdicts), len(tasks))
     complete = all(_is_finished(out, uid, previews=previews) for uid in cohort.patient)
     if complete:
         finish_store(out, cohort.patient, config, sources.labels, list(without_images(cohort, table)))
@@ -112,6 +122,20 @@ def preprocess(
         faults=tuple(cohort.faults),
         complete=complete,
     )
+
+
+def _estimate(config: Config, studies: list[PackedStudy], workers: int) -> Estimate:
+    """Estimate from studies spread over all of them, whose headers are quickly looked at."""
+    sample = studies[:: 1 + len(studies) // ESTIMATE_STUDIES]
+    return estimate_preprocess(config, [_extent(study.headers) for study in sample], len(studies), workers)
+
+
+def _extent(headers: list[SliceHeader]) -> tuple[int, float]:
+    """Return the bytes as int16, and the height in mm, of the series with the most images."""
+    counts = Counter(header.series_uid for header in headers)
+    images = [header for header in headers if header.series_uid == max(counts, key=counts.__getitem__)]
+    heights = [header.position[2] for header in images if header.position]
+    return sum(2 * header.rows * header.columns for header in images), max(heights, default=0) - min(heights, default=0)
 
 
 @contextmanager

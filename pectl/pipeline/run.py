@@ -6,7 +6,6 @@ import logging
 import time
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,9 @@ from pectl.config import Config, write_config
 from pectl.core.data.files import atomic_path, read_json, write_json, write_text
 from pectl.core.data.stamp import Stamp, read_stamp, write_stamp
 from pectl.core.models.checkpoint import Model, save_model
+from pectl.core.status import StatusFile
 from pectl.errors import OutputExistsError, StoreError, TrainingError
+from pectl.pipeline.estimate import Estimate, Expect, check_disk
 
 FORMAT, VERSION = "pectl-run", 1
 Resume = bool | Literal["changed"]
@@ -34,6 +35,7 @@ class RunFolder:
         self.path = path
         self.last = path / "checkpoints" / "last"
         self.best = path / "checkpoints" / "best"
+        self.status = StatusFile(path / "status.json")
 
     def begin(self, config: Config, identity: Mapping[str, str], splits: "pd.Series[str]", *, resume: Resume) -> None:
         """Claim the folder for a run, or find the run that is to be resumed.
@@ -65,6 +67,17 @@ class RunFolder:
         write_config(config, self.path / "config.toml")
         write_text(self.path / "splits.csv", splits.rename_axis("StudyInstanceUID").to_csv(lineterminator="\n"))
         write_json(marker, dict(identity))
+
+    def announce(self, estimate: Estimate, expect: Expect) -> None:
+        """Say what the training will need, in `status.json` too.
+
+        Raises:
+            StoreError: the disk can't hold a new run's checkpoints.
+        """
+        if not (self.last / "state.pt").exists():
+            check_disk(estimate, self.path)
+        self.status.note(estimate=estimate.status())
+        expect(estimate)
 
     def _check_same_data(self, old: dict[str, Any], new: Mapping[str, str]) -> None:
         changed = [name for name in new if name != "config" and old.get(name) != new[name]]
@@ -132,15 +145,11 @@ class RunFolder:
             for name, value in rows[-1].items():
                 writer.add_scalar(name, value, int(rows[-1]["epoch"]))
 
-    def heartbeat(self, **status: object) -> None:
-        """Write `status.json`: where the run stands, and when that was."""
-        write_json(self.path / "status.json", status | {"time": datetime.now(UTC).isoformat(timespec="seconds")})
-
     def finish(self, *, digest: str, made_from: dict[str, str], config_digest: str, **more: object) -> None:
         """Write `run.json`, which says that the run is done and what it is."""
         stamp = Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=config_digest)
         write_stamp(self.path / "run.json", stamp, **more)
-        self.heartbeat(state="done", best=more.get("best"))
+        self.status.end("done", best=more.get("best"))
 
 
 def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:

@@ -13,6 +13,7 @@ from pectl.core.data.intake import Examined, StudyLabels, examine
 from pectl.core.data.labels import STUDY_LABELS, Breach, Labels
 from pectl.core.data.previews import preview_path, write_preview
 from pectl.core.data.verdicts import Verdict
+from pectl.pipeline.estimate import Expect
 
 Progress = Callable[[int, int], None]
 
@@ -42,10 +43,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how far the work is: files of the index, then studies; each as (done, total)."""
+    """Who is told how far the work is: files of the index, then studies, each as (done, total); and what it needs."""
 
     files: Progress = field(default=lambda done, total: None)
     studies: Progress = field(default=lambda done, total: None)
+    expect: Expect = field(default=lambda estimate: None)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ class IntakeTask:
     config: PreprocessConfig
     out: Path
     previews: bool
+
+    def __str__(self) -> str:
+        return f"study {self.study.uid}"
 
     def examine(self) -> Examined:
         """Judge the study, and draw its lung box if so asked."""

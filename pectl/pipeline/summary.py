@@ -35,14 +35,16 @@ class Layer:
 
 def summarise_stage1(config: Config) -> list[Layer]:
     """Describe the window encoder on one window; nothing is downloaded. The last line is the whole model."""
-    model = WindowEncoder(encoder_spec(config))
     px = config.stage1.input_px
-    return _summarise(model, torch.zeros(1, len(config.windows.hu_ranges), config.windows.length, px, px))
+    with torch.device("meta"):  # shapes alone: nothing is computed
+        model = WindowEncoder(encoder_spec(config))
+        return _summarise(model, torch.zeros(1, len(config.windows.hu_ranges), config.windows.length, px, px))
 
 
 def summarise_stage2(config: Config) -> list[Layer]:
     """Describe the sequence classifier on one study of `WINDOWS` windows. The last line is the whole model."""
-    feature_size = WindowEncoder(encoder_spec(config)).feature_size
+    with torch.device("meta"):
+        feature_size = WindowEncoder(encoder_spec(config)).feature_size
     model = SequenceClassifier(classifier_spec(config, feature_size))
     mask = torch.ones(1, WINDOWS, dtype=torch.bool)
     return _summarise(model, torch.zeros(1, WINDOWS, feature_size), torch.zeros(1, WINDOWS), mask)

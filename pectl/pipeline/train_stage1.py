@@ -25,6 +25,7 @@ from pectl.core.models.weights import load_pretrained
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.estimate import Expect, estimate_stage1
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import window_sums, window_weights
@@ -36,9 +37,9 @@ from pectl.pipeline.together import Together
 STAGE = "stage1"
 
 
-def train_stage1(  # noqa: PLR0913 - what from, where to, how
+def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     store_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress,
-    workers: int = 0,
+    workers: int = 0, expect: Expect = lambda estimate: None,
 ) -> dict[str, float]:  # fmt: skip
     """Train the window encoder on the store's `train` split and keep the best on `val`.
 
@@ -50,6 +51,7 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how
         resume: go on with the run in `out`; "changed" though its configuration was another.
         progress: called with (steps done, steps of all epochs).
         workers: processes that read windows beside each training process; 0 reads in a thread.
+        expect: called with what the training will need, before it begins.
 
     Returns:
         The metrics of the best epoch.
@@ -62,8 +64,14 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how
     source = WindowSource.of(store, config)
     torch.manual_seed(config.seed)
     task = Stage1Task(new_encoder(config), source, config, fabric)
+    estimate = estimate_stage1(config, encoder_spec(config), gpu=fabric.device.type == "cuda")
     run = RunFolder(out)
-    together.once(lambda: run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume))
+
+    def begin() -> None:
+        run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume)
+        run.announce(estimate, expect)
+
+    together.once(begin)
     trainer = Trainer(
         task, run, config.stage1, fabric=fabric, seed=config.seed, workers=workers, compiled=config.stage1.compile
     )

@@ -26,6 +26,7 @@ from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec, StudyLogits
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.estimate import Expect, estimate_stage2
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import exam_sums, exam_weights
@@ -38,9 +39,10 @@ from pectl.pipeline.together import Together
 STAGE = "stage2"
 
 
-def train_stage2(
-    features_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress
-) -> dict[str, float]:
+def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
+    features_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress,
+    expect: Expect = lambda estimate: None,
+) -> dict[str, float]:  # fmt: skip
     """Train the sequence classifier on the `train` split, keep the best on `val`, and fit the decisions on `val`.
 
     Args:
@@ -50,6 +52,7 @@ def train_stage2(
         device: where to train.
         resume: go on with the run in `out`; "changed" though its configuration was another.
         progress: called with (steps done, steps of all epochs).
+        expect: called with what the training will need, before it begins.
 
     Returns:
         The metrics of the best epoch.
@@ -62,8 +65,18 @@ def train_stage2(
     train, val = _Studies.of(store, "train"), _Studies.of(store, "val")
     torch.manual_seed(config.seed)
     model = _new_classifier(config, train)
+    sequences = [*train.sequences, *val.sequences]
+    estimate = estimate_stage2(
+        config, model, studies=len(sequences), windows=sum(len(s.features) for s in sequences),
+        gpu=fabric.device.type == "cuda",
+    )  # fmt: skip
     run = RunFolder(out)
-    together.once(lambda: run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume))
+
+    def begin() -> None:
+        run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume)
+        run.announce(estimate, expect)
+
+    together.once(begin)
     task = Stage2Task(model, train, val, config, fabric)
     trainer = Trainer(task, run, config.stage2, fabric=fabric, seed=config.seed)
     trainer.fit(progress)

@@ -1,11 +1,22 @@
 #!/bin/bash
 # bash sample_configs/slurm/submit.sh
-# Submit the whole chain; each step starts when the one before it has succeeded. Prints the job of each step.
+# Submit the chain; each step starts when the one before has succeeded, all tasks of an array, and is cancelled if that
+# has failed. A step whose result is there is left out, and so submitting again after a failure does what is missing.
 set -euo pipefail
+WORK=rspect
 
-after=""
-for step in preprocess train-stage1 extract-features train-stage2; do
-    job=$(sbatch --parsable $after "sample_configs/slurm/$step.sbatch")
+declare -A result=(
+    [preprocess]=store/store.json [train-stage1]=stage1/run.json [extract-features]=features/features.json
+    [train-stage2]=stage2/run.json [explain]=explanations/summary.json [evaluate]=evaluation/metrics.json
+)
+after=()
+for step in preprocess train-stage1 extract-features train-stage2 explain evaluate; do
+    if [ "${#after[@]}" -eq 0 ] && [ -e "$WORK/${result[$step]}" ]; then
+        echo "$step: done, $WORK/${result[$step]} is there"
+        continue
+    fi
+    job=$(sbatch --parsable ${after[@]+"${after[@]}"} sample_configs/slurm/"$step.sbatch")
     echo "$step: job $job"
-    after="--dependency=afterok:$job"
+    after=("--dependency=afterok:$job" --kill-on-invalid-dep=yes)
 done
+[ "${#after[@]}" -eq 0 ] || echo "look at them with squeue --me; their logs are in" sample_configs/slurm

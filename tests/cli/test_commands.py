@@ -125,7 +125,7 @@ def test_shards_make_the_same_features_and_the_last_finishes(chain, pectl, tmp_p
 
 
 def test_shard_defaults_to_the_slurm_array(chain, pectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"ID": "5", "MIN": "4", "COUNT": "3"}.items():
+    for name, value in {"ID": "5", "MIN": "4", "MAX": "6", "COUNT": "3", "STEP": "1"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     result = pectl(
         "extract-features", chain.store, "--stage1", chain.stage1, "--out", tmp_path / "f", "--config", chain.config

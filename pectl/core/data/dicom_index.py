@@ -93,7 +93,7 @@ def _read_parts(
     while True:
         postponed: list[tuple[int, list[FileEntry]]] = []
         read = partial(_read_part, folder=folder, shared=shared)
-        for number, entries, part in run_in_processes(read, parts, workers=workers, preload=__name__):
+        for number, entries, part in run_in_processes(read, parts, workers=workers, preload=__name__, name=_name):
             if part is None:
                 postponed.append((number, entries))
             else:
@@ -102,6 +102,10 @@ def _read_parts(
             return
         time.sleep(_WAIT_SECONDS)
         parts = postponed
+
+
+def _name(numbered: tuple[int, list[FileEntry]]) -> str:
+    return f"{len(numbered[1])} files from {numbered[1][0].path} on"
 
 
 def _read_part(
