@@ -1,6 +1,5 @@
 """Score heat against the masks of a phantom: does it point at a clot, and does it lie in arteries?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from pectl.analysis.explain import Explanation
-from pectl.analysis.explain_score import CONFIDENCE, mean, rounded, vessel_brightness
+from pectl.analysis.explain_baselines import Measured, vessel_brightness
+from pectl.analysis.explain_score import Measures
 from pectl.analysis.heat_geometry import grid_to_lps
-from pectl.analysis.intervals import wilson
 from pectl.core.data.study_store import Study
 from pectl.errors import InputMissingError
 
@@ -32,30 +31,6 @@ class Truth:
     spacing_mm: NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TruthScore:
-    """How the heat of a phantom with emboli lies to its truth.
-
-    Attributes:
-        hit: the peak is within TOLERANCE_MM of an embolus; a study without heat is a miss.
-        random_hit: the same for a random position in the lungs and arteries: the share of them that would hit.
-        brightest_hit: the same for the brightest vessel.
-        heat_in_arteries: share of the heat inside arteries (emboli included); NaN without heat.
-        heat_in_emboli: share of the heat inside emboli; NaN without heat.
-        arteries_share: share of the grid's voxels in arteries, what heat spread evenly would get.
-        emboli_share: the same for emboli.
-    """
-
-    uid: str
-    hit: bool
-    random_hit: float
-    brightest_hit: bool
-    heat_in_arteries: float
-    heat_in_emboli: float
-    arteries_share: float
-    emboli_share: float
-
-
 def read_truth(path: Path) -> Truth:
     """Read `truth/<StudyInstanceUID>.npz` of `pectl phantom`.
 
@@ -72,42 +47,40 @@ def read_truth(path: Path) -> Truth:
         ) from error  # fmt: skip
 
 
-def score_truth(study: Study, explanation: Explanation, truth: Truth) -> TruthScore:
-    """Score the heat of one phantom that has emboli."""
-    near = distance_transform_edt(~truth.embolus, sampling=truth.spacing_mm) <= TOLERANCE_MM
+def score_truth(study: Study, explanation: Explanation, truth: Truth) -> Measures:
+    """Score one phantom against its masks; a phantom without emboli has no measures.
+
+    The random position lies in the lungs or in an artery; its share of heat is that of heat spread evenly there.
+
+    Returns:
+        `pointing_game`: whether the peak lies within TOLERANCE_MM of an embolus.
+        `heat_in_arteries`, `heat_in_emboli`: share of the heat inside (emboli are in arteries).
+    """
+    if not truth.embolus.any():
+        return {}
     vessel = vessel_brightness(study)
+    arteries = truth.artery | truth.embolus
+    place = truth.lung | arteries
+    masks = {"heat_in_arteries": arteries, "heat_in_emboli": truth.embolus}
+    found = {"pointing_game": _pointing(study, explanation, truth, vessel, place)}
+    for name, mask in masks.items():
+        on_grid = _on_grid(study, truth, mask)
+        even = float(mask[place].mean())
+        found[name] = Measured(_share(explanation.heat, on_grid), even, _share(vessel, on_grid))
+    return found
+
+
+def _pointing(
+    study: Study, explanation: Explanation, truth: Truth, vessel: NDArray[np.float32], place: BoolArray
+) -> Measured:
+    near = distance_transform_edt(~truth.embolus, sampling=truth.spacing_mm) <= TOLERANCE_MM
     brightest = np.array(np.unravel_index(int(vessel.argmax()), vessel.shape), np.float64)
-    place = truth.lung | truth.artery
-    artery, embolus = _on_grid(study, truth, truth.artery), _on_grid(study, truth, truth.embolus)
     peak = explanation.peak
-    return TruthScore(
-        uid=study.uid,
-        hit=peak is not None and _inside(truth, near, np.array(peak.point_mm)),
-        random_hit=float(near[place].mean()),
-        brightest_hit=_inside(truth, near, grid_to_lps(study, brightest)),
-        heat_in_arteries=_share(explanation.heat, artery | embolus),
-        heat_in_emboli=_share(explanation.heat, embolus),
-        arteries_share=float((artery | embolus).mean()),
-        emboli_share=float(embolus.mean()),
+    return Measured(
+        float(peak is not None and _inside(truth, near, np.array(peak.point_mm))),
+        float(near[place].mean()),
+        float(_inside(truth, near, grid_to_lps(study, brightest))),
     )
-
-
-def summarise_truth(scores: Sequence[TruthScore]) -> dict[str, int | float | str | None]:
-    """Summarise phantoms with emboli, for the summary of `explain_split`: the pointing game and its baselines."""
-    n, hits = len(scores), sum(score.hit for score in scores)
-    low, high = wilson(hits, n, CONFIDENCE)
-    numbers = {
-        "pointing_share": hits / n if n else np.nan,
-        "pointing_ci_low": low,
-        "pointing_ci_high": high,
-        "pointing_random": mean([score.random_hit for score in scores]),
-        "pointing_brightest_vessel": mean([float(score.brightest_hit) for score in scores]),
-        "heat_in_arteries": mean([score.heat_in_arteries for score in scores]),
-        "arteries_share_of_grid": mean([score.arteries_share for score in scores]),
-        "heat_in_emboli": mean([score.heat_in_emboli for score in scores]),
-        "emboli_share_of_grid": mean([score.emboli_share for score in scores]),
-    }
-    return {"pointing_n": n, "pointing_hits": hits, **{name: rounded(value) for name, value in numbers.items()}}
 
 
 def _inside(truth: Truth, mask: BoolArray, point_mm: NDArray[np.float64]) -> bool:
@@ -135,4 +108,4 @@ def _to_index(truth: Truth, point_mm: NDArray[np.float64]) -> NDArray[np.float64
 
 def _share(heat: NDArray[np.float32], mask: BoolArray) -> float:
     total = float(heat.sum(dtype=np.float64))
-    return float(heat[mask].sum(dtype=np.float64)) / total if total else np.nan
+    return float(heat[mask].sum(dtype=np.float64)) / total if total else 0.0

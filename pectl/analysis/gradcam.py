@@ -14,14 +14,14 @@ gradient is small and everywhere, through a maximum large at one place, so the t
 stay apart until `merge`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from torch import Tensor, nn
+from torch import Tensor
 
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import PE_PRESENT
@@ -29,6 +29,7 @@ from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 
 Method = Literal["grad-cam", "layer-cam"]
+METHOD_NAMES: Mapping[Method, str] = {"grad-cam": "Grad-CAM", "layer-cam": "Layer-CAM"}
 PE_WINDOW = "pe_window"
 """PE in the window, by stage 1 alone."""
 LABELS = (PE_PRESENT, PE_WINDOW, *EXAM_LABELS)
@@ -95,51 +96,37 @@ class WindowHeat(NamedTuple):
 
 
 def window_heat(
-    encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, *, method: Method = "grad-cam"
+    encoder: WindowEncoder, layer2: Tensor, size: Sequence[int], pull: Pull, *, method: Method
 ) -> WindowHeat:
     """Return what in each window speaks for an answer.
 
     Args:
         encoder: stage 1, in evaluation mode.
-        x: (B, C, T, H, W) prepared windows.
-        pull: of the answer on these B windows; without it, the answer is stage 1's window logit.
+        layer2: (B, C2, T2, H2, W2) map of the windows; only what follows it is run again.
+        size: (T, H, W) of the windows.
+        pull: of the answer on these B windows.
         method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
             sparse where a maximum picks single places.
     """
-    maps = _maps(encoder, x)
-    if method == "grad-cam":
-        maps = _Maps(*(part.detach().requires_grad_() for part in maps))  # each by its own path
+    maps = _maps(encoder, layer2, joined=method == "layer-cam")
     with torch.enable_grad():
         pooled = maps.layer4.mean(dim=(2, 3, 4))
         logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
-        answer = logit.sum() if pull is None else (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
+        answer = (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
         slopes = torch.autograd.grad(answer, maps, allow_unused=True)
     # None: Grad-CAM without slice head, layer2 isn't read directly
     cams = [_cam(part.detach(), slope, method) for part, slope in zip(maps, slopes, strict=True) if slope is not None]
-    heat = torch.stack([enlarge(cam, x.shape[2:]) for cam in cams])
-    stride = min(_stride(cam.shape[-1], x.shape[-1]) for cam in cams)
+    heat = torch.stack([enlarge(cam, size) for cam in cams])
+    stride = min(_stride(cam.shape[-1], size[-1]) for cam in cams)
     return WindowHeat((heat.sum(dim=0, keepdim=True) if method == "grad-cam" else heat).relu_(), stride)
 
 
-def _maps(encoder: WindowEncoder, x: Tensor) -> _Maps:
-    """Run the backbone once; only what follows layer2 is kept for a backward pass."""
-    seen: list[Tensor] = []
-
-    def begin(_module: nn.Module, _inputs: object, out: Tensor) -> Tensor:
-        torch.set_grad_enabled(True)  # no_grad below gives back what was before
-        return out.detach().requires_grad_()
-
-    hooks = [
-        encoder.backbone.get_submodule("layer2").register_forward_hook(begin),
-        encoder.backbone.get_submodule("layer4").register_forward_hook(lambda _module, _inputs, out: seen.append(out)),
-    ]
-    try:
-        with torch.no_grad():
-            layer2 = encoder.forward_features(x).layer2
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return _Maps(seen[0].float(), layer2.float())
+def _maps(encoder: WindowEncoder, layer2: Tensor, *, joined: bool) -> _Maps:
+    """Return both maps, ready for a backward pass; `joined`: layer2 is also explained through layer4."""
+    layer2 = layer2.detach().requires_grad_()
+    with torch.set_grad_enabled(joined):
+        layer4 = encoder.forward_layer4(layer2)
+    return _Maps(layer4 if joined else layer4.detach().requires_grad_(), layer2)
 
 
 def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
@@ -149,17 +136,19 @@ def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
 
 
 def merge(maps: NDArray[np.float32], spread: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Merge the maps of Layer-CAM: each smoothed and scaled to a peak of 1, then their mean.
+    """Merge the maps of Layer-CAM: each smoothed and scaled to a peak of 1, then their product.
 
     The gradient of a maximum is sparse: it picks one place of the map where a clot covers several. Smoothed over
-    the width of a place, neighbouring windows that pick neighbouring places agree on what lies between.
+    the width of a place, neighbouring windows that pick neighbouring places agree on what lies between. The product
+    keeps what both maps speak for: layer4's says around where, layer2's where in it. A map without heat is left out.
 
     Args:
         maps: (M, D, H, W) >= 0.
         spread: standard deviation in voxels along D, H, W.
     """
-    smooth = [gaussian_filter(part, spread) for part in maps]
-    return np.asarray(sum(part / (part.max() or 1.0) for part in smooth) / len(smooth), np.float32)
+    smooth = [gaussian_filter(part, spread) for part in maps if part.any()]
+    scaled = [part / part.max() for part in smooth]
+    return np.asarray(np.prod(scaled, axis=0), np.float32) if scaled else np.zeros(maps.shape[1:], np.float32)
 
 
 def enlarge(cam: Tensor, size: Sequence[int]) -> Tensor:

@@ -69,21 +69,25 @@ def source_heat(study: Study, slice_heat: NDArray[np.float32]) -> NDArray[np.flo
     return np.where(index >= 0, slice_heat[np.maximum(index, 0)], np.nan).astype(np.float32)
 
 
-def left_share(study: Study, heat: NDArray[np.float32]) -> float | None:
-    """Return the share of heat on the patient's left (+x LPS) of the grid's centre; None without heat.
+def leftness(study: Study, index: FloatArray) -> FloatArray:
+    """(..., 3) grid index -> (...): 1 on the patient's left (+x LPS) of the grid's centre, 0 right of it, 0.5 on it.
 
     The grid is the box of both lungs, so its centre is near the midline.
     """
+    centre = (np.array(study.hu.shape) - 1) / 2
+    x = (grid_to_lps(study, index) - grid_to_lps(study, centre))[..., 0]
+    return np.asarray((1 + np.sign(x)) / 2, np.float64)
+
+
+def left_share(study: Study, heat: NDArray[np.float32]) -> float | None:
+    """Return the share of (D, S, S) heat on the patient's left; None without heat."""
     total = float(heat.sum(dtype=np.float64))
     if total == 0:
         return None
     column = heat.sum(axis=(0, 1), dtype=np.float64)  # (W,)
-    depth, height, width = heat.shape
-    centre = np.array([depth - 1, height - 1, width - 1]) / 2
-    index = np.tile(centre, (width, 1))  # (W, 3)
-    index[:, 2] = np.arange(width)
-    x = (grid_to_lps(study, index) - grid_to_lps(study, centre))[:, 0]  # (W,)
-    return float((column[x > 0].sum() + column[x == 0].sum() / 2) / total)
+    index = np.tile((np.array(heat.shape) - 1) / 2, (len(column), 1))  # (W, 3)
+    index[:, 2] = np.arange(len(column))
+    return float((column * leftness(study, index)).sum() / total)
 
 
 def _axes(study: Study) -> tuple[FloatArray, FloatArray]:

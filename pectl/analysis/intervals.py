@@ -20,6 +20,46 @@ def wilson(hits: int, n: int, confidence: float) -> Interval:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
+def newcombe_paired(both: int, first: int, second: int, neither: int, confidence: float) -> Interval:
+    """Return a score interval of the difference of two paired proportions (first - second).
+
+    Newcombe 1998 (Stat Med 17:2635), method 10: Wilson's intervals, joined by the correlation phi.
+
+    Args:
+        both: cases that are hits of both.
+        first: hits of the first alone.
+        second: hits of the second alone.
+        neither: hits of neither.
+        confidence: of the interval.
+    """
+    n = both + first + second + neither
+    if n == 0:
+        return UNDEFINED
+    hits = both + first, both + second
+    (low1, high1), (low2, high2) = (wilson(count, n, confidence) for count in hits)
+    share1, share2 = (count / n for count in hits)
+    phi = _phi(both, first, second, neither)
+
+    def reach(a: float, b: float) -> float:
+        return float(np.sqrt(max(0.0, a**2 - 2 * phi * a * b + b**2)))
+
+    difference = share1 - share2
+    return (
+        difference - reach(share1 - low1, high2 - share2),
+        difference + reach(high1 - share1, share2 - low2),
+    )
+
+
+def _phi(both: int, first: int, second: int, neither: int) -> float:
+    """Return the correlation of two paired proportions, with Newcombe's continuity correction; 0 if undefined."""
+    product = (both + first) * (second + neither) * (both + second) * (first + neither)
+    if product == 0:
+        return 0.0
+    cross, half = both * neither - first * second, (both + first + second + neither) / 2
+    corrected = cross if cross < 0 else max(0.0, cross - half)
+    return float(corrected / np.sqrt(product))
+
+
 def wald(value: float, variance: float, confidence: float) -> Interval:
     """Return value -+ z * standard error, cut at 0 and 1, as is usual for DeLong's variance."""
     if not variance >= 0:

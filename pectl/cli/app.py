@@ -13,6 +13,7 @@ from pectl.cli import (
     command_extract_features,
     command_phantom,
     command_preprocess,
+    command_sanity_check,
     command_slurm,
     command_summary,
     command_train_stage1,
@@ -42,6 +43,7 @@ app.command("evaluate")(command_evaluate.evaluate)
 app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)
 app.command("explain")(command_explain.explain)
+app.command("sanity-check")(command_sanity_check.sanity_check)
 app.command("summary")(command_summary.summary)
 app.command("slurm")(command_slurm.slurm)
 

@@ -1,7 +1,7 @@
 """`pectl explain`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -9,20 +9,28 @@ from pectl.cli.console import say
 from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
 from pectl.cli.watched import watched
 
+SourceArgument = Annotated[Path, typer.Argument(help="A study store, or a folder of DICOM files.")]
+Stage1Option = Annotated[Path, typer.Option("--stage1", help="A finished run of train-stage1.")]
+Stage2Option = Annotated[Path, typer.Option("--stage2", help="A finished run of train-stage2.")]
+LabelOption = Annotated[
+    str, typer.Option("--label", help="pe_present, pe_window (stage 1 alone), or one of the nine exam labels.")
+]
+MethodOption = Annotated[Literal["grad-cam", "layer-cam"], typer.Option("--method", help="Of the heat.")]
+
 
 def explain(
-    source: Annotated[Path, typer.Argument(help="A study store, or a folder of DICOM files.")],
-    stage1: Annotated[Path, typer.Option("--stage1", help="A finished run of train-stage1.")],
-    stage2: Annotated[Path, typer.Option("--stage2", help="A finished run of train-stage2.")],
+    source: SourceArgument,
+    stage1: Stage1Option,
+    stage2: Stage2Option,
     out: Annotated[Path, typer.Option("--out", help="Folder of the pictures and pages.")],
     study: Annotated[str | None, typer.Option("--study", help="StudyInstanceUID.")] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="All studies of a split, and how well the heat points.")
     ] = None,
-    label: Annotated[str, typer.Option("--label", help="pe_present or one of the nine exam labels.")] = "pe_present",
-    method: Annotated[Literal["grad-cam", "layer-cam"], typer.Option("--method", help="Of the heat.")] = "layer-cam",
+    label: LabelOption = "pe_present",
+    method: MethodOption = "layer-cam",
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="With --split: truth/ of a phantom cohort, to score the heat.")
+        Path | None, typer.Option("--truth", help="truth/ of a phantom cohort, to score the heat.")
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -33,16 +41,34 @@ def explain(
     """Show heat and attention on the original slices."""
     if study is not None and split is not None:
         raise typer.BadParameter("give --study or --split, not both")
-    if truth is not None and split is None:
-        raise typer.BadParameter("--truth goes with --split")
     from pectl.config import load_config, write_config
-    from pectl.report.explain_run import explain_run
+    from pectl.report.explain_run import Question, explain_run
 
     resolved = load_config(config, overrides or [], seed)
+    question = Question(
+        stage1=stage1, stage2=stage2, source=source, uid=study, split=split, label=label, method=method, truth=truth
+    )  # fmt: skip
     with watched("studies explained", out, quiet=quiet) as watch:
-        statement = explain_run(
-            source, stage1, stage2, out, uid=study, split=split, label=label, method=method, truth=truth,
-            device=device, progress=watch.progress,
-        )  # fmt: skip
+        result = explain_run(question, out, config=resolved, device=device, progress=watch.progress)
     write_config(resolved, out / "config.toml")
-    say(statement)
+    if split is not None and not quiet:
+        _show(result)
+        say(f"summary: {out / 'index.html'}")
+    say(result["statement"])
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """Print the measures beside both baselines, with the interval of each difference."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from pectl.cli.console import console
+    from pectl.report.explain_summary_page import BASELINE_TITLES, measure_rows
+
+    title = f"{summary['n_positive']} positive {summary['split']} studies; below a baseline: heat above it by"
+    heads = ("measure", "n", "heat", *BASELINE_TITLES.values())
+    table = Table(*heads, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for row in measure_rows(summary["measures"]):
+        cells = [f"{cell['value']}\n{cell['difference']} ({cell['ci']})" for cell in row["baselines"]]
+        table.add_row(row["title"], str(row["n"]), f"{row['value']}\n{row['ci']}", *cells)
+    console().print(table)

@@ -12,13 +12,13 @@ from pectl.core.data.predictions import PE_PRESENT
 from pectl.report import evaluation_content as content
 from pectl.report.environment import inline_file, missing_input, template_environment
 from pectl.report.evaluation_figures import Tables, draw_figures
+from pectl.report.explain_summary_page import BASELINE_TITLES, measure_rows
 from pectl.report.style import SavedFigure
 
 REPORT_NAME = "report.html"
 _MADE_BY = "pectl evaluate"
 _GALLERY = 12
 """Explained studies shown beside the worst cases."""
-_SUMMARY_KEYS = ("statement", "studies")
 
 
 def write_evaluation_report(out: Path, *, explain_summary: Mapping[str, Any] | None = None) -> Path:
@@ -27,8 +27,8 @@ def write_evaluation_report(out: Path, *, explain_summary: Mapping[str, Any] | N
     Args:
         out: folder that holds metrics.json and the tables; `config.toml` is shown if it's there.
         explain_summary: of `explain`, if it has run. `statement`: a sentence. `studies`: StudyInstanceUID ->
-            `{"image": path of a PNG, "link": relative address, "caption": text}`, each optional. Further keys
-            with numbers or texts become a table.
+            `{"image": path of a picture, "link": relative address, "caption": text}`, each optional.
+            `measures`: how well the heat points, beside both baselines.
 
     Returns:
         The path of the report.
@@ -78,7 +78,8 @@ def _context(
         "gallery": _explained(summary, out, _some(summary)),
         "n_explained": len(summary.get("studies", {})),
         "explain_statement": summary.get("statement"),
-        "explain_values": {name: value for name, value in summary.items() if name not in _SUMMARY_KEYS},
+        "measures": measure_rows(summary.get("measures", {})),
+        "baselines": BASELINE_TITLES,
         "lineage": {name: _plain(value) for name, value in metrics["lineage"].items()},
         "config": config.read_text(encoding="utf-8") if config.is_file() else None,
     }

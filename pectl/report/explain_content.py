@@ -1,25 +1,25 @@
 """An explanation as plain JSON values."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from pectl.analysis.explain import Explanation
-from pectl.analysis.explain_score import score_study
+from pectl.analysis.explain_summary import jsonable
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.data.study_store import Study
+from pectl.report.explain_case import Case
 
 FORMAT, VERSION = "pectl-explanation", 1
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 
-def describe(explanation: Explanation, study: Study, lineage: Mapping[str, str]) -> Json:
+def describe(case: Case) -> Json:
     """Return an explanation as plain JSON values; what isn't defined is null."""
+    explanation, study = case.explanation, case.study
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -27,13 +27,14 @@ def describe(explanation: Explanation, study: Study, lineage: Mapping[str, str])
         "study": explanation.uid,
         "label": explanation.label,
         "method": explanation.method,
-        "lineage": dict(lineage),
+        "lineage": case.lineage,
+        "seen_in_training_as": case.seen_as,
         "seconds": round(explanation.seconds, 3),
-        "exam_probability": explanation.exam_probability,
-        "exam_labels": study.exam_labels,
+        "exam": {name: answer._asdict() | {"called": answer.called} for name, answer in case.answers().items()},
+        "decisions": {"fitted_on": case.decisions.split, "n_studies": case.decisions.n_studies},
         "peak": asdict(explanation.peak) if explanation.peak else None,
         "left_share": explanation.left_share,
-        "scores": _scores(explanation, study),
+        "measures": jsonable(case.measures),
         "windows": _windows(explanation),
         "attention": {name: row.tolist() for name, row in zip(EXAM_LABELS, explanation.attention, strict=True)},
         "slices": _slices(explanation, study),
@@ -44,13 +45,6 @@ def describe(explanation: Explanation, study: Study, lineage: Mapping[str, str])
             "nifti": "heat.nii.gz",
         },
     }
-
-
-def _scores(explanation: Explanation, study: Study) -> Json | None:
-    """Return how the heat agrees with the labels; None where no slice is labelled."""
-    if (study.source.label == UNKNOWN).all():
-        return None
-    return {name: _defined(value) for name, value in asdict(score_study(study, explanation)).items() if name != "uid"}
 
 
 def _windows(explanation: Explanation) -> list[Json]:
@@ -81,13 +75,8 @@ def _slices(explanation: Explanation, study: Study) -> list[Json]:
             "SOPInstanceUID": str(uid),
             "position_mm": float(position),
             "grid_index": int(index) if index >= 0 else None,
-            "heat": _defined(float(heat)),
+            "heat": None if np.isnan(heat) else float(heat),
             "pe_present_on_image": int(label) if label != UNKNOWN else None,
         }
         for uid, position, index, heat, label in zip(*columns, strict=True)
     ]
-
-
-def _defined(value: T) -> T | None:
-    """Return None for NaN, which JSON hasn't."""
-    return None if isinstance(value, float) and np.isnan(value) else value

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,6 +25,7 @@ HOT_APART_MM = 9.0
 _SMALLEST_SHARE = 0.08
 """Heat below this share of the peak isn't painted: the CT stays readable."""
 _DPI = 130
+_PREVIEW_PX = 320
 _HEAT_COLOURS = LinearSegmentedColormap.from_list("heat", ["#b2182b", "#e8601c", "#f6c141", "#fff7bc"])
 
 Array = NDArray[np.float32]
@@ -87,6 +89,15 @@ def draw_slice(path: Path, explanation: Explanation, study: Study, index: int) -
         figure.text(0.008, 0.07, _in_two_lines(slice_caption(explanation, study, index)), va="center", fontsize=8.5)
         figure.text(0.992, 0.07, RESEARCH_USE, va="center", ha="right", fontsize=8, color=MUTED)
         save(figure, path)
+
+
+def write_preview(path: Path, explanation: Explanation, study: Study, index: int) -> None:
+    """Write a grid slice with heat as a small JPEG, for tables of many studies."""
+    colour = paint(ct_grey(study.hu[index]), relative_heat(explanation)[index])
+    small = cv2.resize(colour[..., ::-1] * 255, (_PREVIEW_PX, _PREVIEW_PX), interpolation=cv2.INTER_LINEAR)
+    data = cv2.imencode(".jpg", small.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def label_title(label: str) -> str:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.heat_geometry import nearest_source_slice
-from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.study_store import Study
 from pectl.core.decisions.calibration import sigmoid
 from pectl.report.explain_figures import hot_slices, relative_heat
@@ -24,12 +23,11 @@ Json = dict[str, Any]
 
 
 def viewer_data(explanation: Explanation, study: Study) -> Json:
-    """Return what the page's script knows beside the slices: D-long lists, and the windows."""
+    """Return what the page's script knows beside the slices: D-long lists, attention by label, the peak."""
     n_slices = len(study.hu)
     heat = relative_heat(explanation).max(axis=(1, 2))
     sources = [nearest_source_slice(study, index) for index in range(n_slices)]
-    label = explanation.label if explanation.label in EXAM_LABELS else "negative_exam_for_pe"
-    attention = slice_attention(explanation, n_slices)[EXAM_LABELS.index(label)]
+    attention = slice_attention(explanation, n_slices)
     return {
         "lowest": LOWEST_HU,
         "step": STEP_HU,
@@ -38,9 +36,10 @@ def viewer_data(explanation: Explanation, study: Study) -> Json:
         "position": np.round(study.slice_position_mm, 2).tolist(),
         "label": study.slice_label.tolist(),
         "heat": _short(heat),
-        "attention": _short(attention / attention.max()),
+        "attention": [_short(row / row.max()) for row in attention],
         "score": _short(slice_score(explanation, n_slices)),
         "hot": hot_slices(explanation, study),
+        "peak": None if explanation.peak is None else list(explanation.peak.grid_index),
     }
 
 
@@ -56,14 +55,14 @@ def slice_score(explanation: Explanation, n_slices: int) -> NDArray[np.float64]:
 
 
 def packed_slice(hu: NDArray[np.int16], heat: NDArray[np.float32]) -> str:
-    """Return a slice as a PNG in a data URI.
+    """Return a slice as a PNG in base64.
 
     Red holds the upper eight bits of the HU level, green the lower two, blue the heat in [0, 255].
     """
     level = np.clip((hu.astype(np.int32) - LOWEST_HU) // STEP_HU, 0, LEVELS - 1)
     packed = np.stack([np.round(heat * 255), level & 3, level >> 2], axis=-1).astype(np.uint8)  # BGR
     data: NDArray[np.uint8] = cv2.imencode(".png", packed, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1]
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+    return base64.b64encode(data.tobytes()).decode()
 
 
 def _short(values: NDArray[Any]) -> list[float]:

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 
 from pectl.analysis.explain import Explanation, find_peak
-from pectl.analysis.explain_truth import Truth, read_truth, score_truth, summarise_truth
+from pectl.analysis.explain_truth import Truth, read_truth, score_truth
 from pectl.core.data.study_store import Study
 from pectl.errors import InputMissingError
 
@@ -19,7 +18,7 @@ def explanation_of(study: Study, heat: np.ndarray) -> Explanation:
     return Explanation(
         uid=study.uid, label="pe_present", method="grad-cam", heat=heat, slice_heat=heat.max(axis=(1, 2)),
         source_heat=none, length=10, window_start=np.zeros(1, np.int64), window_logit=none, refined_logit=none,
-        attention=np.ones((9, 1), np.float32), exam_probability={}, peak=find_peak(study, heat), left_share=None,
+        attention=np.ones((9, 1), np.float32), exam_score={}, peak=find_peak(study, heat), left_share=None,
         seconds=0.0,
     )  # fmt: skip
 
@@ -56,42 +55,36 @@ def heat_at(study: Study, *voxels: tuple[int, int, int]) -> np.ndarray:
 def test_peak_within_5_mm_of_a_clot_is_a_hit(
     study: Study, truth: Truth, voxel: tuple[int, int, int], hit: bool
 ) -> None:
-    assert score_truth(study, explanation_of(study, heat_at(study, voxel)), truth).hit is hit
+    assert score_truth(study, explanation_of(study, heat_at(study, voxel)), truth)["pointing_game"].heat == hit
 
 
 def test_shares_and_baselines(study: Study, truth: Truth) -> None:
     study.hu[4:6, 10, 10] = 300  # brightness is the mean over 2 slices here
     heat = heat_at(study, (5, 10, 10), (5, 10, 9), (2, 2, 2), (2, 2, 3))
-    score = score_truth(study, explanation_of(study, heat), truth)
-    assert score.heat_in_arteries == 0.5
-    assert score.heat_in_emboli == 0.25
-    assert score.arteries_share == 3 / (16 * 24 * 24)
-    assert score.emboli_share == 1 / (16 * 24 * 24)
-    assert score.random_hit == 4 / 48  # the clot, and its neighbours left, right and behind
-    assert score.brightest_hit
+    found = score_truth(study, explanation_of(study, heat), truth)
+    assert found["heat_in_arteries"] == (0.5, 3 / 48, 0.5)  # 48 voxels of lung, the artery among them
+    assert found["heat_in_emboli"] == (0.25, 1 / 48, 0.5)  # half of the brightness lies in the slices beside
+    assert found["pointing_game"].random_lung == 4 / 48  # the clot, and its neighbours left, right and behind
+    assert found["pointing_game"].brightest_vessel == 1.0
 
 
 def test_truth_on_another_grid_is_looked_up_by_position(study: Study, truth: Truth) -> None:
     moved = truth.affine.copy()
     moved[:3, 3] += moved[:3, :3] @ [2, 0, 0]
     shifted = replace(truth, affine=moved)
-    assert score_truth(study, explanation_of(study, heat_at(study, (7, 10, 10))), shifted).heat_in_emboli == 1.0
+    found = score_truth(study, explanation_of(study, heat_at(study, (7, 10, 10))), shifted)
+    assert found["heat_in_emboli"].heat == 1.0
 
 
 def test_no_heat_is_a_miss(study: Study, truth: Truth) -> None:
-    score = score_truth(study, explanation_of(study, heat_at(study)), truth)
-    assert not score.hit
-    assert math.isnan(score.heat_in_emboli)
+    found = score_truth(study, explanation_of(study, heat_at(study)), truth)
+    assert found["pointing_game"].heat == 0.0
+    assert found["heat_in_emboli"].heat == 0.0
 
 
-def test_summary(study: Study, truth: Truth) -> None:
-    hit = score_truth(study, explanation_of(study, heat_at(study, (5, 10, 10))), truth)
-    miss = score_truth(study, explanation_of(study, heat_at(study)), truth)
-    summary = summarise_truth([hit, miss])
-    assert summary["pointing_hits"] == 1
-    assert summary["pointing_share"] == 0.5
-    assert summary["heat_in_emboli"] == 1.0
-    assert summarise_truth([])["pointing_share"] is None
+def test_a_phantom_without_emboli_has_no_measures(study: Study, truth: Truth) -> None:
+    healthy = replace(truth, embolus=np.zeros_like(truth.embolus))
+    assert score_truth(study, explanation_of(study, heat_at(study, (5, 10, 10))), healthy) == {}
 
 
 def test_truth_file_comes_back(truth: Truth, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pectl.analysis.gradcam import LABELS, Pull, enlarge, label_logit, merge, pull_of, window_heat
+from pectl.analysis.gradcam import LABELS, Pull, WindowHeat, enlarge, label_logit, merge, pull_of, window_heat
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
+from pectl.core.models.stage1 import Feature, Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 
 
@@ -29,9 +29,17 @@ def tiny_encoder(*, slice_supervision: bool) -> WindowEncoder:
     return encoder.eval()
 
 
+def found_in(encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, method: str = "grad-cam") -> WindowHeat:
+    """What speaks in each window; without a pull, for stage 1's window logit."""
+    with torch.no_grad():
+        feature = encoder.forward_features(x)
+    alone = Pull(torch.zeros_like(feature.pooled), torch.ones(len(x)))
+    return window_heat(encoder, feature.layer2, x.shape[2:], pull or alone, method=method)
+
+
 def heat_of(*arguments: object, **options: object) -> Tensor:
     """(B, T, H, W): the maps added."""
-    return window_heat(*arguments, **options).maps.sum(dim=0)
+    return found_in(*arguments, **options).maps.sum(dim=0)
 
 
 def linear(weight: list[float], *, bias: float) -> nn.Linear:
@@ -82,20 +90,24 @@ def test_layer_cam_keeps_the_place_a_maximum_picks() -> None:
     assert heat[0, 2, 2, 6] == 0.0
 
 
-def test_layer_cam_keeps_its_maps_apart_and_merges_them_at_equal_height() -> None:
+def test_layer_cam_keeps_its_maps_apart() -> None:
     x = torch.zeros(1, 2, 4, 8, 8)
     x[0, 0, 0, 4, 4] = 1.0
-    found = window_heat(tiny_encoder(slice_supervision=True), x, method="layer-cam")
+    found = found_in(tiny_encoder(slice_supervision=True), x, method="layer-cam")
     assert found.maps.shape == (2, 1, 4, 8, 8)
     assert found.stride == 2
-    assert window_heat(tiny_encoder(slice_supervision=False), x).stride == 4
-    through_layer4 = window_heat(tiny_encoder(slice_supervision=False), x, method="layer-cam")
+    assert found_in(tiny_encoder(slice_supervision=False), x).stride == 4
+    through_layer4 = found_in(tiny_encoder(slice_supervision=False), x, method="layer-cam")
     assert through_layer4.maps[1, 0, 0, 4, 4] > 0  # layer2's place is seen through layer4 as well
+
+
+def test_merged_heat_is_where_both_maps_speak() -> None:
     maps = np.zeros((2, 5, 9, 9), np.float32)
-    maps[0, 2, 4, 2], maps[1, 2, 4, 6] = 100.0, 1.0
+    maps[0, 2, 4, 2:7], maps[1, 2, 4, 6] = 100.0, 1.0
     merged = merge(maps, (0.5, 1.0, 1.0))
-    assert merged[2, 4, 2] == pytest.approx(merged[2, 4, 6])
-    assert merged.max() == pytest.approx(0.5, abs=0.01)
+    assert np.unravel_index(merged.argmax(), merged.shape) == (2, 4, 6)
+    one_alone = merge(np.stack([maps[0], 0 * maps[0]]), (0.5, 1.0, 1.0))
+    assert one_alone[2, 4, 4] == pytest.approx(1.0)
     assert not merge(np.zeros((2, 3, 4, 4), np.float32), (1.0, 1.0, 1.0)).any()
 
 
@@ -190,6 +202,28 @@ def test_heat_through_both_stages_is_the_gradient_of_the_exam_logit() -> None:
     pull, _ = pull_of(classifier, feature.pooled, window, EXAM_LABELS[4])
     weight = pull.feature + pull.window_logit[:, None] * encoder.head.weight
     torch.testing.assert_close(kept[0].grad.sum(dim=(2, 3, 4)), weight, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_layer_cam_through_both_stages_is_one_backward_pass_through_everything(supervised: bool) -> None:
+    """Against the definition: ReLU(sum over channels of positive gradient times activation), of the exam logit."""
+    torch.manual_seed(3)
+    encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=supervised)).eval()
+    spec = Stage2Spec(model="gru", feature_size=128, hidden=8, levels=1, kernel_size=3, causal=False, dropout=0.0)
+    classifier = SequenceClassifier(spec).eval()
+    x = torch.rand(4, 1, 10, 32, 32)
+    layer2 = encoder.forward_features(x).layer2.detach().requires_grad_()
+    layer4 = encoder.forward_layer4(layer2)
+    feature = Feature(layer4.mean(dim=(2, 3, 4)), layer2)
+    logit = encoder.forward_head(feature).window
+    exam = classifier(feature.pooled[None], logit[None], torch.ones(1, 4, dtype=torch.bool)).exam[0, 6]
+    slopes = torch.autograd.grad(exam, (layer4, layer2))
+    pull, _ = pull_of(classifier, feature.pooled, logit, EXAM_LABELS[6])
+    maps = found_in(encoder, x, pull, method="layer-cam").maps
+    for found, activation, slope in zip(maps, (layer4, layer2), slopes, strict=True):
+        cam = (slope.clamp_min(0) * activation).sum(dim=1)
+        torch.testing.assert_close(found, enlarge(cam.detach(), x.shape[2:]).relu(), rtol=1e-3, atol=1e-8)
+        assert found.max() > 0
 
 
 def test_heat_leaves_no_gradients_behind() -> None:

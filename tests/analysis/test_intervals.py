@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from pectl.analysis.intervals import newcombe, wald, wilson
+from pectl.analysis.intervals import newcombe, newcombe_paired, wald, wilson
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (812, 1000)])
@@ -35,3 +35,17 @@ def test_newcombe_bounds_lie_z_standard_errors_away():
         spread = 1 + 39 * ((1 - bound) / (2 - bound) + bound / (1 + bound))
         error = np.sqrt(bound * (1 - bound) * spread / 1500)
         assert abs(0.8 - bound) / error == pytest.approx(1.959964, abs=1e-5)
+
+
+def test_newcombe_paired_of_a_published_table():
+    """Bentur et al. 2009 in Fagerland, Lydersen and Laake 2017, table 8.2: -0.507 to -0.026."""
+    assert newcombe_paired(1, 1, 7, 12, 0.95) == pytest.approx((-0.507, -0.026), abs=5e-4)
+
+
+def test_newcombe_paired_is_antisymmetric_and_has_a_width_where_all_agree():
+    low, high = newcombe_paired(3, 9, 2, 6, 0.9)
+    assert newcombe_paired(3, 2, 9, 6, 0.9) == pytest.approx((-high, -low))
+    low, high = newcombe_paired(0, 5, 0, 0, 0.95)
+    assert low == pytest.approx(1 - np.hypot(1 - wilson(5, 5, 0.95)[0], wilson(0, 5, 0.95)[1]))
+    assert high == 1.0
+    assert np.isnan(newcombe_paired(0, 0, 0, 0, 0.95)).all()

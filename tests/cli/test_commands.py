@@ -15,7 +15,7 @@ from pectl.core.data.labels import EXAM_LABELS
 
 COMMANDS = (
     "demo", "phantom", "preprocess", "train-stage1", "extract-features", "train-stage2", "evaluate", "compare",
-    "explain", "summary",
+    "explain", "sanity-check", "summary",
 )  # fmt: skip
 MEASURES = {
     "n", "n_positive", "auroc", "auroc_ci", "ci_method", "average_precision", "threshold", "sensitivity",

@@ -47,21 +47,51 @@ def test_the_same_study_straight_from_dicom(chain, explain):
     from_dicom = json.loads((out / uid / "explain.json").read_text())
     result, out = explain(chain.store, "--study", uid)
     from_store = json.loads((out / uid / "explain.json").read_text())
-    assert from_dicom["exam_probability"] == pytest.approx(from_store["exam_probability"], abs=1e-6)
+    for name, answer in from_dicom["exam"].items():
+        assert answer["probability"] == pytest.approx(from_store["exam"][name]["probability"], abs=1e-6)
     assert from_dicom["peak"] is None or from_dicom["peak"]["point_mm"] == from_store["peak"]["point_mm"]
 
 
-def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, explain):
-    result, out = explain(chain.store, "--split", "test", "--truth", chain.cohort / "truth")
+def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, pectl, tmp_path):
+    out = tmp_path / "out"
+    runs = ("--stage1", chain.stage1, "--stage2", chain.tcn, "--device", "cpu", "--out", out)
+    result = pectl("explain", chain.store, *runs, "--split", "test", "--truth", chain.cohort / "truth")
     assert result.code == 0, result.err
+    for text in ("random position", "brightest vessel", "Peak in a slice", "AUROC of slice heat", "Share of heat in"):
+        assert text in result.out
     summary = json.loads((out / "summary.json").read_text())
     splits = pd.read_csv(chain.store / "splits.csv", dtype=str).set_index("StudyInstanceUID")["split"]
     assert set(summary["studies"]) == set(splits.index[splits == "test"])
     assert summary["statement"] in result.out
-    assert summary["pointing_n"] == summary["n_positive"] > 0
-    assert 0 < summary["pointing_random"] < 1
-    assert 0 <= summary["pointing_hits"] <= summary["pointing_n"]
-    assert summary["emboli_share_of_grid"] < summary["arteries_share_of_grid"] < 0.2
+    measures = summary["measures"]
+    assert measures["pointing_game"]["n"] == measures["peak_in_pe_slice"]["n"] == summary["n_positive"] > 0
+    assert 0 < measures["pointing_game"]["baselines"]["random_lung"]["value"] < 1
+    emboli, arteries = (
+        measures[f"heat_in_{name}"]["baselines"]["random_lung"]["value"] for name in ("emboli", "arteries")
+    )
+    assert 0 < emboli < arteries < 0.3
+    page = (out / "index.html").read_text()
+    assert summary["statement"].replace("'", "&#39;") in page
+    assert all(f'href="{uid}/index.html"' in page for uid in summary["studies"])
+    assert (out / "advantage.png").stat().st_size > 0
+
+
+def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):
+    exam = pd.read_csv(evaluated.root / "evaluation-tcn" / "exam.csv", dtype={"StudyInstanceUID": str})
+    row = exam.iloc[0]
+    result, out = explain(chain.store, "--study", row["StudyInstanceUID"])
+    assert result.code == 0, result.err
+    found = json.loads((out / row["StudyInstanceUID"] / "explain.json").read_text())
+    assert found["seen_in_training_as"] == "test"
+    for name, answer in found["exam"].items():
+        assert answer["probability"] == pytest.approx(row[f"{name}_calibrated"], abs=1e-5)
+
+
+def test_a_split_needs_a_store(chain, explain):
+    result, out = explain(chain.dicom, "--split", "test")
+    assert result.code == 1
+    assert "expected a study store, which has splits, found a folder without store.json" in result.err
+    assert not out.exists()
 
 
 def test_truth_that_is_not_there_is_named(chain, explain, tmp_path):
@@ -78,7 +108,6 @@ def test_truth_that_is_not_there_is_named(chain, explain, tmp_path):
         (["--label", "cancer", "--study", "x"], 1, "expected one of pe_present"),
         (["--split", "holdout"], 1, "expected studies in the split 'holdout'"),
         (["--study", "x", "--split", "test"], 2, "give --study or --split, not both"),
-        (["--study", "x", "--truth", "."], 2, "--truth goes with --split"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(chain, explain, more, code, message):
@@ -86,3 +115,27 @@ def test_what_cannot_be_explained_is_refused(chain, explain, more, code, message
     assert result.code == code
     assert message in result.err
     assert not out.exists()
+
+
+def test_sanity_check_of_positive_test_studies(chain, pectl, tmp_path):
+    runs = ("--stage1", chain.stage1, "--stage2", chain.tcn, "--device", "cpu", "--out", tmp_path / "out")
+    result = pectl("sanity-check", chain.store, *runs, "--studies", "1")
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "out" / "sanity_check.json").read_text())
+    assert [row["part"] for row in found["parts"]][::8] == ["trained", "stem"]
+    assert found["parts"][0]["rank_correlation"]["mean"] == 1.0
+    assert found["parts"][-1]["rank_correlation"]["mean"] < 1.0
+    labels = pd.read_csv(chain.labels, dtype=str).drop_duplicates("StudyInstanceUID").set_index("StudyInstanceUID")
+    assert (labels.loc[found["studies"], "negative_exam_for_pe"] == "0").all()
+    assert found["statement"] in result.out
+    assert "layer3" in result.out
+    assert (tmp_path / "out" / "sanity_check.png").stat().st_size > 10_000
+
+
+def test_sanity_check_of_a_study_straight_from_dicom(chain, pectl, tmp_path):
+    runs = ("--stage1", chain.stage1, "--stage2", chain.tcn, "--device", "cpu", "--out", tmp_path / "out", "--quiet")
+    result = pectl("sanity-check", chain.dicom / _uid(chain), *runs, "--label", "pe_window", "--method", "grad-cam")
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "out" / "sanity_check.json").read_text())
+    assert found["studies"] == [_uid(chain)]
+    assert found["parts"][1]["part"] == "stage 1 heads"

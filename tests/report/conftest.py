@@ -56,17 +56,46 @@ class Browser:
             self._receive()
 
     def run(self, script: str) -> Any:
-        """Return the value of a JavaScript expression."""
-        result = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        """Return the value of a JavaScript expression; a promise is awaited."""
+        result = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def click(self, element: str) -> None:
-        """Click with the mouse into the middle of an element, given as a JavaScript expression."""
+    def wait(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + _TIMEOUT_S
+        while not self.run(condition):
+            assert time.monotonic() < end, f"never true: {condition}"
+            time.sleep(0.01)
+
+    def middle(self, element: str) -> tuple[float, float]:
+        """Scroll an element, given as a JavaScript expression, into view; return where its middle is."""
         box = f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
         x, y = self.run(
             box + "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()"
         )
+        return x, y
+
+    def wheel(self, element: str, down: float) -> None:
+        """Turn the wheel over the middle of an element."""
+        x, y = self.middle(element)
+        self._call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=down)
+
+    def swipe(self, element: str, down: float) -> None:
+        """Move a finger from the middle of an element."""
+        x, y = self.middle(element)
+        for kind, step in (("touchStart", 0.0), ("touchMove", down / 2), ("touchMove", down)):
+            self._call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y + step}])
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def spoken(self) -> set[tuple[str, str]]:
+        """Return role and name of what a screen reader finds."""
+        nodes = self._call("Accessibility.getFullAXTree")["nodes"]
+        return {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if "role" in node}
+
+    def click(self, element: str) -> None:
+        """Click with the mouse into the middle of an element, given as a JavaScript expression."""
+        x, y = self.middle(element)
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -79,6 +108,7 @@ class Browser:
         """Give the page another size."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **size)
+        self._call("Emulation.setTouchEmulationEnabled", enabled=width < 600)
 
     def print(self) -> bytes:
         """Return the page as PDF, in the size that its style asks for."""

@@ -148,7 +148,18 @@ def test_explanations_are_inlined_and_linked(evaluated):
     (out / "peak.png").write_bytes(PIXEL)
     summary = {
         "statement": "Grad-CAM's peak lies in a slice with PE in 3 of 4 studies.",
-        "hit_rate": 0.75,
+        "measures": {
+            "pointing_game": {
+                "n": 4,
+                "value": 0.75,
+                "ci": [0.3, 0.95],
+                "above_baselines": True,
+                "baselines": {
+                    "random_lung": {"value": 0.02, "difference": 0.73, "difference_ci": [0.28, 0.93]},
+                    "brightest_vessel": {"value": 0.25, "difference": 0.5, "difference_ci": [-0.11, 0.8]},
+                },
+            }
+        },
         "studies": {
             "test2-0001": {
                 "image": "peak.png",
@@ -161,7 +172,9 @@ def test_explanations_are_inlined_and_linked(evaluated):
     page = _parsed(write_evaluation_report(out, explain_summary=summary))
     text = "".join(page.texts)
     assert "peak lies in a slice with PE in 3 of 4 studies" in text
-    assert "hit rate" in text
+    assert "Peak within 5 mm of an embolus" in text
+    assert "0.30\N{EN DASH}0.95" in text
+    assert "-0.11 to 0.80" in text
     assert "explain/test2-0001/index.html" in page.references
     assert any(source.startswith("data:image/png") for source in page.references)
 

@@ -4,16 +4,25 @@ import json
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from pectl.analysis.explain import Explanation, find_peak
+from pectl.analysis.explain_score import score_labels
 from pectl.analysis.heat_geometry import left_share, source_heat
+from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.study_store import Study
+from pectl.core.decisions.calibration import Calibrator
+from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
+from pectl.core.decisions.thresholds import Threshold
+from pectl.report.explain_animation import write_animation
+from pectl.report.explain_case import Case
 from pectl.report.explain_figures import ct_grey, hot_slices, paint, slice_caption
 from pectl.report.explain_nifti import write_nifti
 from pectl.report.explain_overview import slice_attention
@@ -22,7 +31,12 @@ from pectl.report.explain_viewer import packed_slice, slice_score
 
 StudyFactory = Callable[..., Study]
 HOT = (5, 3, 20)
-LABELS = ("pe_present", "negative_exam_for_pe", "leftsided_pe")
+LABELS = ("pe_present", "pe_window", "negative_exam_for_pe", "leftsided_pe")
+FITTED = Decisions(
+    split="val", studies=("x", "y"),
+    calibrators={name: Calibrator("temperature", temperature=2.0) for name in EXAM_NAMES},
+    thresholds=Decisions().thresholds | {"pe_present": Threshold(0.7)},
+)  # fmt: skip
 
 
 def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True) -> Explanation:
@@ -37,25 +51,36 @@ def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True)
         source_heat=source_heat(study, slice_heat), length=10, window_start=np.array([0, 5, 6]),
         window_logit=np.array([0.0, 1.0, -1.0], np.float32), refined_logit=np.array([0.0, 3.0, -3.0], np.float32),
         attention=np.tile(np.array([0.2, 0.7, 0.1], np.float32), (9, 1)),
-        exam_probability={name: k / 10 for k, name in enumerate(names)},
+        exam_score={name: k / 10 for k, name in enumerate(names)},
         peak=find_peak(study, heat), left_share=left_share(study, heat), seconds=1.25,
     )  # fmt: skip
+
+
+def case_of(study: Study, explanation: Explanation, **changes: object) -> Case:
+    plain = Case(
+        study=study, explanation=explanation, measures=score_labels(study, explanation), decisions=FITTED,
+        lineage={"study_store": "a" * 64}, seen_as="test",
+    )  # fmt: skip
+    return replace(plain, **changes)
 
 
 @pytest.fixture
 def written(make_study: StudyFactory, tmp_path: Path) -> Path:
     study = make_study()
-    links = write_explanation(tmp_path / study.uid, explanation_of(study), study, lineage={"study_store": "a" * 64})
+    links = write_explanation(tmp_path / study.uid, case_of(study, explanation_of(study)))
     assert links == {
-        "image": "0123456789ab/slice_1.png",
+        "image": "0123456789ab/preview.jpg",
         "link": "0123456789ab/index.html",
-        "caption": "P(PE) 0.90; peak in a slice with PE",
+        "caption": "P(PE) 0.75; peak in a slice with PE",
     }
     return tmp_path / study.uid
 
 
 def test_everything_is_there_and_nothing_half_written(written: Path) -> None:
-    names = {"explain.json", "heat.h5", "heat.nii.gz", "index.html", "overview.png", "slice_1.png", "slice_2.png"}
+    names = {
+        "explain.json", "heat.h5", "heat.nii.gz", "index.html", "overview.png", "preview.jpg", "slice_1.png",
+        "slice_2.png", "slices.gif",
+    }  # fmt: skip
     assert {path.name for path in written.iterdir()} == names
     for name in ("overview.png", "slice_1.png"):
         picture = cv2.imread(str(written / name))
@@ -80,8 +105,19 @@ def test_json_names_slices_peak_and_lineage(written: Path) -> None:
         "refined_logit": 3.0,
     }
     assert content["attention"]["central_pe"] == pytest.approx([0.2, 0.7, 0.1])
-    assert content["scores"]["hit"] is True
+    assert content["measures"]["peak_in_pe_slice"]["heat"] == 1.0
     assert content["left_share"] == 0.8
+    assert content["seen_in_training_as"] == "test"
+
+
+def test_probabilities_are_calibrated_and_called_by_the_models_own_decisions(written: Path) -> None:
+    content = json.loads((written / "explain.json").read_text())
+    assert content["decisions"] == {"fitted_on": "val", "n_studies": 2}
+    found = content["exam"]["pe_present"]  # score 0.9 of the factory; logit / 2 gives 3 : 1
+    assert found["score"] == 0.9
+    assert found == {"score": 0.9, "probability": pytest.approx(0.75), "threshold": 0.7, "known": 1, "called": True}
+    assert content["exam"]["leftsided_pe"]["probability"] == pytest.approx(0.5)
+    assert set(content["exam"]) == {"pe_present", *EXAM_LABELS}
 
 
 def test_heat_volume_carries_affine_and_origin(written: Path, make_study: StudyFactory) -> None:
@@ -99,13 +135,14 @@ def test_page_is_offline_and_says_what_it_is_for(written: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "http" not in re.sub(r"data:[^\"]*", "", page).replace("http-equiv", "")
     assert "0123456789ab.5" in page
-    assert page.count("data:image/png;base64,") >= 16 + 3
+    slices = re.search(r"const SLICES = (\[.*?\]);", page).group(1)
+    assert len(json.loads(slices)) == 16
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_labels_that_ask_for_pe_or_not(label: str, make_study: StudyFactory, tmp_path: Path) -> None:
     study = make_study()
-    write_explanation(tmp_path / "x", explanation_of(study, label=label), study, lineage={})
+    write_explanation(tmp_path / "x", case_of(study, explanation_of(study, label=label)))
     assert (tmp_path / "x" / "index.html").stat().st_size > 10_000
 
 
@@ -115,12 +152,43 @@ def test_unlabelled_study_without_heat(make_study: StudyFactory, tmp_path: Path)
     study.slice_label[:] = -1
     study.exam_labels.update(dict.fromkeys(study.exam_labels))
     explanation = explanation_of(study, hot=False)
-    links = write_explanation(tmp_path / "x", explanation, study, lineage={})
-    assert links["caption"] == "P(PE) 0.90; nothing in the scan spoke for PE present"
+    links = write_explanation(tmp_path / "x", case_of(study, explanation, seen_as=None))
+    assert links["caption"] == "P(PE) 0.75; nothing in the scan spoke for PE present"
     content = json.loads((tmp_path / "x" / "explain.json").read_text())
     assert content["peak"] is None
-    assert content["scores"] is None
+    assert content["measures"] == {}
+    assert content["exam"]["central_pe"]["known"] is None
     assert content["slices"][0]["pe_present_on_image"] is None
+
+
+def test_page_says_that_the_model_was_made_with_the_study(make_study: StudyFactory, tmp_path: Path) -> None:
+    study = make_study()
+    for split, told in (("train", True), ("val", True), ("test", False), (None, False)):
+        write_explanation(tmp_path / "x", case_of(study, explanation_of(study), seen_as=split))
+        assert ("The model was made with this study" in (tmp_path / "x" / "index.html").read_text()) is told
+
+
+def test_nothing_fitted_is_said(make_study: StudyFactory, tmp_path: Path) -> None:
+    study = make_study()
+    write_explanation(tmp_path / "x", case_of(study, explanation_of(study), decisions=Decisions()))
+    assert "probabilities are scores, thresholds 0.5" in (tmp_path / "x" / "index.html").read_text()
+
+
+def test_animation_runs_from_feet_to_head_and_holds_the_peak(make_study: StudyFactory, tmp_path: Path) -> None:
+    study = make_study(shape=(200, 24, 24), positive=slice(4, 7))
+    write_animation(tmp_path / "x.gif", explanation_of(study), study)
+    with Image.open(tmp_path / "x.gif") as movie:
+        assert movie.n_frames in (80, 81)
+        assert movie.info["loop"] == 0
+        frames = []
+        for k in range(movie.n_frames):
+            movie.seek(k)
+            frames.append(np.asarray(movie.convert("RGB"))[:320].astype(int))
+    redness = [(frame[..., 0] - frame[..., 2]).max() for frame in frames]
+    hottest = int(np.argmax(redness))
+    assert hottest == 2  # slice 5 of 200: every 2.5th is shown
+    rows, columns = np.unravel_index((frames[hottest][..., 0] - frames[hottest][..., 2]).argmax(), (320, 320))
+    assert (rows / (320 / 24), columns / (320 / 24)) == pytest.approx((HOT[1] + 0.5, HOT[2] + 0.5), abs=1.0)
 
 
 def test_ct_grey_is_level_100_width_700() -> None:
@@ -152,8 +220,8 @@ def test_attention_and_scores_of_slices_come_from_their_windows(make_study: Stud
 
 def test_viewer_slices_hold_hu_and_heat(make_study: StudyFactory) -> None:
     hu = np.array([[-2000, -1024, -1023], [0, 101, 3000]], np.int16)
-    uri = packed_slice(hu, np.array([[0, 0.5, 1], [0, 0, 0]], np.float32))
-    data = np.frombuffer(base64.b64decode(uri.split(",")[1]), np.uint8)
+    packed = packed_slice(hu, np.array([[0, 0.5, 1], [0, 0, 0]], np.float32))
+    data = np.frombuffer(base64.b64decode(packed), np.uint8)
     heat, low, high = np.moveaxis(cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int), -1, 0)
     assert (-1024 + 2 * (4 * high + low)).tolist() == [[-1024, -1024, -1024], [0, 100, 1022]]
     assert heat.tolist() == [[0, 128, 255], [0, 0, 0]]
@@ -175,3 +243,12 @@ def test_nifti_places_each_voxel_in_ras(make_study: StudyFactory, tmp_path: Path
     sform = np.array(struct.unpack_from("<12f", data, 280)).reshape(3, 4)
     x, y, z = (study.affine @ [*HOT, 1])[:3]
     assert sform @ [w, h, d, 1] == pytest.approx([-x, -y, z])
+
+
+def test_a_page_of_300_noisy_slices_stays_below_40_mb() -> None:
+    """Noise is what costs: 30 HU everywhere, at the store's own 224 px."""
+    rng = np.random.default_rng(0)
+    hu = rng.normal(0, 30, (4, 224, 224)).astype(np.int16)
+    heat = rng.random((4, 7, 7)).astype(np.float32).repeat(32, 1).repeat(32, 2)
+    mean = np.mean([len(packed_slice(*pair)) for pair in zip(hu, heat, strict=True)])
+    assert 300 * mean < 35e6

@@ -63,6 +63,11 @@ def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Find
     return _box(lungs, body, coarse, volume, margin_mm=config.margin_mm)
 
 
+def lungs_in(hu: NDArray[np.int16], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Return the aerated lungs in a box of HU (D, H, W) of about `COARSE_MM`, by the threshold method."""
+    return _lungs(hu, body_mask(hu), spacing_mm)
+
+
 def _shrink_mask(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     small = np.asarray(cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
     return small > 0

@@ -88,8 +88,13 @@ class WindowEncoder(nn.Module):
         """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 map."""
         part = self.backbone.get_submodule
         layer2 = part("layer2")(part("layer1")(part("stem")(x)))
-        layer4 = part("layer4")(part("layer3")(layer2))
-        return Feature(layer4.mean(dim=(2, 3, 4)), layer2)
+        return Feature(self.forward_layer4(layer2).mean(dim=(2, 3, 4)), layer2)
+
+    def forward_layer4(self, layer2: Tensor) -> Tensor:
+        """(B, C2, T2, H2, W2) -> (B, F, T4, H4, W4)."""
+        part = self.backbone.get_submodule
+        layer4: Tensor = part("layer4")(part("layer3")(layer2))
+        return layer4
 
     def forward_head(self, feature: Feature) -> WindowLogits:
         """Return the logits of the windows."""
