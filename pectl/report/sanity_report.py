@@ -1,0 +1,153 @@
+"""The sanity check of heat as a command does it: cascades of some studies, a figure and JSON."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pectl.analysis.gradcam import Method
+from pectl.analysis.sanity_check import Step, cascade
+from pectl.analysis.sanity_summary import ALIKE, summarise_sanity
+from pectl.config import Config
+from pectl.core.data.files import write_json
+from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.data.study_store import Study, StudyStore
+from pectl.pipeline.device import DeviceName
+from pectl.report.explain_chain import Chain, choose_split, choose_study, load_chain, open_source
+from pectl.report.explain_figures import bare_figure, ct_grey, label_title, paint, save
+from pectl.report.style import BLUE, MUTED, ORANGE, report_style
+
+FIGURE_NAME, JSON_NAME = "sanity_check.png", "sanity_check.json"
+_PICTURE_INCHES = 1.55
+_LIKENESS = (("rank_correlation", "rank correlation (Spearman)", BLUE, "o-"), ("ssim", "SSIM", ORANGE, "s--"))
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SanityQuestion:
+    """Whose heat is checked.
+
+    Attributes:
+        stage1: a finished run of train-stage1.
+        stage2: a finished run of train-stage2 on its features.
+        source: a study store, or a folder of DICOM files.
+        uid: one study; without it, the first `studies` positive studies of `split`.
+        split: of the store.
+        studies: how many.
+        label: what is explained.
+        method: of the heat.
+    """
+
+    stage1: Path
+    stage2: Path
+    source: Path
+    uid: str | None
+    split: str
+    studies: int
+    label: str
+    method: Method
+
+
+def check_sanity(
+    question: SanityQuestion, out: Path, *, config: Config, device: DeviceName, progress: Progress
+) -> dict[str, Any]:
+    """Randomise the model layer by layer, and see whether its heat changes.
+
+    Leaves `sanity_check.json`, and `sanity_check.png` with the pictures of the first study.
+
+    Args:
+        question: what to check.
+        out: the folder.
+        config: `evaluate.confidence`, `evaluate.bootstrap_replicates` and `seed` (of the random weights) are used.
+        device: where to compute.
+        progress: called with (studies done, studies).
+
+    Returns:
+        What `sanity_check.json` holds.
+
+    Raises:
+        LineageError: the runs don't belong to each other or to the store.
+        InputMissingError: no such study or split.
+    """
+    chain = load_chain(question.stage1, question.stage2, label=question.label, method=question.method, device=device)
+    with open_source(question.source, chain) as store:
+        uids = _chosen(store, question, chain)
+        cascades = {}
+        for done, uid in enumerate(uids, 1):
+            cascades[uid] = cascade(chain.explainer, store.read_study(uid), seed=config.seed)
+            progress(done, len(uids))
+        first = store.read_study(uids[0])
+    summary = summarise_sanity(
+        cascades, method=question.method, label=question.label, config=config.evaluate, seed=config.seed
+    ) | {"lineage": chain.lineage}
+    draw_sanity(out / FIGURE_NAME, summary, first, cascades[uids[0]])
+    write_json(out / JSON_NAME, summary)
+    return summary
+
+
+def _chosen(store: StudyStore, question: SanityQuestion, chain: Chain) -> list[str]:
+    """Return the study that is named, else the first positive ones of the split, or any if none is positive."""
+    if question.uid is not None or len(store.uids()) == 1:
+        return [choose_study(store, question.uid)]
+    uids = choose_split(store, question.split, chain)
+    negative = store.studies.loc[uids, "negative_exam_for_pe"]
+    positive = [uid for uid in uids if negative[uid] == 0]
+    return (positive or uids)[: question.studies]
+
+
+def draw_sanity(path: Path, summary: Mapping[str, Any], study: Study, steps: Sequence[Step]) -> None:
+    """Draw how alike heat stays, over a row of pictures of the slice where the trained model's heat peaks."""
+    index = int(steps[0].heat.max(axis=(1, 2)).argmax())
+    width, height = _PICTURE_INCHES * len(steps) + 1.0, 5.6
+    with report_style():
+        figure = bare_figure(width, height)
+        left, each = 0.75 / width, _PICTURE_INCHES / width
+        curves = figure.add_axes((left, 0.46, each * len(steps), 0.4))
+        _draw_likeness(curves, summary)
+        for k, step in enumerate(steps):
+            axis = figure.add_axes(
+                (left + each * k + 0.04 / width, 0.06, each - 0.08 / width, _PICTURE_INCHES / height)
+            )
+            axis.imshow(paint(ct_grey(study.hu[index]), step.heat[index]), interpolation="bicubic")
+            axis.set_axis_off()
+        _draw_texts(figure, summary, study, index)
+        save(figure, path)
+
+
+def _draw_likeness(axis: Axes, summary: Mapping[str, Any]) -> None:
+    rows = summary["parts"]
+    place = np.arange(len(rows))
+    for name, title, colour, style in _LIKENESS:
+        axis.plot(place, [row[name]["mean"] for row in rows], style, color=colour, label=title)
+        bounds = [(k, row[name]["ci"]) for k, row in zip(place, rows, strict=True) if row[name]["ci"]]
+        if bounds:
+            axis.fill_between(
+                [k for k, _ in bounds],
+                [ci[0] for _, ci in bounds],
+                [ci[1] for _, ci in bounds],
+                color=colour,
+                alpha=0.15,
+            )
+    axis.axhline(ALIKE, color=MUTED, lw=1, ls=(0, (4, 3)))
+    axis.set_xticks(
+        place, [row["part"].replace("stage 2 ", "stage 2\n").replace("stage 1 ", "stage 1\n") for row in rows]
+    )
+    axis.set(
+        xlim=(-0.5, len(rows) - 0.5), ylim=(min(-0.1, axis.get_ylim()[0]), 1.08), ylabel="likeness to the trained model"
+    )
+    axis.legend(loc="upper right", ncols=2)
+
+
+def _draw_texts(figure: Figure, summary: Mapping[str, Any], study: Study, index: int) -> None:
+    title = f"Heat for “{label_title(summary['label'])}” as weights turn random, from the answer to the input"
+    figure.text(0.012, 0.955, title, fontsize=13, fontweight="bold", va="center")
+    figure.text(0.012, 0.905, summary["statement"], fontsize=9, va="center")
+    about = (
+        f"study {study.uid}, slice {index + 1} of {len(study.hu)}; parts stay random once randomised; {RESEARCH_USE}"
+    )
+    figure.text(0.012, 0.025, about, fontsize=8.5, color=MUTED, va="center")
