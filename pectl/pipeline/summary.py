@@ -1,4 +1,4 @@
-"""What a configuration's models are made of: layers, shapes, parameters and multiply-adds."""
+"""What a configuration's models are made of: layers, shapes, parameters and operations."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +21,7 @@ DEPTH = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One line of a summary; `flops` are floating-point operations of one forward pass, 2 for a multiply-add.
-
-    torch counts none for a GRU.
-    """
+    """One line of a summary; `flops` are floating-point operations of one forward pass, 2 for a multiply-add."""
 
     name: str
     kind: str

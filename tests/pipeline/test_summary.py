@@ -1,7 +1,13 @@
 import pytest
+import torch
+from torch import nn
 
 from pectl.config import Config, Stage1Config, Stage2Config, WindowsConfig
-from pectl.pipeline.summary import summarise_stage1, summarise_stage2
+from pectl.core.models.stage1 import BACKBONES, WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier
+from pectl.pipeline.summary import WINDOWS, summarise_stage1, summarise_stage2
+from pectl.pipeline.train_stage1 import encoder_spec
+from pectl.pipeline.train_stage2 import classifier_spec
 
 SMALL = Config(
     stage1=Stage1Config(backbone="slim_16", input_px=32, slice_loss_weight=1.0),
@@ -28,6 +34,42 @@ def test_stage2_has_its_layers(model: str) -> None:
     assert layers[-1].name == "SequenceClassifier"
     assert layers[-1].output == (1, 9)
     assert layers[-1].parameters > 0
+    assert layers[-1].flops >= sum(layer.flops for layer in layers if "." not in layer.name and layer != layers[-1]) > 0
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18"])
+def test_operations_are_those_that_torchvision_publishes(name: str) -> None:
+    config = Config(
+        stage1=Stage1Config(backbone=name, input_px=112), windows=WindowsConfig(length=16, stride=16),
+    )  # fmt: skip
+    published = BACKBONES[name].kinetics400.meta["_ops"] * 1e9  # multiply-adds on 16 x 112 x 112
+    assert summarise_stage1(config)[-1].flops == pytest.approx(2 * published, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", ["slim_16", "r2plus1d_18"])
+def test_operations_are_those_counted_by_hand(name: str) -> None:
+    config = SMALL.model_copy(update={"stage1": SMALL.stage1.model_copy(update={"backbone": name})})
+    counted, hooks = [], []
+    with torch.device("meta"):
+        model = WindowEncoder(encoder_spec(config)).eval()
+    for part in model.modules():
+        if isinstance(part, nn.Conv3d | nn.Linear):
+            each = part.weight[0].numel()  # multiply-adds of one number of the output
+            hooks.append(
+                part.register_forward_hook(lambda _p, _i, out, each=each: counted.append(2 * each * out.numel()))
+            )
+    model(torch.zeros(1, 1, 6, 32, 32, device="meta"))
+    assert len(hooks) > 10
+    assert summarise_stage1(config)[-1].flops == sum(counted)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_operations_of_a_gru(causal: bool) -> None:
+    config = SMALL.model_copy(update={"stage2": Stage2Config(hidden=8, levels=2, model="gru", causal=causal)})
+    encoder = next(layer for layer in summarise_stage2(config) if layer.name == "encoder")
+    gru = SequenceClassifier(classifier_spec(config, 128)).encoder.gru
+    weights = sum(part.numel() for part in gru.parameters() if part.ndim == 2)  # each is used once for each window
+    assert encoder.flops == 2 * WINDOWS * weights
 
 
 def test_torchvision_backbone_has_its_known_size() -> None:

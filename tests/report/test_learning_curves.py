@@ -1,10 +1,44 @@
+"""The learning curves of a run: all that metrics.csv holds is drawn, and the kept epoch marked."""
+
 from pathlib import Path
 
+import matplotlib.image
+import pytest
+from matplotlib.axes import Axes
+
+from pectl.report import learning_curves
 from pectl.report.learning_curves import draw_learning_curves
 
+ROWS = ["epoch,train_loss,val_loss,val_window_auroc,learning_rate", "1,{},0.6,0.5,1e-3", "2,0.5,0.4,0.8,1e-4",
+        "3,0.3,0.5,0.7,0"]  # fmt: skip
 
-def test_curves_name_the_kept_epoch(tmp_path: Path) -> None:
-    rows = ["epoch,train_loss,val_loss,val_window_auroc", "1,0.7,0.6,0.5", "2,0.5,0.4,0.8", "3,0.3,0.5,0.7"]
-    (tmp_path / "metrics.csv").write_text("\n".join(rows))
-    assert "validation loss, 2, is kept" in draw_learning_curves(tmp_path).caption
-    assert {path.name for path in tmp_path.glob("learning*")} == {"learning_curves.png", "learning_curves.svg"}
+
+def draw(folder: Path, monkeypatch: pytest.MonkeyPatch, first: float) -> tuple[str, list[Axes]]:
+    """Draw three epochs; return the caption and the axes."""
+    (folder / "metrics.csv").write_text("\n".join(ROWS).format(first))
+    figures = []
+    new = learning_curves.new_figure
+    monkeypatch.setattr(learning_curves, "new_figure", lambda *a, **k: figures.append(new(*a, **k)) or figures[-1])
+    return draw_learning_curves(folder).caption, figures[0][1]
+
+
+def test_curves_are_those_of_the_metrics_and_mark_the_kept_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption, (loss, area, rate) = draw(tmp_path, monkeypatch, 0.7)
+    assert "validation loss, 2, is kept" in caption
+    drawn = {line.get_label(): list(line.get_ydata()) for axis in (loss, area, rate) for line in axis.lines}
+    assert drawn["training (0.5 kept)"] == [0.7, 0.5, 0.3]
+    assert drawn["validation (0.4 kept)"] == [0.6, 0.4, 0.5]
+    assert drawn["windows (0.8 kept)"] == [0.5, 0.8, 0.7]
+    assert drawn["rate (0.0001 kept)"] == [1e-3, 1e-4, 0.0]
+    assert [axis.lines[-1 if axis is not area else 1].get_xdata()[0] for axis in (loss, area, rate)] == [2, 2, 2]
+    assert loss.get_yscale() == "linear"
+    pixels = matplotlib.image.imread(tmp_path / "learning_curves.png")
+    assert pixels.shape[1] > 1500
+    assert (tmp_path / "learning_curves.svg").stat().st_size > 0
+
+
+def test_losses_that_differ_much_have_a_logarithmic_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (loss, *_) = draw(tmp_path, monkeypatch, 7.0)
+    assert loss.get_yscale() == "log"
