@@ -230,10 +230,10 @@ def test_faults_of_the_input_leave_nothing_behind(cohort, tmp_path):
         assert [path.name for path in store.iterdir()] == ["dicom_index"]  # for the next try
 
 
-def test_an_unexpected_fault_in_a_worker_surfaces_itself(cohort, tmp_path):
+def test_a_fault_in_a_worker_comes_back_whole(cohort, tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "studies").write_text("a file where a folder has to be")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(StoreError, match=r"\.h5: expected to write the file, found File exists; free space or choose"):
         preprocess(cohort[0], tmp_path / "store", CONFIG, workers=2)
 
 

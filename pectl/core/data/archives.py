@@ -23,6 +23,7 @@ from pectl.errors import StoreError, StudyRefusedError
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_MAGIC_AT = 257
+_TAR_NAMES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 _LARGEST_RATIO = 200
 """No archive of images grows by more: CT shrinks two- to threefold, empty images perhaps a hundredfold."""
 _ALWAYS_ALLOWED = 256 << 20
@@ -42,7 +43,7 @@ class _TooLargeError(Exception):
 
 
 def is_archive(path: Path) -> bool:
-    """Tell by its first bytes, not its name, whether a file is a zip or a tar, perhaps compressed.
+    """Tell by its first bytes whether a file is a zip or a tar, perhaps compressed; a damaged one by its name.
 
     Raises:
         OSError: the file can't be read.
@@ -59,7 +60,7 @@ def is_archive(path: Path) -> bool:
             with opener(file) as plain:
                 return _is_tar(cast("bytes", plain.read(512)))
         except (*_FAULTS, OSError):
-            return False
+            return path.name.lower().endswith(_TAR_NAMES)
 
 
 def read_members(path: Path) -> Iterator[tuple[int, BinaryIO]]:
@@ -150,16 +151,17 @@ def _tar_members(file: BinaryIO, size: int, wanted: frozenset[int] | None) -> It
     with ExitStack() as stack:
         opener = _opener(file.read(8))
         file.seek(0)
-        if opener is None:
-            archive = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
-        else:
-            plain = _Metered(cast("IO[bytes]", stack.enter_context(opener(file))), _Budget(size))
-            archive = stack.enter_context(tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|"))
+        plain: IO[bytes] = file
+        if opener is not None:
+            plain = cast("IO[bytes]", _Metered(stack.enter_context(opener(file)), _Budget(size)))
+        archive = stack.enter_context(tarfile.open(fileobj=plain, mode="r:" if opener is None else "r|"))
         for place, info in enumerate(archive):
             inside.count(place)
             member = archive.extractfile(info) if info.isreg() and (wanted is None or place in wanted) else None
             if member is not None:
                 yield place, cast("IO[bytes]", _Metered(member, inside))
+        while opener is not None and plain.read(1 << 20):  # to its checksum, which stands at the end
+            pass
 
 
 def _opener(head: bytes) -> Callable[..., Any] | None:

@@ -39,6 +39,7 @@ _TAGS = {
     "slope": 0x00281053,
 }
 """The attributes that are read, and no others (DICOM PS3.6)."""
+_LONGEST_COUNT = 12  # characters of an integer string (PS3.5, 6.2)
 _LONGEST_VALUE = 256  # bytes; the longest honest one is ImageType
 _WANTED = frozenset(_TAGS.values())
 
@@ -151,7 +152,7 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         rows=_unsigned(values["rows"]),
         columns=_unsigned(values["columns"]),
         samples=_unsigned(values["samples"]) or 1,
-        frames=int(_number(values["frames"]) or 1),
+        frames=_count(values["frames"]),
         bits_allocated=_unsigned(values["bits_allocated"]),
         bits_stored=_unsigned(values["bits_stored"]),
         signed=signed,
@@ -206,6 +207,12 @@ _shared_numbers = lru_cache(maxsize=4096)(_numbers)
 def _number(value: bytes) -> float | None:
     numbers = _numbers(value.split(b"\\")[0], 1)
     return None if numbers is None else numbers[0]
+
+
+def _count(value: bytes) -> int:
+    """Read an integer string; 1 where it is none."""
+    text = value.strip(b" \0")
+    return int(text) if text.isdigit() and len(text) <= _LONGEST_COUNT else 1
 
 
 def _unsigned(value: bytes) -> int:

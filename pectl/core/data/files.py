@@ -19,12 +19,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the disk is full or the folder can't be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())
+    temporary = path
     try:
+        temporary = _temporary_beside(path)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -35,7 +32,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             fix="free space or choose another folder, then run the command again",
         ) from error  # fmt: skip
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    temporary.chmod(0o666 & ~_umask())
+    return temporary
 
 
 def _umask() -> int:

@@ -27,8 +27,9 @@ CODES: dict[str, tuple[Level, str]] = {
     "localizer": ("error", "ImageType says LOCALIZER (scout, topogram, survey)"),
     "screen_capture": (
         "error",
-        "a picture without geometry or in colour (dose report, patient data, screen capture)",
+        "a picture in colour, or a secondary one without geometry (dose report, patient data, screen capture)",
     ),
+    "no_geometry": ("error", "the image lacks its position, orientation or pixel spacing"),
     "multi_frame": ("error", "several frames in one file, and no position for each (no enhanced CT)"),
     "not_axial": (
         "error",

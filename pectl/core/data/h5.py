@@ -1,5 +1,6 @@
 """HDF5 files that name themselves in errors, and never reach outside themselves."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,18 @@ VOXEL_FILTER = hdf5plugin.Blosc2(cname="lz4", clevel=5, filters=hdf5plugin.Blosc
 
 @contextmanager
 def create_h5(path: Path) -> Iterator[h5py.File]:
-    """Create an HDF5 file that appears under its name only when the block ends without an error."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    """Create an HDF5 file that appears under its name only when the block ends without an error.
+
+    It is made in memory and written in one go: the library crashes the process where a disk fills up under it.
+
+    Raises:
+        StoreError: the disk is full or the folder can't be written; nothing is left behind.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver="latest") as file:
         yield file
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def open_h5(path: Path, *, made_by: str) -> h5py.File:

@@ -154,9 +154,19 @@ def exclusion(header: SliceHeader, *, max_lean_deg: float) -> str | None:
         return "not_ct"
     if any(scout in word for word in header.image_type for scout in _SCOUT_WORDS):
         return "localizer"
-    if header.samples != 1 or None in (header.position, header.orientation, header.pixel_spacing_mm):
-        return "multi_frame" if header.frames > 1 else "screen_capture"
+    if header.rows == 0 or header.columns == 0:
+        return "no_image"
+    if header.samples != 1:
+        return "screen_capture"
+    if None in (header.position, header.orientation, header.pixel_spacing_mm):
+        return _without_geometry(header)
     return None if lean_deg(header) <= max_lean_deg else "not_axial"
+
+
+def _without_geometry(header: SliceHeader) -> str:
+    if header.frames > 1:
+        return "multi_frame"
+    return "screen_capture" if "SECONDARY" in header.image_type else "no_geometry"
 
 
 def lean_deg(header: SliceHeader) -> float:
