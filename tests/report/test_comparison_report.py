@@ -11,20 +11,38 @@ from pectl.report.comparison_report import verdict, write_comparison_report
 CONFIG = EvaluateConfig(bootstrap_replicates=100)
 
 
-def test_page_and_forest_plot_are_written(make_cohort, tmp_path):
+@pytest.fixture
+def compared(make_cohort, tmp_path):
+    """The page of a comparison with a worse model of the exams; windows and images are the same."""
     predictions, truth = make_cohort(60, seed=2)
     worse = replace(predictions, exam=1 - predictions.exam)
     for name, model in (("a", predictions), ("b", worse)):
         evaluate(model, truth, None, CONFIG, out=tmp_path / name, lineage={}, seed=0)
     compare(tmp_path / "a", tmp_path / "b", CONFIG, out=tmp_path, seed=0)
-    path = write_comparison_report(tmp_path)
-    text = path.read_text()
+    return write_comparison_report(tmp_path)
+
+
+def test_page_and_forest_plot_are_written(compared, tmp_path):
+    text = compared.read_text()
     assert "A is better in PE present, Negative exam" in text
     assert "Research use only" in text
     assert "&lt; 0.0001" in text
     assert "both rank alike" in text  # windows and images are the same in both
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "comparison.svg").read_text()
+
+
+def test_the_table_sorts_in_a_real_browser_that_is_asked_for_nothing(compared, browser):
+    browser.open(compared)
+    heading = "[...document.querySelectorAll('thead th')].find(cell => cell.textContent === 'A - B')"
+    browser.click(heading)
+    rows = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[5].dataset.value)"
+    differences = [float(value) for value in browser.run(rows)]
+    assert differences == sorted(differences, reverse=True)
+    assert differences[0] > 0.1 > differences[-1]
+    assert browser.requests == [compared.as_uri()]
+    assert browser.complaints == []
+    assert browser.run("[...document.images].every(image => image.naturalWidth > 0)")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ _STUDY, _IMAGE = "StudyInstanceUID", "SOPInstanceUID"
 _COMPETITION_COLUMNS = ["id", "label"]
 _EXAM_ID = rf"^(?P<study>.+?)_(?P<name>{'|'.join(EXAM_LABELS)})$"
 _N_EXAMPLES = 3
+_N_COLUMNS = 12
 
 
 def read_predictions(paths: Sequence[Path]) -> Predictions:
@@ -188,7 +189,8 @@ def _require_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> Non
     if missing:
         raise PredictionsError(
             where=path, expected=f"the columns {', '.join(columns)}; or id, label",
-            found=f"no {', '.join(missing)} among {', '.join(table.columns)}", fix="add them, or name them so",
+            found=f"no {', '.join(missing)} among {_examples(table.columns, _N_COLUMNS)}",
+            fix="add them, or name them so",
         )  # fmt: skip
 
 
@@ -211,6 +213,6 @@ def _refuse(where: object, expected: str, offenders: Iterable[str], n: int) -> N
         )  # fmt: skip
 
 
-def _examples(names: Iterable[str]) -> str:
+def _examples(names: Iterable[str], most: int = _N_EXAMPLES) -> str:
     names = list(names)
-    return ", ".join(names[:_N_EXAMPLES]) + (", ..." if len(names) > _N_EXAMPLES else "")
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
