@@ -1,0 +1,90 @@
+"""`pectl explain` of one study straight from DICOM at the size of Ma et al. 2022, by untrained runs."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.timing import Row
+from pectl.config import Config
+from pectl.core.data.feature_store import feature_digest
+from pectl.core.data.files import write_json
+from pectl.core.data.study_store import store_digest
+from pectl.core.decisions.decisions import Decisions
+from pectl.core.models.checkpoint import save_model, weights_digest
+from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.pipeline.run import RunFolder
+from pectl.pipeline.train_stage1 import encoder_spec
+
+_NOBODY = pd.Series(dtype=str, name="split", index=pd.Index([], name="StudyInstanceUID"))
+
+
+def explain_rows(dicom: Path, folder: Path) -> list[Row]:
+    """Return a row for each stride: seconds of the whole command, and the size of the page.
+
+    Args:
+        dicom: one study.
+        folder: for runs and results.
+    """
+    rows = []
+    for stride in (10, 5):
+        runs = folder / f"runs-{stride}"
+        write_untrained_runs(runs, stride=stride)
+        out = folder / f"explained-{stride}"
+        command = [sys.executable, "-m", "pectl", "explain", str(dicom), "--stage1", str(runs / "stage1")]
+        command += ["--stage2", str(runs / "stage2"), "--out", str(out), "--device", "cpu", "--quiet"]
+        begin = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds = time.perf_counter() - begin
+        page = next(out.glob("*/index.html"))
+        told = done.stdout.split("(")[1].split(")")[0]
+        size = page.stat().st_size / 1e6
+        rows.append(
+            (
+                f"explain a study from DICOM, r3d_18, 192 px, stride {stride}",
+                f"{seconds:.0f} s",
+                told,
+                f"page {size:.0f} MB",
+            )
+        )
+    return rows
+
+
+def write_untrained_runs(folder: Path, *, stride: int) -> None:
+    """Write both runs as training would leave them, with the weights they would begin with."""
+    torch.manual_seed(0)
+    plain = Config()
+    config = plain.model_copy(
+        update={
+            "windows": plain.windows.model_copy(update={"stride": stride}),
+            "stage1": plain.stage1.model_copy(update={"backbone": "r3d_18", "input_px": 192}),
+        }
+    )
+    store = store_digest(config.preprocess)
+    first, second = RunFolder(folder / "stage1"), RunFolder(folder / "stage2")
+    encoder = WindowEncoder(encoder_spec(config))
+    _write(
+        first,
+        config,
+        encoder,
+        {"study_store": store},
+        stage="stage1",
+        windows=config.windows.model_dump(mode="json"),
+        input_px=192,
+    )
+    features = feature_digest(store=store, stage1=weights_digest(first.best), windows=config.windows.digest())
+    spec = Stage2Spec(
+        model="tcn", feature_size=encoder.feature_size, hidden=128, levels=2, kernel_size=3, causal=False, dropout=0.2
+    )
+    _write(second, config, SequenceClassifier(spec), {"features": features}, stage="stage2")
+    write_json(second.path / "decisions.json", Decisions().to_json())
+
+
+def _write(run: RunFolder, config: Config, model: torch.nn.Module, made_from: dict[str, str], **more: object) -> None:
+    run.begin(config, made_from | {"config": config.digest()}, _NOBODY, resume=False)
+    digest = save_model(model.eval(), run.best)
+    run.finish(digest=digest, made_from=made_from, config_digest=config.digest(), **more)
