@@ -22,11 +22,6 @@ _EVEN = 0.5
 Measures = dict[str, Measured]
 
 
-def is_positive(study: Study) -> bool:
-    """Return whether some original slice is labelled PE."""
-    return bool((study.source.label == 1).any())
-
-
 def score_labels(study: Study, explanation: Explanation) -> Measures:
     """Score one study against its labels; what isn't defined is left out.
 

@@ -38,7 +38,8 @@ class Case:
     Attributes:
         study: of the study store.
         explanation: of `study`.
-        measures: how well the heat points, as far as labels or a phantom's masks tell.
+        measures: how well the heat points, as far as is known.
+        measured_against: what was asked: `labels`, and `masks` of a phantom.
         decisions: calibrators and thresholds of stage 2.
         lineage: digests of store, stage 1, features, stage 2 by name.
         seen_as: the split that the study was in when the model was trained; None if it wasn't there.
@@ -47,6 +48,7 @@ class Case:
     study: Study
     explanation: Explanation
     measures: Measures
+    measured_against: tuple[str, ...]
     decisions: Decisions
     lineage: dict[str, str]
     seen_as: str | None

@@ -8,9 +8,11 @@ import numpy as np
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_summary import jsonable
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
+from pectl.core.data.predictions import PE_PRESENT
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.data.study_store import Study
 from pectl.report.explain_case import Case
+from pectl.report.text import label_title
 
 FORMAT, VERSION = "pectl-explanation", 1
 
@@ -34,6 +36,8 @@ def describe(case: Case) -> Json:
         "decisions": {"fitted_on": case.decisions.split, "n_studies": case.decisions.n_studies},
         "peak": asdict(explanation.peak) if explanation.peak else None,
         "left_share": explanation.left_share,
+        "headline": headline(case),
+        "measured_against": list(case.measured_against),
         "measures": jsonable(case.measures),
         "windows": _windows(explanation),
         "attention": {name: row.tolist() for name, row in zip(EXAM_LABELS, explanation.attention, strict=True)},
@@ -45,6 +49,16 @@ def describe(case: Case) -> Json:
             "nifti": "heat.nii.gz",
         },
     }
+
+
+def headline(case: Case) -> str:
+    """Say in one line what the chain thinks and where the heat peaks."""
+    probability = f"P(PE) {case.answers()[PE_PRESENT].probability:.2f}"
+    peak = case.explanation.peak
+    if peak is None:
+        return f"{probability}; nothing in the scan spoke for {label_title(case.explanation.label)}"
+    label = {1: "in a slice with PE", 0: "in a slice without PE"}.get(peak.slice_label, "label unknown")
+    return f"{probability}; peak {label}"
 
 
 def _windows(explanation: Explanation) -> list[Json]:

@@ -16,7 +16,6 @@ from pectl.core.data.files import atomic_path
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.data.study_store import Study
 from pectl.report.style import MUTED, report_style
-from pectl.report.text import LABEL_TITLES
 
 PE_LEVEL_HU, PE_WIDTH_HU = 100.0, 700.0
 HOT_SLICES = 4
@@ -98,11 +97,6 @@ def write_preview(path: Path, explanation: Explanation, study: Study, index: int
     data = cv2.imencode(".jpg", small.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
-
-
-def label_title(label: str) -> str:
-    """Return how a label is written."""
-    return "PE in the window (stage 1 alone)" if label == "pe_window" else LABEL_TITLES[label]
 
 
 def _grey_rgb(grey: Array) -> Array:

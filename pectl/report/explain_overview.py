@@ -15,14 +15,13 @@ from pectl.core.decisions.calibration import sigmoid
 from pectl.report.explain_figures import (
     bare_figure,
     ct_grey,
-    label_title,
     mark_sides,
     paint,
     relative_heat,
     save,
 )
 from pectl.report.style import BLUE, INK, MUTED, ORANGE, VERMILLION, report_style
-from pectl.report.text import LABEL_TITLES
+from pectl.report.text import LABEL_TITLES, label_title
 
 _SLAB_MM = 15.0
 _LABEL_COLOURS = {1: VERMILLION, 0: "#e5e7eb", UNKNOWN: "#ffffff"}

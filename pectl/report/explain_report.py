@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pectl.core.data.files import write_json, write_text
+from pectl.core.data.files import read_json, write_json, write_text
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import PE_PRESENT
@@ -19,13 +18,13 @@ from pectl.report.explain_content import FORMAT, VERSION, Json, describe
 from pectl.report.explain_nifti import write_nifti
 from pectl.report.explain_overview import draw_overview
 from pectl.report.explain_viewer import VIEWER_RANGES, packed_slice, viewer_data
-from pectl.report.text import LABEL_TITLES
+from pectl.report.text import LABEL_TITLES, label_title
 
 PAGE_NAME = "index.html"
 _KNOWN = {1: "yes", 0: "no", None: "\N{EN DASH}"}
 
 
-def write_explanation(out: Path, case: Case) -> dict[str, Any]:
+def write_explanation(out: Path, case: Case) -> Json:
     """Write everything about one explanation into a folder; the page is written last.
 
     Leaves `index.html` (self-contained, offline), `overview.png`, `slice_1.png` ... (the hottest first),
@@ -37,7 +36,7 @@ def write_explanation(out: Path, case: Case) -> dict[str, Any]:
         case: the study and its explanation.
 
     Returns:
-        `image`, `link` and `caption` for reports of many studies; both paths start at the parent of `out`.
+        What `explain.json` holds.
     """
     explanation, study = case.explanation, case.study
     shown = figures.hot_slices(explanation, study)
@@ -52,7 +51,27 @@ def write_explanation(out: Path, case: Case) -> dict[str, Any]:
     write_json(out / "explain.json", content)
     captions = [figures.slice_caption(explanation, study, index) for index in shown]
     write_text(out / PAGE_NAME, _page(out, case, content, dict(zip(pictures, captions, strict=True))))
-    return {"image": f"{out.name}/preview.jpg", "link": f"{out.name}/{PAGE_NAME}", "caption": headline(case)}
+    return content
+
+
+def read_explanation(out: Path) -> Json | None:
+    """Return what `explain.json` holds, None where an explanation isn't there or wasn't finished."""
+    return read_json(out / "explain.json", made_by="pectl explain") if (out / PAGE_NAME).exists() else None
+
+
+def summary_row(out: Path, content: Json) -> Json:
+    """Return what a summary says of one study: `image`, `link`, `caption`, P(PE), whether it is positive, measures.
+
+    Both paths start at the parent of `out`.
+    """
+    return {
+        "image": f"{out.name}/preview.jpg",
+        "link": f"{out.name}/{PAGE_NAME}",
+        "caption": content["headline"],
+        "positive": any(found["pe_present_on_image"] == 1 for found in content["slices"]),
+        "pe_probability": content["exam"][PE_PRESENT]["probability"],
+        "measures": content["measures"],
+    }
 
 
 def _write_heat(out: Path, case: Case) -> None:
@@ -72,16 +91,6 @@ def _write_heat(out: Path, case: Case) -> None:
     write_nifti(out / "heat.nii.gz", explanation.heat, study.affine, f"pectl heat, {RESEARCH_USE}")
 
 
-def headline(case: Case) -> str:
-    """Say in one line what the chain thinks and where the heat peaks."""
-    probability = f"P(PE) {case.answers()[PE_PRESENT].probability:.2f}"
-    peak = case.explanation.peak
-    if peak is None:
-        return f"{probability}; nothing in the scan spoke for {figures.label_title(case.explanation.label)}"
-    label = {1: "in a slice with PE", 0: "in a slice without PE"}.get(peak.slice_label, "label unknown")
-    return f"{probability}; peak {label}"
-
-
 def _page(out: Path, case: Case, content: Json, captions: Mapping[str, str]) -> str:
     explanation, study = case.explanation, case.study
     slices = zip(study.hu, figures.relative_heat(explanation), strict=True)
@@ -92,8 +101,8 @@ def _page(out: Path, case: Case, content: Json, captions: Mapping[str, str]) -> 
         .render(
             content=content,
             rows=_label_rows(case),
-            headline=headline(case),
-            title=figures.label_title(asked),
+            headline=content["headline"],
+            title=label_title(asked),
             attention_titles=[LABEL_TITLES[name] for name in EXAM_LABELS],
             attention_shown=EXAM_LABELS.index(asked) if asked in EXAM_LABELS else 0,
             overview=inline_file(out / "overview.png"),

@@ -8,8 +8,9 @@ from time import perf_counter
 from typing import Any
 
 from pectl.analysis.explain import Explanation
-from pectl.analysis.explain_score import Measures, is_positive, score_labels
-from pectl.analysis.explain_summary import StudyScore, jsonable, summarise
+from pectl.analysis.explain_baselines import Measured
+from pectl.analysis.explain_score import Measures, score_labels
+from pectl.analysis.explain_summary import StudyScore, summarise
 from pectl.analysis.explain_truth import read_truth, score_truth
 from pectl.analysis.gradcam import Method
 from pectl.config import Config
@@ -19,7 +20,8 @@ from pectl.errors import InputMissingError
 from pectl.pipeline.device import DeviceName
 from pectl.report.explain_case import Case
 from pectl.report.explain_chain import Chain, choose_split, choose_study, load_chain, open_source
-from pectl.report.explain_report import write_explanation
+from pectl.report.explain_content import VERSION
+from pectl.report.explain_report import read_explanation, summary_row, write_explanation
 from pectl.report.explain_summary_page import write_summary_page
 
 Progress = Callable[[int, int], None]
@@ -55,7 +57,8 @@ def explain_run(
 ) -> dict[str, Any]:
     """Explain one study, or every study of a split, into one folder a study.
 
-    For a split there are also `summary.json` and `index.html`: how well the heat points.
+    For a split there are also `summary.json` and `index.html`: how well the heat points; studies that an earlier
+    run left whole aren't explained again.
 
     Args:
         question: what to explain.
@@ -97,7 +100,8 @@ def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) 
     seen_as = chain.splits.get(uid)
     return Case(
         study=study, explanation=explanation, measures=_measures(study, explanation, truth),
-        decisions=chain.decisions, lineage=chain.lineage, seen_as=None if seen_as is None else str(seen_as),
+        measured_against=_measured_against(truth), decisions=chain.decisions, lineage=chain.lineage,
+        seen_as=None if seen_as is None else str(seen_as),
     )  # fmt: skip
 
 
@@ -110,28 +114,47 @@ def _measures(study: Study, explanation: Explanation, truth: Path | None) -> Mea
     )
 
 
+def _measured_against(truth: Path | None) -> tuple[str, ...]:
+    return ("labels",) if truth is None else ("labels", "masks")
+
+
 def _explain_split(
     store: StudyStore, question: Question, chain: Chain, out: Path, config: Config, progress: Progress
 ) -> dict[str, Any]:
+    """Explain what isn't there yet, and summarise all."""
     split = str(question.split)
     uids = choose_split(store, split, chain)
-    scores, shown = [], {}
+    shown = {}
     for done, uid in enumerate(uids, 1):
-        case = explain_case(store, uid, chain, question.truth)
-        scores.append(StudyScore(uid=uid, positive=is_positive(case.study), measures=case.measures))
-        shown[uid] = write_explanation(out / uid, case) | {
-            "positive": scores[-1].positive,
-            "pe_probability": case.answers()["pe_present"].probability,
-            "measures": jsonable(case.measures),
-        }
+        content = _finished(out / uid, question, chain)
+        if content is None:
+            content = write_explanation(out / uid, explain_case(store, uid, chain, question.truth))
+        shown[uid] = summary_row(out / uid, content)
         progress(done, len(uids))
     explainer = chain.explainer
     summary = summarise(
-        scores, method=explainer.method, label=explainer.label, split=split, config=config.evaluate, seed=config.seed
-    ) | {"studies": shown}
+        [_score(uid, row) for uid, row in shown.items()], method=explainer.method, label=explainer.label, split=split,
+        config=config.evaluate, seed=config.seed,
+    ) | {"studies": shown}  # fmt: skip
     write_json(out / "summary.json", summary)
     write_summary_page(out, summary)
     return summary
+
+
+def _finished(folder: Path, question: Question, chain: Chain) -> dict[str, Any] | None:
+    """Return the explanation that an earlier run left, if it answers the same question about the same model."""
+    content = read_explanation(folder)
+    asked = {
+        "version": VERSION, "label": question.label, "method": question.method, "lineage": chain.lineage,
+        "measured_against": list(_measured_against(question.truth)),
+    }  # fmt: skip
+    same = content is not None and all(content.get(name) == value for name, value in asked.items())
+    return content if same else None
+
+
+def _score(uid: str, row: dict[str, Any]) -> StudyScore:
+    measures = {name: Measured(**values) for name, values in row["measures"].items()}
+    return StudyScore(uid=uid, positive=row["positive"], measures=measures)
 
 
 def _cost(begin: float, ready: float, explaining: float) -> str:

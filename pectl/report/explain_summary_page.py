@@ -7,10 +7,9 @@ from typing import Any
 from pectl.analysis.explain_summary import BASELINES
 from pectl.core.data.files import write_text
 from pectl.report.environment import inline_file, template_environment
-from pectl.report.explain_figures import label_title
 from pectl.report.forest_figure import ForestLine, draw_forest
 from pectl.report.style import SavedFigure
-from pectl.report.text import interval, number
+from pectl.report.text import interval, label_title, number
 
 PAGE_NAME = "index.html"
 MEASURE_TITLES: Mapping[str, str] = {

@@ -18,8 +18,9 @@ from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.data.study_store import Study, StudyStore
 from pectl.pipeline.device import DeviceName
 from pectl.report.explain_chain import Chain, choose_split, choose_study, load_chain, open_source
-from pectl.report.explain_figures import bare_figure, ct_grey, label_title, paint, save
+from pectl.report.explain_figures import bare_figure, ct_grey, paint, save
 from pectl.report.style import BLUE, MUTED, ORANGE, report_style
+from pectl.report.text import label_title
 
 FIGURE_NAME, JSON_NAME = "sanity_check.png", "sanity_check.json"
 _PICTURE_INCHES = 1.55

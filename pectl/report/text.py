@@ -30,6 +30,11 @@ UNDEFINED = _TO
 _SMALLEST_P = 1e-4
 
 
+def label_title(label: str) -> str:
+    """Return how a label that can be explained is written."""
+    return "PE in the window (stage 1 alone)" if label == "pe_window" else LABEL_TITLES[label]
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number; a dash where it isn't defined."""
     return UNDEFINED if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00

@@ -74,6 +74,18 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, pectl, tmp
     assert summary["statement"].replace("'", "&#39;") in page
     assert all(f'href="{uid}/index.html"' in page for uid in summary["studies"])
     assert (out / "advantage.png").stat().st_size > 0
+    one, other = (out / uid for uid in list(summary["studies"])[:2])
+    kept = (one / "index.html").stat().st_mtime_ns
+    (other / "index.html").unlink()  # as if it had been stopped there
+    again = pectl("explain", chain.store, *runs, "--split", "test", "--truth", chain.cohort / "truth", "--quiet")
+    assert again.code == 0, again.err
+    assert (one / "index.html").stat().st_mtime_ns == kept
+    assert (other / "index.html").exists()
+    assert json.loads((out / "summary.json").read_text()) == summary
+    changed = pectl("explain", chain.store, *runs, "--split", "test", "--quiet")
+    assert changed.code == 0, changed.err
+    assert (one / "index.html").stat().st_mtime_ns != kept
+    assert "pointing_game" not in json.loads((out / "summary.json").read_text())["measures"]
 
 
 def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):

@@ -39,7 +39,15 @@ def page(make_study: StudyFactory, tmp_path: Path) -> Path:
         exam_score=dict.fromkeys(Decisions().calibrators, 0.5), peak=find_peak(study, heat),
         left_share=left_share(study, heat), seconds=1.0,
     )  # fmt: skip
-    case = Case(study=study, explanation=explanation, measures={}, decisions=Decisions(), lineage={}, seen_as=None)
+    case = Case(
+        study=study,
+        explanation=explanation,
+        measures={},
+        measured_against=(),
+        decisions=Decisions(),
+        lineage={},
+        seen_as=None,
+    )
     write_explanation(tmp_path, case)
     return tmp_path / "index.html"
 

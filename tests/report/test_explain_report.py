@@ -26,7 +26,7 @@ from pectl.report.explain_case import Case
 from pectl.report.explain_figures import ct_grey, hot_slices, paint, slice_caption
 from pectl.report.explain_nifti import write_nifti
 from pectl.report.explain_overview import slice_attention
-from pectl.report.explain_report import write_explanation
+from pectl.report.explain_report import read_explanation, summary_row, write_explanation
 from pectl.report.explain_viewer import packed_slice, slice_score
 
 StudyFactory = Callable[..., Study]
@@ -58,7 +58,8 @@ def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True)
 
 def case_of(study: Study, explanation: Explanation, **changes: object) -> Case:
     plain = Case(
-        study=study, explanation=explanation, measures=score_labels(study, explanation), decisions=FITTED,
+        study=study, explanation=explanation, measures=score_labels(study, explanation),
+        measured_against=("labels",), decisions=FITTED,
         lineage={"study_store": "a" * 64}, seen_as="test",
     )  # fmt: skip
     return replace(plain, **changes)
@@ -67,11 +68,16 @@ def case_of(study: Study, explanation: Explanation, **changes: object) -> Case:
 @pytest.fixture
 def written(make_study: StudyFactory, tmp_path: Path) -> Path:
     study = make_study()
-    links = write_explanation(tmp_path / study.uid, case_of(study, explanation_of(study)))
-    assert links == {
+    content = write_explanation(tmp_path / study.uid, case_of(study, explanation_of(study)))
+    assert read_explanation(tmp_path / study.uid) == json.loads(json.dumps(content))
+    assert read_explanation(tmp_path / "another") is None
+    assert summary_row(tmp_path / study.uid, content) == {
         "image": "0123456789ab/preview.jpg",
         "link": "0123456789ab/index.html",
         "caption": "P(PE) 0.75; peak in a slice with PE",
+        "positive": True,
+        "pe_probability": pytest.approx(0.75),
+        "measures": content["measures"],
     }
     return tmp_path / study.uid
 
@@ -152,9 +158,9 @@ def test_unlabelled_study_without_heat(make_study: StudyFactory, tmp_path: Path)
     study.slice_label[:] = -1
     study.exam_labels.update(dict.fromkeys(study.exam_labels))
     explanation = explanation_of(study, hot=False)
-    links = write_explanation(tmp_path / "x", case_of(study, explanation, seen_as=None))
-    assert links["caption"] == "P(PE) 0.75; nothing in the scan spoke for PE present"
-    content = json.loads((tmp_path / "x" / "explain.json").read_text())
+    content = write_explanation(tmp_path / "x", case_of(study, explanation, seen_as=None))
+    assert content["headline"] == "P(PE) 0.75; nothing in the scan spoke for PE present"
+    assert summary_row(tmp_path / "x", content)["positive"] is False
     assert content["peak"] is None
     assert content["measures"] == {}
     assert content["exam"]["central_pe"]["known"] is None
