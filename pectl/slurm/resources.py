@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pectl.config import Config
 from pectl.errors import ConfigError
+from pectl.pipeline.estimate import estimate_stage1
 from pectl.pipeline.summary import summarise_stage1
+from pectl.pipeline.train_stage1 import encoder_spec
 
 Step = Literal["preprocess", "train-stage1", "extract-features", "train-stage2", "explain", "evaluate"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -25,28 +27,28 @@ EXPLAIN_SECONDS = 30.0
 """To explain a study, pictures included, on a CPU."""
 GPU_FLOPS, CORE_FLOPS = 1e13, 1e10
 """Floating-point operations a second that 3-D convolutions are taken to reach on a GPU and on one core."""
-SLACK = 3.0
-"""A time limit is so many times the estimate."""
+MEMORY_SLACK, SLACK = 1.5, 3.0
+"""Memory and time limit are so many times the estimate."""
 LONGEST_HOURS = 24
 """No limit is longer by default: a job that runs out of time queues itself again and goes on."""
 STUDIES_A_SHARE, MOST_SHARES, MOST_GPU_SHARES = 100, 32, 4
 
 
 class Resources(BaseModel):
-    """Resources of one step; `cpus`, `gpus` and `mem` are those of one task of an array, or of one job."""
+    """Resources of one step."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: Annotated[str, Field(pattern=r"^(\d+|\d+(:\d\d){1,2}|\d+-\d+(:\d\d){0,2})$")]
     """Time limit as sbatch reads it: minutes, HH:MM:SS or D-HH."""
     mem: Annotated[str, Field(pattern=r"^\d+[KMGT]?$")]
-    """Memory as sbatch reads it, such as 16G."""
+    """Memory of a task of an array, or of a whole training, as sbatch reads it: 16G."""
     cpus: Annotated[int, Field(ge=1)]
     """Cores of a process."""
     gpus: Annotated[int, Field(ge=0)] = 0
     """GPUs of a process."""
     tasks: Annotated[int, Field(ge=1)] = 1
-    """Of `preprocess` and `extract-features`: tasks of the array."""
+    """Tasks of the array of `preprocess` and `extract-features`; processes of a training."""
     at_once: Annotated[int, Field(ge=1)] | None = None
     """Of an array: how many tasks may run at a time."""
     partition: str | None = None
@@ -70,7 +72,9 @@ def default_resources(config: Config, studies: int, *, gpu: bool) -> dict[Step, 
     explaining = studies * config.split.test_fraction * EXPLAIN_SECONDS
     return {
         "preprocess": Resources(time=_limit(reading), mem="8G", cpus=4, tasks=shares),
-        "train-stage1": Resources(time=_limit(3 * config.stage1.epochs * seconds), mem="32G", cpus=cores, gpus=gpus),
+        "train-stage1": Resources(
+            time=_limit(3 * config.stage1.epochs * seconds), mem=_memory(config, gpu=gpu), cpus=cores, gpus=gpus
+        ),
         "extract-features": Resources(
             time=_limit(seconds / gpu_shares), mem="16G", cpus=cores if not gpu else 4, gpus=gpus, tasks=gpu_shares
         ),
@@ -82,6 +86,12 @@ def default_resources(config: Config, studies: int, *, gpu: bool) -> dict[Step, 
 
 def _windows(config: Config) -> float:
     return HEIGHT_MM / config.preprocess.slice_spacing_mm / config.windows.stride
+
+
+def _memory(config: Config, *, gpu: bool) -> str:
+    """Return the memory of stage 1's training, in steps of 16 GB."""
+    estimate = estimate_stage1(config, encoder_spec(config), gpu=gpu)
+    return f"{16 * math.ceil(MEMORY_SLACK * estimate.memory / 16e9)}G"
 
 
 def _limit(seconds: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pectl.config import Config
+from pectl.config import Config, Stage1Config
 from pectl.errors import ConfigError, OutputExistsError
 from pectl.slurm.batch_files import Experiment, write_batch_files
 from pectl.slurm.resources import STEPS, Resources, default_resources, override_resources
@@ -60,6 +60,9 @@ def test_resources_follow_from_the_experiment(defaults) -> None:
     assert many["train-stage1"].time == "24:00:00"
     assert int(few["train-stage1"].time[:2]) < int(defaults["train-stage1"].time[:2])
     assert all(needs.gpus == 0 for needs in many.values())
+    assert defaults["train-stage1"].mem == "16G"
+    large = Config(stage1=Stage1Config(batch_size=64))
+    assert int(default_resources(large, 20, gpu=False)["train-stage1"].mem[:-1]) >= 48  # activations of 64 windows
 
 
 @pytest.mark.parametrize("override", ["train.time=1", "evaluate.speed=9", "evaluate=9", "time=9", "evaluate.time"])
