@@ -117,10 +117,14 @@ def test_a_cancelled_training_stays_cancelled(cluster, submitted, write_jobs, tm
     assert (tmp_path / "work" / "stage1" / "checkpoints" / "last" / "state.pt").exists()
 
 
-def test_a_warning_before_the_program_listens_requeues_too(cluster, submitted, write_jobs, tmp_path: Path) -> None:
+def test_a_warning_before_the_program_listens_requeues_too(
+    cluster, submitted, write_jobs, living, tmp_path: Path
+) -> None:
     job, jobs = submit_training(cluster, submitted, write_jobs, tmp_path)
-    while not cluster.run("squeue", "-h", "-s", "-j", job).count(f"{job}.0"):
-        time.sleep(0.05)
+    while not any(
+        "python" in line.partition(" ")[0] and " train-stage1 " in line for line in living(cluster.folder).values()
+    ):
+        time.sleep(0.01)
     cluster.run("scancel", "--signal=USR1", job)  # python is starting
     log = cluster.wait_for("goes back to the queue", jobs / f"pectl-train-stage1-{job}.log")
     assert "a stop signal in epoch" not in log
