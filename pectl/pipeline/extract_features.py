@@ -21,7 +21,8 @@ from pectl.core.data.study_store import Study, StudyStore, study_path
 from pectl.core.data.windows import window_labels, window_starts
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.pipeline.device import DeviceName, make_fabric
-from pectl.pipeline.estimate import Estimate, Expect, check_disk, estimate_extraction
+from pectl.pipeline.estimate import Estimate, Expect, check_disk
+from pectl.pipeline.estimate_networks import estimate_extraction
 from pectl.pipeline.run import read_run
 from pectl.pipeline.train_stage1 import load_encoder
 

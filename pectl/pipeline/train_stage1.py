@@ -25,7 +25,8 @@ from pectl.core.models.weights import load_pretrained
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
-from pectl.pipeline.estimate import Expect, estimate_stage1
+from pectl.pipeline.estimate import Expect
+from pectl.pipeline.estimate_networks import estimate_stage1
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import window_sums, window_weights

@@ -26,7 +26,8 @@ from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec, StudyLogits
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
 from pectl.pipeline.device import DeviceName, make_fabric
-from pectl.pipeline.estimate import Expect, estimate_stage2
+from pectl.pipeline.estimate import Expect
+from pectl.pipeline.estimate_networks import estimate_stage2
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import exam_sums, exam_weights

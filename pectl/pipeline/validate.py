@@ -1,5 +1,6 @@
 """DICOM files to verdicts: the intake of `preprocess` as far as it judges, and nothing else."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,9 +77,10 @@ def validate(
         write_config(config, temporary)
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
     done = []
-    for judged in run_in_processes(_judge, tasks, workers=sources.workers, preload=__name__):
-        done.append(judged)
-        watch.studies(len(done), len(tasks))
+    with closing(run_in_processes(_judge, tasks, workers=sources.workers, preload=__name__)) as results:
+        for judged in results:
+            done.append(judged)
+            watch.studies(len(done), len(tasks))
     missing = partial(without_images, cohort, table)
     complete = all(verdict_path(out, uid).exists() for uid in cohort.patient)
     if complete:

@@ -12,7 +12,8 @@ from pectl.config import Config, Stage1Config
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.errors import StoreError
 from pectl.pipeline import estimate as module
-from pectl.pipeline.estimate import Estimate, check_disk, estimate_stage1, peak_bytes, saved_bytes
+from pectl.pipeline.estimate import Estimate, check_disk
+from pectl.pipeline.estimate_networks import estimate_stage1, peak_bytes, saved_bytes
 
 
 class Usage(NamedTuple):

@@ -1,6 +1,8 @@
 """Verdicts on a folder of studies: the same as preprocess gives, kept, reused, shared out, by labels too."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -179,3 +181,9 @@ def test_with_good_labels_preprocess_agrees_again(cohort, tmp_path):
     preprocess(sources, tmp_path / "store", CONFIG)
     assert (tmp_path / "store" / "verdicts.csv").read_bytes() == (tmp_path / "out" / "verdicts.csv").read_bytes()
     assert codes_of(tmp_path / "out")["7.7"] == ["studies_without_images"]
+
+
+def test_the_intake_needs_no_torch():
+    """It would cost every worker seconds."""
+    code = "import sys, pectl.pipeline.validate, pectl.pipeline.preprocess; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

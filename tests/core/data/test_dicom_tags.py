@@ -2,7 +2,9 @@
 
 import io
 import logging
+import tracemalloc
 import warnings
+import zlib
 
 import numpy as np
 import pydicom
@@ -173,6 +175,32 @@ def test_quiet_pydicom_leaves_no_trace():
     with pytest.warns(UserWarning, match="loud"):
         warnings.warn("loud", UserWarning, stacklevel=1)
     assert logging.getLogger("pydicom").level == before
+
+
+def test_a_deflated_bomb_is_inflated_no_further_than_a_header_reaches(tmp_path):
+    path = write(tmp_path / "bomb", DEFLATED)
+    content = path.read_bytes()
+    at = content.index(DEFLATED.encode()) + len(DEFLATED)
+    at += at % 2  # the end of the meta header
+    element = b"\x09\x00\x10\x00OB\0\0" + (1 << 28).to_bytes(4, "little")  # a private one, of 256 MiB
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(element) + b"".join(packer.compress(bytes(1 << 24)) for _ in range(16)) + packer.flush()
+    path.write_bytes(content[:at] + packed)
+    tracemalloc.start()
+    with pytest.raises(StudyRefusedError, match="expected a readable header"):
+        read_raw_header(path, WANTED)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size < 1 << 20
+    assert peak < 16 << 20
+
+
+def test_what_inflate_made_without_pixels(tmp_path):
+    content = write(tmp_path / "a", EXPLICIT_LITTLE).read_bytes()
+    assert dicom_tags.find_pixels(content)[1] == len(PIXELS)
+    beyond = content.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x11\x00OW")
+    with pytest.raises(ValueError, match="no pixel data"):
+        dicom_tags.find_pixels(beyond)
 
 
 def test_compressed_pixel_data_has_no_length(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pectl.core.data.labels import EXAM_LABELS, QA_LABELS, Labels, read_labels
+from pectl.core.data.labels import EXAM_LABELS, QA_LABELS, Labels, inspect_labels, read_labels
 from pectl.errors import InputMissingError, LabelsError
 
 # the columns of the published train.csv, in its order
@@ -175,3 +175,21 @@ def test_at_most_three_examples(tmp_path):
     frame["StudyInstanceUID"] += [str(row // 6) for row in range(len(frame))]
     frame.loc[frame["StudyInstanceUID"].str.startswith("b2"), "qa_contrast"] = 1
     assert "qa_contrast: 5 times (e.g. b20, b21, b22);" in refusal(frame, tmp_path)
+
+
+def test_breaches_can_be_had_study_by_study(tmp_path):
+    frame = with_labels("a1", acute_and_chronic_pe=1).astype({"qa_motion": str})
+    frame.loc[frame["StudyInstanceUID"] == "c3", "qa_motion"] = "maybe"
+    frame.loc[4, "SOPInstanceUID"] = None  # of a1
+    frame.loc[5, "SOPInstanceUID"] = frame.loc[0, "SOPInstanceUID"]
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    labels, broken = inspect_labels(tmp_path / "train.csv")
+    found = {rule: [breach.study for breach in breaches] for rule, breaches in broken.items() if breaches}
+    assert found["SOPInstanceUID is empty"] == [frame.loc[4, "StudyInstanceUID"]]
+    assert set(found["qa_motion isn't 0 or 1"]) == {"c3"}
+    assert found["SOPInstanceUID occurs more than once"] == [frame.loc[5, "StudyInstanceUID"]]
+    follows = ("indeterminate if and only if qa_motion or qa_contrast", "labels of the study differ between its rows")
+    assert not any("c3" in found.get(rule, ()) for rule in follows)  # what follows from the wrong value
+    assert sorted(labels.exam.index) == ["a1", "b2", "c3"]
+    with pytest.raises(LabelsError, match="4 broken"):
+        read_labels(tmp_path / "train.csv")

@@ -102,6 +102,35 @@ def test_compressed_slices_decode_to_the_same_hu(write_slice, syntax):
     np.testing.assert_array_equal(hu_of(header)[0], stored.astype(int) - 1024)
 
 
+def deflated(tmp_path, stored, cut=0):
+    dataset = pydicom.dcmread(tmp_path / "0000.dcm")
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.PixelData = stored.tobytes()[: len(stored.tobytes()) - cut]
+    dataset.save_as(tmp_path / "0000.dcm")
+    return read_header(tmp_path / "0000.dcm")
+
+
+def test_deflated_slices_are_inflated_to_the_same_hu(write_slice, tmp_path):
+    stored = np.random.default_rng(2).integers(0, 3000, (32, 32), np.uint16)
+    write_slice(stored)
+    header = deflated(tmp_path, stored)
+    assert header.transfer_syntax == pydicom.uid.DeflatedExplicitVRLittleEndian
+    np.testing.assert_array_equal(hu_of(header)[0], stored.astype(int) - 1024)
+
+
+def test_deflated_slices_may_be_truncated_too(write_slice, tmp_path):
+    stored = values(np.uint16)
+    write_slice(stored)
+    with pytest.raises(StudyRefusedError, match="expected 512 bytes of pixel data, found 412 bytes") as caught:
+        hu_of(deflated(tmp_path, stored, cut=100))
+    assert caught.value.code == "truncated_pixel_data"
+    header = deflated(tmp_path, stored)
+    header.path.write_bytes(header.path.read_bytes()[:-60] + bytes(30))
+    with pytest.raises(StudyRefusedError) as caught:
+        hu_of(header)
+    assert caught.value.code == "truncated_pixel_data"
+
+
 @pytest.mark.parametrize("removed", [1, 100, 512])
 def test_truncated_pixel_data_is_refused(write_slice, removed):
     header = write_slice(values(np.uint16))

@@ -40,9 +40,11 @@ def nodule_of(volume):
 
 ACQUISITIONS = {
     "HFS": {},
-    "FFP": {"orientation": (-1, 0, 0, 0, -1, 0)},
+    "FFS": {"orientation": (-1, 0, 0, 0, 1, 0)},
+    "HFP": {"orientation": (-1, 0, 0, 0, -1, 0)},
+    "FFP": {"orientation": (1, 0, 0, 0, -1, 0)},
+    "right decubitus": {"orientation": (0, -1, 0, 1, 0, 0)},
     "left decubitus": {"orientation": (0, 1, 0, -1, 0, 0)},
-    "rows from back to front": {"orientation": (1, 0, 0, 0, -1, 0)},
     "wide pixels": {"pixel_spacing_mm": (3.0, 5.0), "size": (120, 80)},
     "transposed wide pixels": {
         "orientation": (0, 1, 0, 1, 0, 0), "pixel_spacing_mm": (5.0, 3.0), "size": (80, 120),
