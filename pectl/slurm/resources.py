@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pectl.config import Config
 from pectl.errors import ConfigError
-from pectl.pipeline.estimate import estimate_stage1
+from pectl.pipeline.estimate_networks import estimate_stage1
 from pectl.pipeline.summary import summarise_stage1
 from pectl.pipeline.train_stage1 import encoder_spec
 
