@@ -1,5 +1,7 @@
 """What `validate` and `preprocess` take and show alike."""
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,9 +67,17 @@ def show_previews(out: Path, *, made_by: str) -> None:
 
 
 def show_faults(faults: Iterable["Fault"]) -> None:
-    """Name on the terminal, and nowhere else, the files that can't be used: their names may name patients."""
+    """Name the files that can't be used on a terminal; a log only counts them, as their names may name patients."""
     listed = list(faults)
+    if not sys.stderr.isatty():
+        for code, count in sorted(Counter(fault.code for fault in listed).items()):
+            _warn(f"{code}: {count} files; run the command on a terminal to see which")
+        return
     for fault in listed[:_MOST_LISTED]:
-        console(stderr=True).print(f"{fault.code}: {fault.path}", markup=False)
+        _warn(f"{fault.code}: {fault.path}")
     if len(listed) > _MOST_LISTED:
-        console(stderr=True).print(f"and {len(listed) - _MOST_LISTED} more files that can't be used", markup=False)
+        _warn(f"and {len(listed) - _MOST_LISTED} more files that can't be used")
+
+
+def _warn(text: str) -> None:
+    console(stderr=True).print(text, markup=False)

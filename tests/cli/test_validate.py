@@ -1,5 +1,7 @@
 """`pectl validate` as a user runs it: what it prints, writes, and how it ends."""
 
+import sys
+
 import pandas as pd
 import pytest
 
@@ -22,12 +24,18 @@ def test_summary_rules_table_and_exit_codes(pectl, root, tmp_path):
     assert "Verdicts on 2 studies" in result.out
     assert "refused 1.2: too_few_slices: series choice:" in result.out
     assert f"2 studies, 1 refused: {tmp_path / 'out' / 'verdicts.csv'}. Research use only" in result.out
-    assert result.err == f"damaged_header: {root / '1.2' / 'rest.dcm'}\n"
+    assert result.err == "damaged_header: 1 files; run the command on a terminal to see which\n"
     table = pd.read_csv(tmp_path / "out" / "verdicts.csv")
     assert table.loc[table["code"] == "accepted", "study"].tolist() == [1.1]
     assert "rest.dcm" not in (tmp_path / "out" / "verdicts.json").read_text()
     assert pectl("validate", root, "--out", tmp_path / "out", "--strict", "--quiet").code == 3
     assert pectl("validate", root / "1.1", "--strict", "--quiet").code == 0
+
+
+def test_a_terminal_is_told_which_files_cannot_be_used(pectl, root, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = pectl("validate", root, "--quiet")
+    assert result.err == f"damaged_header: {root / '1.2' / 'rest.dcm'}\n"
 
 
 def test_without_out_nothing_is_written(pectl, root, tmp_path, monkeypatch):

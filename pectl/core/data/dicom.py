@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from pectl.core.data.dicom_tags import RawHeader, read_raw_header
+from pectl.core.data.vocabulary import integer, modality, syntax_uid, type_words
 
 _UID = re.compile(r"[0-9A-Za-z.]{1,64}")
 _LABEL = re.compile(r"[^0-9A-Za-z_.+/ -]")
@@ -136,14 +137,14 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
     signed = _unsigned(values["signed"]) == 1
     return SliceHeader(
         path=path,
-        transfer_syntax=raw.transfer_syntax,
+        transfer_syntax=syntax_uid(raw.transfer_syntax),
         pixel_offset=raw.pixel_offset,
         pixel_length=raw.pixel_length,
         study_uid=_text(values["study_uid"]),
         series_uid=_text(values["series_uid"]),
         sop_uid=_text(values["sop_uid"]),
         patient_id=_text(values["patient_id"]),
-        modality=_text(values["modality"]),
+        modality=modality(_text(values["modality"])),
         image_type=_words(values["image_type"]),
         position=_numbers(values["position"], 3),
         orientation=_shared_numbers(values["orientation"], 6),
@@ -159,7 +160,7 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         padding=_padding(values["padding"], signed=signed),
         slope=_number(values["slope"]),
         intercept=_number(values["intercept"]),
-        acquisition=_text(values["acquisition"]),
+        acquisition=integer(_text(values["acquisition"])),
         contrast=bool(_text(values["contrast"])),
         kernel=_label(values["kernel"]),
         manufacturer=_label(values["manufacturer"]),
@@ -173,7 +174,7 @@ def _text(value: bytes) -> str:
 
 @lru_cache(maxsize=1024)
 def _words(value: bytes) -> tuple[str, ...]:
-    return tuple(word.strip().upper() for word in _text(value).split("\\") if word.strip())
+    return type_words(_text(value).split("\\"))
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from pectl.core.data.dicom import SliceHeader, clean_label, finite
 from pectl.core.data.dicom_tags import DEFLATED, quiet_pydicom
+from pectl.core.data.vocabulary import type_words
 
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _TAGS = (_SHARED, _PER_FRAME, "ContrastBolusAgentSequence", "TransferSyntaxUID")
@@ -70,7 +71,7 @@ def _frame(header: SliceHeader, group: Dataset, shared: Dataset, number: int) ->
         slice_thickness_mm=_number(value("slice_thickness_mm")),
         slope=_number(value("slope")),
         intercept=_number(value("intercept")),
-        image_type=_words(value("image_type")) or header.image_type,
+        image_type=type_words(_words(value("image_type"))) or header.image_type,
         acquisition=_acquisition(value) or header.acquisition,
         kernel=header.kernel or clean_label((_words(value("kernel")) or ("",))[0]),
     )

@@ -12,23 +12,12 @@ from numpy.typing import NDArray
 from pectl.config import PreprocessConfig, SeriesConfig
 from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.findings import CODES, Finding
+from pectl.core.data.vocabulary import PROJECTION_WORDS, SCOUT_WORDS
 from pectl.errors import StudyRefusedError
 
 SAME_POSITION_MM = 0.05
 """Slices closer than this lie at one position; the thinnest CT slices are 0.3 mm apart."""
 _MOST_NAMED = 5
-_SCOUT_WORDS = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM")
-_PROJECTION_WORDS = (
-    "MIP",
-    "MINIP",
-    "MAX_IP",
-    "MIN_IP",
-    "MPR",
-    "REFORMATTED",
-    "PROJECTION IMAGE",
-    "VRT",
-    "AVERAGE",
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ class Candidate:
     @property
     def projection(self) -> bool:
         """Tell whether ImageType names a projection or a reformat."""
-        return any(word in _PROJECTION_WORDS for word in self.headers[len(self.headers) // 2].image_type)
+        return any(word in PROJECTION_WORDS for word in self.headers[len(self.headers) // 2].image_type)
 
     @property
     def contrast(self) -> bool:
@@ -152,7 +141,7 @@ def exclusion(header: SliceHeader, *, max_lean_deg: float) -> str | None:
     """Return the code of why an image can't be an axial CT slice, or None."""
     if header.modality != "CT":
         return "not_ct"
-    if any(scout in word for word in header.image_type for scout in _SCOUT_WORDS):
+    if any(scout in word for word in header.image_type for scout in SCOUT_WORDS):
         return "localizer"
     if header.rows == 0 or header.columns == 0:
         return "no_image"
