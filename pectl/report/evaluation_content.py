@@ -181,6 +181,7 @@ def row_cells(row: Row) -> dict[str, str]:
     return cells | {
         "auroc": number(block["auroc"]),
         "auroc_ci": interval(block["auroc_ci"]),
+        "auroc_ci_bootstrap": interval(block["auroc_ci_bootstrap"]) if block.get("auroc_ci_bootstrap") else "",
         "threshold": number(block.get("threshold")),
         "rule": _rule(block.get("threshold_rule", "")),
         "paper": number(paper.get("auroc")),

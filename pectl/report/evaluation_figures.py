@@ -25,6 +25,7 @@ from pectl.report.forest_figure import ForestLine, draw_forest
 from pectl.report.style import SavedFigure
 from pectl.report.text import LABEL_TITLES, estimate, number
 
+FIGURE_NAMES = ("roc", "precision_recall", "roc_labels", "calibration", "scores", "feature_map", "subgroups")
 _LEVELS = (
     ("window", PE_PRESENT, "score", "Windows"),
     ("window", "pe_present_stage1", "stage1_score", "Windows, stage 1"),
@@ -44,7 +45,10 @@ class Tables:
 
 
 def draw_figures(metrics: Mapping[str, Any], tables: Tables, out: Path) -> list[SavedFigure]:
-    """Draw every figure that the data allow, in the order of the report."""
+    """Draw every figure that the data allow, in the order of the report; those of an earlier evaluation go."""
+    for name in FIGURE_NAMES:
+        for suffix in (".png", ".svg"):
+            (out / f"{name}{suffix}").unlink(missing_ok=True)
     exam, blocks = tables.exam, metrics["exam"] or {}
     levels = [_scored_exam(exam, PE_PRESENT, blocks[PE_PRESENT], "Studies")] if blocks else []
     for level, key, column, title in _LEVELS:

@@ -170,3 +170,20 @@ def test_two_models_are_compared(tables):
     assert "A - B (95% CI)" in result.output
     assert f"{rows['pe_present']['difference']:.3f} (" in result.output
     assert "Research use only" in (tables / "compared" / "comparison.html").read_text()
+
+
+@pytest.mark.real
+def test_another_teams_real_predictions(real_data, tmp_path):
+    rspect = real_data / "rspect"
+    tables = ("--predictions", rspect / "peer_predictions_fold0.csv", "--labels", rspect / "exam_labels_7279.csv")
+    result = _run("evaluate", *tables, "--out", tmp_path, *FEW, "--quiet")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["exam"]["pe_present"]["n"], metrics["exam"]["pe_present_as_negative"]["n"]) == (1425, 1456)
+    consistency = metrics["consistency"]
+    assert (consistency["violations"], consistency["violations_before"]) == (0, 116)
+    assert abs(consistency["cost"]) < 1e-5 < consistency["clipping_heuristic_cost"]
+    assert len(pd.read_csv(tmp_path / "submission.csv")) == 9 * 1456
+    slices = {row["value"]: row["n_positive"] for row in metrics["subgroups"] if row["attribute"] == "positive slices"}
+    assert sum(slices.values()) > 300
+    assert metrics["paper"] is None

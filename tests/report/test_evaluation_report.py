@@ -205,11 +205,14 @@ def test_missing_levels_and_single_classes_leave_a_readable_page(evaluated, make
 def test_images_alone_leave_a_readable_page(evaluated, make_cohort):
     predictions, truth = make_cohort(20, seed=2)
     images = replace(predictions, exam=predictions.exam.iloc[:0], window=None)
-    text = "".join(_parsed(write_evaluation_report(evaluated(images, truth, None))).texts)
+    out = evaluated(images, truth, None)
+    text = "".join(_parsed(write_evaluation_report(out)).texts)
     assert "PE in image" in text
+    assert (out / "roc.png").is_file()
     unlabelled = replace(images, image=images.image.assign(label=np.int8(-1)))
     text = "".join(_parsed(write_evaluation_report(evaluated(unlabelled, truth, None))).texts)
     assert "there is no curve to draw" in text
+    assert list(out.glob("*.png")) == []  # none is left of the first
 
 
 def test_no_evaluation_to_report(tmp_path):
