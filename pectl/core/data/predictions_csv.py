@@ -174,11 +174,12 @@ def _probabilities(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.Da
     wrong = ~((scores >= 0) & (scores <= 1))
     if wrong.to_numpy().any():
         row, column = np.argwhere(wrong.to_numpy())[0]
+        value = table[columns].iloc[row, column]
         lines = [str(line + 2) for line in table.index[wrong.any(axis=1)]]  # the header is line 1
         raise PredictionsError(
             where=path, expected="probabilities in [0, 1]",
             found=f"{len(lines)} rows with others: lines {_examples(lines)} ({columns[column]} is "
-            f"{table[columns].iloc[row, column]!r})",
+            f"{'empty' if pd.isna(value) else value})",
             fix="correct them; a logit needs a sigmoid first",
         )  # fmt: skip
     return pd.DataFrame(scores)

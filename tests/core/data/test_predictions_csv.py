@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,11 +147,13 @@ def test_missing_columns_are_named(tmp_path, cohort):
         read_predictions([_write(tmp_path, table)])
 
 
-@pytest.mark.parametrize("value", [1.2, -0.01, np.nan, np.inf, "high"])
-def test_values_that_are_no_probability_are_named_by_line(tmp_path, cohort, value):
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1.2, "1.2"), (-0.01, "-0.01"), (np.nan, "empty"), (np.inf, "inf"), ("high", "high")]
+)
+def test_values_that_are_no_probability_are_named_by_line(tmp_path, cohort, value, shown):
     table = _wide(cohort[0]).astype(object)
     table.loc[[2, 4], "chronic_pe"] = value
-    message = r"found 2 rows with others: lines 4, 6 \(chronic_pe is "
+    message = rf"found 2 rows with others: lines 4, 6 \(chronic_pe is {re.escape(shown)}\)"
     with pytest.raises(PredictionsError, match=message):
         read_predictions([_write(tmp_path, table)])
 
