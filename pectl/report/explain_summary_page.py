@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pectl.analysis.explain_summary import BASELINES
 from pectl.core.data.files import write_text
 from pectl.report.environment import inline_file, template_environment
 from pectl.report.forest_figure import ForestLine, draw_forest
@@ -63,7 +62,7 @@ def measure_rows(measures: Block) -> list[dict[str, Any]]:
             "value": number(block["value"], 2),
             "ci": interval(block["ci"], 2),
             "above": block["above_baselines"],
-            "baselines": [_baseline_cell(block["baselines"][key]) for key in BASELINES],
+            "baselines": [_baseline_cell(block["baselines"][key]) for key in BASELINE_TITLES],
         }
         for name, block in measures.items()
     ]

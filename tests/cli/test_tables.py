@@ -1,6 +1,8 @@
 """evaluate, calibrate and compare on tables of any model's predictions, as a user runs them."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -154,6 +156,13 @@ def test_one_whole_source_is_wanted(tmp_path, command, given):
     result = _run(command, *given, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "give either FEATURES and --stage2" in result.output
+
+
+def test_tables_are_evaluated_without_pytorch():
+    """It would take seconds and half a gigabyte."""
+    modules = "pectl.cli.judged, pectl.core.data.truth, pectl.analysis.evaluate, pectl.report.evaluation_report"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_two_models_are_compared(tables):

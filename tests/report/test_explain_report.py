@@ -15,6 +15,7 @@ from PIL import Image
 
 from pectl.analysis.explain import Explanation, find_peak
 from pectl.analysis.explain_score import score_labels
+from pectl.analysis.explain_summary import BASELINES
 from pectl.analysis.heat_geometry import left_share, source_heat
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.study_store import Study
@@ -27,6 +28,7 @@ from pectl.report.explain_figures import ct_grey, hot_slices, paint, slice_capti
 from pectl.report.explain_nifti import write_nifti
 from pectl.report.explain_overview import slice_attention
 from pectl.report.explain_report import read_explanation, summary_row, write_explanation
+from pectl.report.explain_summary_page import BASELINE_TITLES
 from pectl.report.explain_viewer import packed_slice, slice_score
 
 StudyFactory = Callable[..., Study]
@@ -258,3 +260,7 @@ def test_a_page_of_300_noisy_slices_stays_below_40_mb() -> None:
     heat = rng.random((4, 7, 7)).astype(np.float32).repeat(32, 1).repeat(32, 2)
     mean = np.mean([len(packed_slice(*pair)) for pair in zip(hu, heat, strict=True)])
     assert 300 * mean < 35e6
+
+
+def test_every_baseline_of_heat_has_a_title() -> None:
+    assert tuple(BASELINE_TITLES) == BASELINES
