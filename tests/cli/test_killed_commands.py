@@ -19,7 +19,8 @@ STAGES = {
 RESULTS = ("metrics.csv", "checkpoints/last/model.safetensors", "checkpoints/best/model.safetensors")
 
 
-def start(chain, stage: str, out: Path, *more: str) -> subprocess.Popen[str]:
+def start(chain, stage: str, out: Path, *more: str) -> subprocess.Popen[bytes]:
+    """Start a command; its stderr goes into `stderr` beside the run."""
     source, settings = STAGES[stage]
     overrides = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     command = [
@@ -27,10 +28,11 @@ def start(chain, stage: str, out: Path, *more: str) -> subprocess.Popen[str]:
         "--resume", "--quiet", *overrides, *more,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True, env=environment)
+    with (out.parent / "stderr").open("w") as stderr:
+        return subprocess.Popen([*map(str, command)], stderr=stderr, env=environment)
 
 
-def await_checkpoint(out: Path, process: subprocess.Popen[str]) -> None:
+def await_checkpoint(out: Path, process: subprocess.Popen[bytes]) -> None:
     """Wait until the process has saved something new, or has ended."""
     state = out / "checkpoints" / "last" / "state.pt"
     before = state.stat().st_mtime_ns if state.exists() else 0
@@ -67,7 +69,8 @@ def test_stopped_at_any_time_exits_75_within_seconds(chain, tmp_path: Path, stag
             time.sleep(moment)
         process.send_signal(number)
         begun = time.monotonic()
-        _, err = process.communicate(timeout=120)
+        process.wait(120)
+        err = (tmp_path / "stderr").read_text()
         sys.stdout.write(f"{stage}, {signal.Signals(number).name} at {moment}: {time.monotonic() - begun:.2f} s\n")
         assert process.returncode == 75, err
         assert err.count("\n") == 1
@@ -79,7 +82,6 @@ def test_compiled_channels_first_averaged_in_two_passes(chain, tmp_path: Path) -
     switches = ("compile=true", "channels_last=false", "ema_decay=0.9", "accumulate=2", "clip_norm=1.0", "epochs=2")
     settings = [word for switch in switches for word in ("--set", f"stage1.{switch}")]
     process = start(chain, "train-stage1", tmp_path / "run", *settings)
-    _, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err
+    assert process.wait(900) == 0, (tmp_path / "stderr").read_text()
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3
