@@ -28,9 +28,9 @@ from pectl.pipeline.losses import mean_loss
 from pectl.pipeline.step import Stepper
 from pectl.pipeline.train_stage1 import Stage1Task, WindowSource, new_encoder
 
-SLICES, SIDE, LENGTH = 120, 224, 10
+SLICES, LENGTH = 120, 10
 DEMO = Stage1Config(backbone="slim_16", input_px=96, batch_size=16, slice_loss_weight=1.0)
-LARGE = Stage1Config(backbone="r3d_18", input_px=192, batch_size=4)
+LARGE = Stage1Config(backbone="r3d_18", input_px=192, batch_size=2)
 SWITCHES = {
     "fp32, channels last (the default)": {},
     "channels first": {"channels_last": False},
@@ -41,18 +41,19 @@ SWITCHES = {
 }
 
 
-def training_rows(folder: Path) -> list[Row]:
-    """Measure all in a scratch folder."""
-    source = make_source(folder, studies=16, side=SIDE)
+def training_rows(folder: Path) -> Iterator[Row]:
+    """Measure all in a scratch folder, row by row."""
+    source = make_source(folder, studies=16, side=224)
     demo = make_source(folder, studies=16, side=96)
-    rows = [_windows(source, workers) for workers in (0, 1, 2)]
+    yield from (_windows(source, workers) for workers in (0, 1, 2))
+    yield from _extraction_rows(source)
     for name, config, windows, steps in (
-        ("slim_16, 96 px, 16", DEMO, demo, 12),
-        ("r3d_18, 192 px, 4", LARGE, source, 3),
+        ("slim_16, 96 px, 16", DEMO, demo, 6),
+        ("r3d_18, 192 px, 2", LARGE, source, 2),
     ):
-        rows += [_fed_step(name, config, windows, workers, steps) for workers in (0, 1, 2)]
-        rows += _switch_rows(name, config, windows, steps)
-    return [*rows, *_extraction_rows(source), *_memory_rows(folder)]
+        yield from (_fed_step(name, config, windows, workers, steps) for workers in (0, 1, 2))
+        yield from _switch_rows(name, config, windows, steps)
+    yield from _memory_rows(folder)
 
 
 def make_source(folder: Path, *, studies: int, side: int) -> WindowSource:
@@ -113,7 +114,7 @@ def _stepping(config: Stage1Config, source: WindowSource) -> Callable[[int, Key,
 def _fed_step(name: str, config: Stage1Config, source: WindowSource, workers: int, steps: int) -> Row:
     """Compare steps on batches that are read with steps on one batch in memory, in turns."""
     step = _stepping(config, source)
-    keys = _keys(source, config.batch_size, 3 * steps + 1)
+    keys = _keys(source, config.batch_size, 2 * steps + 1)
     batches = Loader(source, workers=workers).read(keys, [])
     resident = next(batches)
     step(0, keys[0], resident)
@@ -124,7 +125,7 @@ def _fed_step(name: str, config: Stage1Config, source: WindowSource, workers: in
             step(number, keys[0], next(feed))
         return (time.perf_counter() - begin) / steps
 
-    pairs = [(run(batches), run(iter([resident] * steps))) for _ in range(3)]
+    pairs = [(run(batches), run(iter([resident] * steps))) for _ in range(2)]
     fed, still = (min(times) for times in zip(*pairs, strict=True))
     baseline = f"one resident batch {1 / still:.2f} steps/s"
     return (f"train step {name}, {workers} workers", f"{1 / fed:.2f} steps/s", baseline, f"{still / fed:.2f}")

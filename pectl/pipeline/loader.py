@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pectl.core.data.share import Share
-from pectl.errors import PectlError, TrainingError
+from pectl.errors import PectlError, WorkerError
 from pectl.pipeline.stopping import REQUEUE_SIGNALS
 
 Rows = NDArray[np.int64]
@@ -146,7 +146,7 @@ def _sound(batches: "Iterator[Batch | PectlError]") -> Iterator[Batch]:
     """Yield batches, and raise the errors among them.
 
     Raises:
-        TrainingError: a worker process died.
+        WorkerError: a worker process died.
     """
     try:
         for batch in batches:
@@ -156,7 +156,7 @@ def _sound(batches: "Iterator[Batch | PectlError]") -> Iterator[Batch]:
     except RuntimeError as error:
         if isinstance(error, PectlError) or "DataLoader worker" not in str(error):
             raise
-        raise TrainingError(
+        raise WorkerError(
             where="--workers", expected="processes that read windows beside the training",
             found=f"that one has died ({error})",
             fix="this is mostly for want of memory: use fewer workers, or --workers 0, and --resume",

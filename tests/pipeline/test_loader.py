@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pectl.core.data.share import Share, whole
-from pectl.errors import StoreError, TrainingError
+from pectl.errors import StoreError, WorkerError
 from pectl.pipeline.loader import Batch, Key, Loader
 
 
@@ -57,7 +57,7 @@ def test_an_error_while_reading_is_raised_whole_where_the_batch_is_waited_for(wo
 
 def test_a_worker_that_dies_is_an_error_that_says_so() -> None:
     reader = Loader(Numbers(dies=1), workers=1).read(keys(), [])
-    with pytest.raises(TrainingError, match=r"--workers: expected processes that read .*has died .*use fewer workers"):
+    with pytest.raises(WorkerError, match=r"--workers: expected processes that read .*has died .*use fewer workers"):
         next(reader)
 
 
