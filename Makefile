@@ -36,6 +36,7 @@ test-gpu: setup  ## needs a CUDA device
 
 bench: setup  ## the speed table of docs/design.md
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.training
 
 bench-training: setup  ## reading windows, training steps and each switch of them, extraction, memory
 	$(BIN)/python -m benchmarks.training

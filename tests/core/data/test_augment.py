@@ -4,6 +4,7 @@ from torch.testing import assert_close
 from pectl.config import AugmentConfig
 from pectl.core.data.augment import augment
 from pectl.core.data.intensity import AIR_HU
+from pectl.core.data.share import whole
 
 STILL = AugmentConfig(flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0)
 
@@ -84,3 +85,14 @@ def test_noise_has_at_most_the_level_asked_for() -> None:
     deviation = out.std(dim=(1, 2, 3))
     assert deviation.max() < 10.6
     assert deviation.min() < 5 < deviation.max()
+
+
+def test_a_window_changes_alike_in_whatever_share_of_its_batch_it_is() -> None:
+    hu = image(batch=7)
+    torch.manual_seed(3)
+    together = augment(hu, 20, AugmentConfig())
+    for share in whole(7).split(3):
+        torch.manual_seed(3)
+        out, mirrored = augment(hu[share.rows], 20, AugmentConfig(), share)
+        assert_close(out, together[0][share.rows])
+        assert torch.equal(mirrored, together[1][share.rows])
