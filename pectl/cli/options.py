@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from pectl.pipeline.processes import find_processes
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file of the experiment (sample_configs/ has examples).")
 ]
@@ -27,18 +29,30 @@ ReadersOption = Annotated[
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 ShardOption = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N", help="Do share I of N, from 1; defaults to the SLURM array task."),
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do share I of N, from 1; defaults to the SLURM array task and, within it, the process.",
+    ),
 ]
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Return (index from 0, count) of `I/N`, or of the SLURM array this task belongs to, or None.
+    """Return (index from 0, count) of `I/N`, or of the SLURM array this task belongs to; None for all there is.
+
+    Processes that torchrun or srun started divide it further.
 
     Raises:
         typer.BadParameter: not of the form I/N with 1 <= I <= N, or an array whose tasks aren't evenly numbered.
     """
-    if text is None:
-        return _shard_of_array() if "SLURM_ARRAY_TASK_ID" in os.environ else None
+    index, count = (
+        _shard_of_text(text) if text else _shard_of_array() if "SLURM_ARRAY_TASK_ID" in os.environ else (0, 1)
+    )
+    here = find_processes()
+    return (index * here.world + here.rank, count * here.world) if count * here.world > 1 else None
+
+
+def _shard_of_text(text: str) -> tuple[int, int]:
     index, slash, count_text = text.partition("/")
     if not (slash and index.isdecimal() and count_text.isdecimal() and 1 <= int(index) <= int(count_text)):
         raise typer.BadParameter(f"expected I/N with 1 <= I <= N, found {text!r}", param_hint="--shard")

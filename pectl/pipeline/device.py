@@ -12,7 +12,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from pectl.errors import DeviceError
-from pectl.pipeline.processes import Processes
+from pectl.pipeline.processes import Processes, find_processes
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -38,7 +38,7 @@ def make_fabric(
     accelerator = choose_device(device)
     _check_devices(accelerator, processes)
     fabric = Fabric(
-        accelerator=accelerator, devices=processes.per_node, num_nodes=processes.nodes,
+        accelerator=accelerator, devices=_devices(accelerator, processes), num_nodes=processes.nodes,
         precision=_mode(accelerator, precision, trains=trains), plugins=_environment(processes),
         strategy=_strategy(accelerator) if processes.world > 1 else "auto",
     )  # fmt: skip
@@ -70,6 +70,13 @@ def _check_devices(accelerator: str, processes: Processes) -> None:
             found=f"{torch.cuda.device_count()} that this process sees",
             fix="start one process a GPU; with SLURM ask for --gpus-per-node, as --gpus-per-task hides the others",
         )  # fmt: skip
+
+
+def _devices(accelerator: str, processes: Processes) -> int | list[int]:
+    """Return how many devices of a machine a training has, or which one is of a process that works by itself."""
+    if processes.world > 1 or accelerator == "cpu":
+        return processes.per_node
+    return [find_processes().local_rank % torch.cuda.device_count()]
 
 
 def _environment(processes: Processes) -> ClusterEnvironment:

@@ -1,5 +1,8 @@
 import pytest
+import torch
 
+from pectl.cli.options import parse_shard
+from pectl.pipeline import device
 from pectl.pipeline.processes import Processes, find_processes
 
 NAMES = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_PROCID", "SLURM_NTASKS")
@@ -17,10 +20,13 @@ def test_alone(environment: pytest.MonkeyPatch) -> None:
 
 
 def test_torchrun_on_two_machines(environment: pytest.MonkeyPatch) -> None:
-    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}.items():
+    variables = {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"} | {
+        "LOCAL_RANK": "1"
+    }
+    for name, value in variables.items():
         environment.setenv(name, value)
     found = find_processes()
-    assert found == Processes("torchrun", 5, 8, 2)
+    assert found == Processes("torchrun", 5, 8, 2, 1)
     assert found.per_node == 4
     environment.setenv("WORLD_SIZE", "1")
     assert find_processes() == Processes()
@@ -32,5 +38,26 @@ def test_an_srun_step_has_its_tasks_and_a_batch_script_has_one_process(environme
     assert find_processes() == Processes()  # the script itself, or what it starts without srun
     environment.setenv("SLURM_STEP_NUM_TASKS", "8")
     environment.setenv("SLURM_STEP_NUM_NODES", "2")
+    environment.setenv("SLURM_PROCID", "6")
+    environment.setenv("SLURM_LOCALID", "2")
+    assert find_processes() == Processes("srun", 6, 8, 2, 2)
+
+
+def test_processes_of_a_sharded_command_take_their_shares_of_its_share(environment: pytest.MonkeyPatch) -> None:
+    assert parse_shard(None) is None
+    assert parse_shard("2/3") == (1, 3)
+    for name, value in {"NUM_TASKS": "4", "NUM_NODES": "1"}.items():
+        environment.setenv(f"SLURM_STEP_{name}", value)
     environment.setenv("SLURM_PROCID", "3")
-    assert find_processes() == Processes("srun", 3, 8, 2)
+    environment.setenv("SLURM_LOCALID", "3")
+    assert parse_shard(None) == (3, 4)
+    assert parse_shard("2/3") == (7, 12)
+
+
+def test_each_process_of_a_sharded_command_has_a_gpu_of_its_own(environment: pytest.MonkeyPatch) -> None:
+    environment.setattr(torch.cuda, "device_count", lambda: 2)
+    environment.setenv("SLURM_STEP_NUM_TASKS", "4")
+    environment.setenv("SLURM_PROCID", "3")
+    environment.setenv("SLURM_LOCALID", "3")
+    assert device._devices("cuda", Processes()) == [1]
+    assert device._devices("cuda", Processes("srun", 3, 4, 2, 1)) == 2
