@@ -45,9 +45,10 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     Raises:
         typer.BadParameter: not of the form I/N with 1 <= I <= N, or an array whose tasks aren't evenly numbered.
     """
-    index, count = (
-        _shard_of_text(text) if text else _shard_of_array() if "SLURM_ARRAY_TASK_ID" in os.environ else (0, 1)
-    )
+    if text is not None:
+        index, count = _shard_of_text(text)
+    else:
+        index, count = _shard_of_array() if "SLURM_ARRAY_TASK_ID" in os.environ else (0, 1)
     here = find_processes()
     return (index * here.world + here.rank, count * here.world) if count * here.world > 1 else None
 
