@@ -23,6 +23,7 @@ from pectl.core.models.stage1 import WindowEncoder
 from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.estimate import Estimate, Expect, check_disk
 from pectl.pipeline.estimate_networks import estimate_extraction
+from pectl.pipeline.loader import read_ahead
 from pectl.pipeline.run import read_run
 from pectl.pipeline.train_stage1 import load_encoder
 
@@ -73,8 +74,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     stamp = _begin(out, store, run, windows)
     write_config(config, out / "config.toml")
     expect(estimate)
-    for done, uid in enumerate(missing, 1):
-        write_sequence(study_path(out, uid), encoder.encode(store.read_study(uid)))
+    for done, study in enumerate(filter(None, read_ahead(map(store.read_study, missing), len(missing))), 1):
+        write_sequence(study_path(out, study.uid), encoder.encode(study))
         progress(done, len(missing))
     _finish(out, store, stamp)
     return len(missing)

@@ -5,7 +5,8 @@ import queue
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from pectl.core.data.share import Share
 from pectl.errors import PectlError, WorkerError
 from pectl.pipeline.stopping import REQUEUE_SIGNALS
 
+T = TypeVar("T")
 Rows = NDArray[np.int64]
 Batch = tuple[Tensor, ...]
 POLL_SECONDS = 0.2
@@ -55,16 +57,8 @@ class Loader:
         self._workers = _worker_loader(load, self._keys, workers) if workers else None
 
     def read(self, keys: Sequence[Key], stop: Sequence[int]) -> Iterator[Batch | None]:
-        """Yield the batches; None, without end, once `stop` holds something while a batch is waited for."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=1)
-        abandoned = threading.Event()
-        source = self._source(keys)
-        threading.Thread(target=_fill, args=(ready, source, abandoned), daemon=True).start()
-        try:
-            for _ in keys:
-                yield _wait(ready, stop)
-        finally:
-            abandoned.set()
+        """Yield the batches; None for each that is left once `stop` holds something while one is waited for."""
+        return read_ahead(self._source(keys), len(keys), stop)
 
     def _source(self, keys: Sequence[Key]) -> Iterator[Batch]:
         if self._workers is None:
@@ -77,18 +71,43 @@ class Loader:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _fill(ready: "queue.Queue[Batch | BaseException]", source: Iterator[Batch], abandoned: threading.Event) -> None:
-    """Put each batch, or what went wrong, until there are no more or nobody waits."""
+def read_ahead(source: Iterator[T], count: int, stop: Sequence[int] = ()) -> Iterator[T | None]:
+    """Yield `count` items of a source that a thread reads: one waits while the next is read.
+
+    Args:
+        source: what goes wrong in it is raised where the item is waited for.
+        count: items to yield.
+        stop: once it holds something, None comes in the place of items.
+    """
+    ready: queue.Queue[T | _Failure] = queue.Queue(maxsize=1)
+    abandoned = threading.Event()
+    threading.Thread(target=_fill, args=(ready, source, abandoned), daemon=True).start()
     try:
-        for batch in source:
-            _put(ready, batch, abandoned)
+        for _ in range(count):
+            yield _wait(ready, stop)
+    finally:
+        abandoned.set()
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What went wrong in the thread."""
+
+    error: BaseException
+
+
+def _fill(ready: "queue.Queue[T | _Failure]", source: Iterator[T], abandoned: threading.Event) -> None:
+    """Put each item, or what went wrong, until there are no more or nobody waits."""
+    try:
+        for item in source:
+            _put(ready, item, abandoned)
             if abandoned.is_set():
                 return
     except BaseException as error:  # noqa: BLE001 - raised again by who waits
-        _put(ready, error, abandoned)
+        _put(ready, _Failure(error), abandoned)
 
 
-def _put(ready: "queue.Queue[Batch | BaseException]", item: Batch | BaseException, abandoned: threading.Event) -> None:
+def _put(ready: "queue.Queue[T | _Failure]", item: T | _Failure, abandoned: threading.Event) -> None:
     while not abandoned.is_set():
         try:
             ready.put(item, timeout=POLL_SECONDS)
@@ -97,14 +116,14 @@ def _put(ready: "queue.Queue[Batch | BaseException]", item: Batch | BaseExceptio
         return
 
 
-def _wait(ready: "queue.Queue[Batch | BaseException]", stop: Sequence[int]) -> Batch | None:
+def _wait(ready: "queue.Queue[T | _Failure]", stop: Sequence[int]) -> T | None:
     while not stop:
         try:
             item = ready.get(timeout=POLL_SECONDS)
         except queue.Empty:
             continue
-        if isinstance(item, BaseException):
-            raise item
+        if isinstance(item, _Failure):
+            raise item.error
         return item
     return None
 
