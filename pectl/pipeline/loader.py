@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -81,7 +82,8 @@ def read_ahead(source: Iterator[T], count: int, stop: Sequence[int] = ()) -> Ite
     """
     ready: queue.Queue[T | _Failure] = queue.Queue(maxsize=1)
     abandoned = threading.Event()
-    threading.Thread(target=_fill, args=(ready, source, abandoned), daemon=True).start()
+    bounded = islice(source, count)  # the thread is through when the last item is here: the source may be read again
+    threading.Thread(target=_fill, args=(ready, bounded, abandoned), daemon=True).start()
     try:
         for _ in range(count):
             yield _wait(ready, stop)
