@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.evaluation import evaluation_rows
+from benchmarks.explaining import explain_rows
 from benchmarks.intake import intake_rows
 from benchmarks.timing import Row, shortest
 from pectl.core.data.study_store import StudyStore
@@ -20,6 +21,7 @@ def main() -> None:
         rows = intake_rows(Path(folder))
         rows.append(_random_windows(Path(folder) / "store"))
         rows += evaluation_rows(Path(folder))
+        rows += explain_rows(Path(folder))
     rows.append(_help())
     print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
     for row in rows:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from pydicom.uid import ExplicitVRLittleEndian
 
+from benchmarks.series import write_series
 from benchmarks.timing import Row
 from pectl.config import Config
 from pectl.core.data.feature_store import feature_digest
@@ -23,14 +25,14 @@ from pectl.pipeline.train_stage1 import encoder_spec
 _NOBODY = pd.Series(dtype=str, name="split", index=pd.Index([], name="StudyInstanceUID"))
 
 
-def explain_rows(dicom: Path, folder: Path) -> list[Row]:
+def explain_rows(folder: Path) -> list[Row]:
     """Return a row for each stride: seconds of the whole command, and the size of the page.
 
     Args:
-        dicom: one study.
-        folder: for runs and results.
+        folder: for the study of 300 slices, the runs and the results.
     """
-    rows = []
+    dicom, rows = folder / "to_explain", []
+    write_series(dicom, ExplicitVRLittleEndian)
     for stride in (10, 5):
         runs = folder / f"runs-{stride}"
         write_untrained_runs(runs, stride=stride)
