@@ -43,10 +43,16 @@ def slurm(
     """
     from pectl.config import load_config
     from pectl.core.data.labels import read_labels
+    from pectl.errors import InputMissingError
     from pectl.slurm.batch_files import SUBMIT, Experiment, write_batch_files
     from pectl.slurm.resources import default_resources, override_resources
 
     resolved = load_config(config, overrides or [], seed)
+    if studies is None and not labels.exists():
+        raise InputMissingError(
+            where=labels, expected="the labels, to count the studies", found="no such file",
+            fix="check --labels, or give --studies",
+        )  # fmt: skip
     count = studies or len(read_labels(labels).exam)
     needs = override_resources(default_resources(resolved, count, gpu=device == "cuda"), resources or [])
     experiment = Experiment(

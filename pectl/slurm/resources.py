@@ -34,6 +34,13 @@ LONGEST_HOURS = 24
 STUDIES_A_SHARE, MOST_SHARES, MOST_GPU_SHARES = 100, 32, 4
 
 
+EXAMPLES = {
+    "time": "minutes, HH:MM:SS or D-HH", "mem": "a size such as 16G", "cpus": "a number from 1",
+    "gpus": "a number from 0", "tasks": "a number from 1", "at_once": "a number from 1",
+}  # fmt: skip
+"""What each key takes."""
+
+
 class Resources(BaseModel):
     """Resources of one step."""
 
@@ -125,6 +132,6 @@ def _changed(step: Step, default: Resources, changes: Mapping[str, str]) -> Reso
     except ValidationError as error:
         fault = error.errors()[0]
         raise ConfigError(
-            where=f"--resource {step}.{fault['loc'][0]}={fault['input']}", expected="a value that sbatch takes",
-            found=fault["msg"], fix="write for example train-stage1.time=24:00:00, .mem=32G, .cpus=8, .gpus=1",
+            where=f"--resource {step}.{fault['loc'][0]}", expected=EXAMPLES[str(fault["loc"][0])],
+            found=repr(fault["input"]), fix="correct it",
         ) from error  # fmt: skip

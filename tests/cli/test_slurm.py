@@ -19,10 +19,15 @@ def test_sample_batch_files_are_what_the_command_writes(pectl, monkeypatch, tmp_
     assert written == {name: text for name, text in sample.items() if not name.endswith(".log")}
 
 
-def test_studies_are_counted_in_the_labels(pectl, tmp_path: Path) -> None:
+def test_studies_are_counted_in_the_labels(pectl, chain, tmp_path: Path) -> None:
+    counted = pectl("slurm", chain.config, "--dicom", chain.dicom, "--labels", chain.labels, "--out", tmp_path / "few")
+    assert counted.code == 0
+    assert "#SBATCH --array=1-1\n" in (tmp_path / "few" / "preprocess.sbatch").read_text()  # 12 studies
     result = pectl("slurm", ROOT / RSPECT[0], *RSPECT[1:], "--out", tmp_path / "out")
     assert (result.code, result.err.count("\n")) == (1, 1)
-    assert "RSPECT/train.csv" in result.err
+    assert (
+        "RSPECT/train.csv: expected the labels, to count the studies, found no such file; check --labels" in result.err
+    )
     assert not (tmp_path / "out").exists()
 
 
