@@ -49,7 +49,6 @@ def explain(
         stage1=stage1, stage2=stage2, source=source, uid=study, split=split, label=label, method=method, truth=truth
     )  # fmt: skip
     with watched("studies explained", out, quiet=quiet) as watch:
-        watch.again = "run the command again; it begins anew"
         result = explain_run(question, out, config=resolved, device=device, progress=watch.progress)
     write_config(resolved, out / "config.toml")
     if split is not None and not quiet:

@@ -18,8 +18,6 @@ class Watch:
 
     def __init__(self, what: str, status: "StatusFile", show: Report, stop: list[int], *, quiet: bool) -> None:
         self._what, self._status, self._show, self._stop, self._quiet = what, status, show, stop, quiet
-        self.again = "run the command again; only what is missing is done"
-        """What to do after a stop."""
 
     def stoppable(self, report: Report) -> Report:
         """Return a report of what comes before the studies, that leaves where a stop was asked for."""
@@ -48,7 +46,7 @@ class Watch:
         return Interrupted(
             where=self._status.path.parent, expected="to do all studies",
             found=f"a stop signal after {self._status.done} {self._what}",
-            fix=self.again,
+            fix="run the command again; only what is missing is done",
         )  # fmt: skip
 
 
