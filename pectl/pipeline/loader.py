@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.util import Finalize
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -148,6 +149,7 @@ def _worker_loader(load: Load, keys: list[Key], workers: int) -> "DataLoader[Bat
     """Return torch's loader over the keys that the list will hold when it is iterated."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    Finalize(None, _end_workers, exitpriority=0)
     return DataLoader(
         _Batches(load), batch_size=None, sampler=keys, num_workers=workers, prefetch_factor=BATCHES_AHEAD,
         persistent_workers=True, multiprocessing_context=context, worker_init_fn=_start_worker, collate_fn=_as_it_is,
@@ -158,6 +160,13 @@ def _worker_loader(load: Load, keys: list[Key], workers: int) -> "DataLoader[Bat
 def _start_worker(_: int) -> None:
     for number in REQUEUE_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    """Kill the workers that are left at the end: they ignore multiprocessing's SIGTERM, and it would wait."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a batch, whatever it is

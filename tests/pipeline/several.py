@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ def _be_one_of_two(rank: int, port: int, target: Callable[..., None], arguments:
         "TORCHELASTIC_RUN_ID": "test", "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
     }  # fmt: skip
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a fork server that a loader started blocks the stop signals
     torch.set_num_threads(1)
     with Path(arguments[0], f"stderr-{rank}").open("w") as sys.stderr:
         try:

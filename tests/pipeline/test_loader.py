@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -83,6 +85,18 @@ def test_workers_leave_stop_signals_to_the_training(tmp_path: Path) -> None:
     for number in (signal.SIGUSR1, signal.SIGTERM):
         os.kill(worker, number)
     assert len(list(reader)) == 6
+
+
+def test_a_program_that_ends_with_workers_at_work_does_not_wait_for_them() -> None:
+    """They ignore SIGTERM, by which multiprocessing ends what is left."""
+    code = """
+from tests.pipeline.test_loader import Loader, Numbers, keys
+loader = Loader(Numbers(), workers=1)
+reader = loader.read(keys(), [])
+next(reader)
+raise SystemExit(5)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=50, check=False).returncode == 5
 
 
 def test_shares_cover_a_batch() -> None:
