@@ -165,7 +165,7 @@ def _extraction_rows(source: WindowSource) -> list[Row]:
     model = model.to(memory_format=torch.channels_last_3d)
     rows = []
     for precision in ("fp32", "bf16"):
-        fabric = make_fabric("cpu", precision, trains=False)  # type: ignore[arg-type]
+        fabric = make_fabric("cpu", precision)  # type: ignore[arg-type]
 
         def forward(inputs: Callable[[], torch.Tensor], fabric: object = fabric) -> torch.Tensor:
             with fabric.autocast():  # type: ignore[attr-defined]

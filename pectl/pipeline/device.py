@@ -20,26 +20,23 @@ _Mode = Literal["32-true", "bf16-mixed", "16-mixed"]
 ONE_PROCESS = Processes()
 
 
-def make_fabric(
-    device: DeviceName, precision: Precision = "fp32", processes: Processes = ONE_PROCESS, *, trains: bool = True
-) -> Fabric:
+def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Processes = ONE_PROCESS) -> Fabric:
     """Return Lightning Fabric, launched: on one device, or on one for each of the processes of a training.
 
     Args:
         device: where to compute.
         precision: of the network; weights stay in fp32.
         processes: those that torchrun or srun started, for a training; else one.
-        trains: whether gradients will be computed.
 
     Raises:
         DeviceError: no GPU where one was asked for, fewer than processes, or one that lacks the precision; fp16 on a
-            CPU, or training in bf16 on one, whose Conv3d gradients are wrong.
+            CPU. Whether bf16 gradients are right on a CPU is for a training to check (core/models/bf16_gradients).
     """
     accelerator = choose_device(device)
     _check_devices(accelerator, processes)
     fabric = Fabric(
         accelerator=accelerator, devices=_devices(accelerator, processes), num_nodes=processes.nodes,
-        precision=_mode(accelerator, precision, trains=trains), plugins=_environment(processes),
+        precision=_mode(accelerator, precision), plugins=_environment(processes),
         strategy=_strategy(accelerator) if processes.world > 1 else "auto",
     )  # fmt: skip
     fabric.launch()
@@ -95,9 +92,9 @@ def _strategy(accelerator: str) -> DDPStrategy:
     return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo")
 
 
-def _mode(accelerator: str, precision: Precision, *, trains: bool) -> _Mode:
+def _mode(accelerator: str, precision: Precision) -> _Mode:
     if accelerator == "cpu":
-        return _cpu_mode(precision, trains=trains)
+        return _cpu_mode(precision)
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bf16" and not has_bf16:
         raise DeviceError(
@@ -109,13 +106,7 @@ def _mode(accelerator: str, precision: Precision, *, trains: bool) -> _Mode:
     return "bf16-mixed" if has_bf16 and precision != "fp32" else "32-true"
 
 
-def _cpu_mode(precision: Precision, *, trains: bool) -> _Mode:
+def _cpu_mode(precision: Precision) -> _Mode:
     if precision == "fp16":
         raise DeviceError(where="precision = fp16", expected="a GPU", found="a CPU", fix="use precision = auto or fp32")
-    if precision == "bf16" and trains:
-        raise DeviceError(
-            where="precision = bf16", expected="a GPU",
-            found="a CPU, whose bf16 gradients of 3-D convolutions are wrong",
-            fix="use precision = auto or fp32 (docs/design.md, traps)",
-        )  # fmt: skip
     return "bf16-mixed" if precision == "bf16" else "32-true"

@@ -54,7 +54,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
         SplitError: stage 1 was trained on a study that this store has in `val` or `test`.
         StoreError: the disk can't hold the features.
     """
-    fabric = make_fabric(device, config.stage1.extract_precision, trains=False)
+    fabric = make_fabric(device, config.stage1.extract_precision)
     store = StudyStore.open(store_path)
     run, described = read_run(stage1, stage="stage1")
     check_lineage(

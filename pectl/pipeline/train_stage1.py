@@ -19,6 +19,7 @@ from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.data.study_store import MADE_BY, StudyStore, study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
+from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.core.models.checkpoint import load_stage1, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.weights import load_pretrained
@@ -65,6 +66,8 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     source = WindowSource.of(store, config)
     torch.manual_seed(config.seed)
     task = Stage1Task(new_encoder(config), source, config, fabric)
+    if config.stage1.precision == "bf16" and fabric.device.type == "cpu":
+        check_bf16_gradients(task.model, task.example())
     estimate = estimate_stage1(config, encoder_spec(config), gpu=fabric.device.type == "cuda")
     run = RunFolder(out)
 
@@ -192,6 +195,11 @@ class Stage1Task:
         changed, _ = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
         logits = model(self._laid_out(to_channels(changed, self.hu_ranges)))
         return window_sums(logits, labels, slice_weight=self.config.stage1.slice_loss_weight)
+
+    def example(self) -> Tensor:
+        """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
+        px = self.config.stage1.input_px
+        return self._laid_out(torch.rand(2, len(self.hu_ranges), self.config.windows.length, px, px))
 
     def _laid_out(self, x: Tensor) -> Tensor:
         last = self.config.stage1.channels_last

@@ -14,7 +14,6 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from safetensors.torch import load_file
 from torch import nn
-from torchvision.models import video
 
 from pectl.core.data.share import Share, whole
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
@@ -163,39 +162,3 @@ def test_other_random_generators_have_no_say(tmp_path: Path) -> None:
         np.random.seed(seed)  # noqa: NPY002 - the global generator is the point
         train(tmp_path / str(seed))
     assert result(tmp_path / "1") == result(tmp_path / "2")
-
-
-def conv_gradients(dtype: torch.dtype, layout: torch.memory_format) -> dict[str, torch.Tensor]:
-    """The weight gradient of every convolution of r3d_18, each fed the fp32 activations and gradients of T = 10."""
-    torch.manual_seed(0)
-    model = video.r3d_18()
-    convs = {name: part for name, part in model.named_modules() if isinstance(part, nn.Conv3d)}
-    seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def keep(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
-        y.retain_grad()
-        seen[name] = (x.detach(), y)
-
-    for name, conv in convs.items():
-        conv.register_forward_hook(lambda _, inputs, y, name=name: keep(name, inputs[0], y))
-    model(torch.rand(1, 3, 10, 32, 32)).square().sum().backward()
-    gradients = {}
-    for name, conv in convs.items():
-        x, grad = (t.to(dtype).contiguous(memory_format=layout) for t in (seen[name][0], seen[name][1].grad))
-        weight = conv.weight.detach().to(dtype).requires_grad_()
-        nn.functional.conv3d(x, weight, None, conv.stride, conv.padding).backward(grad)
-        gradients[name] = weight.grad.float()
-    return gradients
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-def test_bf16_gradients_of_every_convolution_but_those_that_cpus_get_wrong(layout: torch.memory_format) -> None:
-    """Those of layer4 (depth 3 -> 2, then 2) are garbage on some CPUs: see the traps in docs/design.md.
-
-    That is why training in bf16 is refused on a CPU (test_device.py). Should another layer fail here, it is worse than
-    the design says; the refusal covers it.
-    """
-    exact, rounded = conv_gradients(torch.float32, layout), conv_gradients(torch.bfloat16, layout)
-    assert len(exact) == 20
-    error = {name: ((rounded[name] - exact[name]).norm() / exact[name].norm()).item() for name in exact}
-    assert {name for name, value in error.items() if not value < 0.02} <= {n for n in exact if n.startswith("layer4")}
