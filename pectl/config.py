@@ -7,7 +7,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -257,6 +257,9 @@ class EvaluateConfig(Section):
     """Write `submission.csv`, the consistent predictions as the competition takes them."""
 
 
+PhantomKernel = Literal["STANDARD", "B30f", "B31f", "I30f", "FC08", "B20f", "LUNG", "B60f"]
+
+
 class PhantomConfig(Section):
     """The synthetic cohort: how many studies, how large, how hard; the defaults are small and easy."""
 
@@ -316,6 +319,10 @@ class PhantomConfig(Section):
     """Width of an image."""
     compressed_fraction: Fraction = 0.08
     """Share of studies with compressed pixels (JPEG-LS)."""
+    kernels: tuple[PhantomKernel, ...] = get_args(PhantomKernel)
+    """Convolution kernels that occur; LUNG and B60f are sharp and noisy, FC08 and B20f soft."""
+    thickness_to_step: tuple[Positive, ...] = (0.625, 1.0, 1.25, 1.6)
+    """Slice thickness over the step between slices, each equally often."""
     pulsation_mm: Interval = (0.5, 1.5)
     """Movement of the heart while a slice is taken."""
     streak_hu: Interval = (4.0, 12.0)
@@ -333,8 +340,10 @@ class PhantomConfig(Section):
             raise ValueError("prevalence + indeterminate_fraction must be at most 1")
         if self.chronic_share + self.acute_and_chronic_share > 1.0:
             raise ValueError("chronic_share + acute_and_chronic_share must be at most 1")
+        if not (self.kernels and self.thickness_to_step):
+            raise ValueError("kernels and thickness_to_step need at least one value each")
         for name, value in self:
-            if isinstance(value, tuple) and value[0] > value[1]:
+            if name not in ("kernels", "thickness_to_step") and isinstance(value, tuple) and value[0] > value[1]:
                 lower, upper = value
                 raise ValueError(f"{name}: lower {lower} must not be above upper {upper}")
         return self

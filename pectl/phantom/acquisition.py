@@ -1,11 +1,12 @@
 """What the scanner makes of the true HU: motion, blur of kernel and slice, streaks, noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from pectl.config import PhantomConfig
+from pectl.config import PhantomConfig, PhantomKernel
 from pectl.phantom.courses import SUPERIOR_CAVA
 from pectl.phantom.grid import Array, Slab
 from pectl.phantom.tubes import ball
@@ -13,12 +14,11 @@ from pectl.phantom.tubes import ball
 HALO_SLICES = 2
 """Slices that a slab needs above and below for the blur along z."""
 
-KERNELS = {
-    "STANDARD": (0.75, 1.0), "B30f": (0.80, 0.95), "B31f": (0.75, 1.0), "I30f": (0.80, 0.7),
-    "FC08": (0.70, 1.0), "B20f": (0.90, 0.8), "LUNG": (0.35, 1.8), "B60f": (0.40, 1.7),
+KERNELS: dict[PhantomKernel, tuple[float, float, float]] = {
+    "STANDARD": (0.75, 1.0, 0.3), "B30f": (0.80, 0.95, 0.15), "B31f": (0.75, 1.0, 0.15), "I30f": (0.80, 0.7, 0.1),
+    "FC08": (0.70, 1.0, 0.1), "B20f": (0.90, 0.8, 0.1), "LUNG": (0.35, 1.8, 0.05), "B60f": (0.40, 1.7, 0.05),
 }  # fmt: skip
-"""ConvolutionKernel: standard deviation of its blur in mm, factor on the noise; the last two are sharp."""
-_KERNEL_SHARES = (0.3, 0.15, 0.15, 0.1, 0.1, 0.1, 0.05, 0.05)
+"""ConvolutionKernel: standard deviation of its blur in mm, factor on the noise, share of studies."""
 
 _PROFILE = 0.3
 """Deviation of the slice profile as a share of the slice's thickness."""
@@ -33,7 +33,7 @@ _BREATH_MM = 17.0
 class Scanner:
     """How one study was acquired."""
 
-    kernel: str
+    kernel: PhantomKernel
     noise_hu: float
     thickness_to_step: float
     """Thickness of a slice over the step between slices."""
@@ -48,14 +48,19 @@ class Scanner:
 def draw_scanner(rng: np.random.Generator, config: PhantomConfig, *, motion: bool) -> Scanner:
     """Draw a scanner and its protocol."""
     return Scanner(
-        kernel=str(rng.choice(list(KERNELS), p=_KERNEL_SHARES)),
+        kernel=_draw_kernel(rng, config.kernels),
         noise_hu=rng.uniform(*config.noise_hu),
-        thickness_to_step=float(rng.choice((0.625, 1.0, 1.25, 1.6))),
+        thickness_to_step=float(rng.choice(config.thickness_to_step)),
         pulsation_mm=rng.uniform(*config.pulsation_mm),
         motion_mm=rng.uniform(6.0, 11.0) if motion else 0.0,
         streak_hu=rng.uniform(*config.streak_hu),
         phase=rng.uniform(0.0, 2.0 * np.pi),
     )
+
+
+def _draw_kernel(rng: np.random.Generator, kernels: Sequence[PhantomKernel]) -> PhantomKernel:
+    shares = np.array([KERNELS[name][2] for name in kernels])
+    return kernels[int(rng.choice(len(kernels), p=shares / shares.sum()))]
 
 
 def scan(hu: Array, slab: Slab, scanner: Scanner) -> Array:
@@ -72,7 +77,7 @@ def scan(hu: Array, slab: Slab, scanner: Scanner) -> Array:
 
 def add_noise(image: Array, rng: np.random.Generator, slab: Slab, scanner: Scanner, z: float) -> None:
     """Add noise of the kernel's grain to a slice (H, W), in place: more in the middle and the shoulders."""
-    blur_mm, loudness = KERNELS[scanner.kernel]
+    blur_mm, loudness, _ = KERNELS[scanner.kernel]
     grain = max(0.4, 0.9 * blur_mm / slab.grid.spacing_mm[1])
     noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), grain, truncate=3.0)
     noise /= max(float(noise.std()), 1e-6)

@@ -69,3 +69,21 @@ def test_only_indeterminate_studies_move():
     rng = np.random.default_rng(3)
     assert draw_scanner(rng, PhantomConfig(), motion=True).motion_mm > 5.0
     assert draw_scanner(rng, PhantomConfig(), motion=False).motion_mm == 0.0
+
+
+def scanners(**fields):
+    rng, config = np.random.default_rng(0), PhantomConfig(**fields)
+    return [draw_scanner(rng, config, motion=False) for _ in range(2000)]
+
+
+def test_kernels_occur_as_often_as_their_shares_say():
+    drawn = [scanner.kernel for scanner in scanners()]
+    assert {name: drawn.count(name) / len(drawn) for name in KERNELS} == pytest.approx(
+        {name: share for name, (_, _, share) in KERNELS.items()}, abs=0.03
+    )
+
+
+def test_only_the_configured_kernels_and_thicknesses_occur():
+    drawn = scanners(kernels=("B60f", "LUNG"), thickness_to_step=(2.0,))
+    assert {scanner.kernel for scanner in drawn} == {"B60f", "LUNG"}
+    assert {scanner.thickness_to_step for scanner in drawn} == {2.0}
