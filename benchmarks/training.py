@@ -19,6 +19,7 @@ from benchmarks.timing import Row, shortest
 from pectl.config import Config, Stage1Config, WindowsConfig
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5
 from pectl.core.data.intensity import prepare
+from pectl.core.data.labels import PE_LABELS
 from pectl.core.data.share import Share, whole
 from pectl.core.data.study_store import study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
@@ -72,7 +73,8 @@ def make_source(folder: Path, *, studies: int, side: int) -> WindowSource:
     labels = {str(number): rng.integers(0, 2, SLICES).astype(np.int8) for number in range(studies)}
     index = WindowIndex.build(labels, length=LENGTH, stride=5)
     reader = WindowReader(partial(study_path, folder / f"store-{side}"), length=LENGTH)
-    return WindowSource(reader, {"train": index, "val": index})
+    unknown = np.full((studies, len(PE_LABELS)), np.nan, np.float32)
+    return WindowSource(reader, {"train": index, "val": index}, {"train": unknown, "val": unknown})
 
 
 def _keys(source: WindowSource, size: int, count: int) -> list[Key]:
@@ -157,8 +159,7 @@ def _extraction_rows(source: WindowSource) -> list[Row]:
     torch.manual_seed(0)
     model = new_encoder(experiment).eval()
     hu = source(_keys(source, 8, 1)[0])[0]
-    ranges = list(experiment.windows.hu_ranges.values())
-    x = prepare(hu, ranges, LARGE.input_px)
+    x = prepare(hu, experiment.windows, LARGE.input_px)
     plain = x.contiguous()
     reference = model.forward_features(plain).pooled
     eager = shortest(lambda: model.forward_features(plain), repeats=2)
@@ -172,7 +173,7 @@ def _extraction_rows(source: WindowSource) -> list[Row]:
                 return model.forward_features(inputs()).pooled.float()
 
         bare = shortest(partial(forward, lambda: x), repeats=2)
-        ours = shortest(partial(forward, lambda: prepare(hu, ranges, LARGE.input_px)), repeats=2)
+        ours = shortest(partial(forward, lambda: prepare(hu, experiment.windows, LARGE.input_px)), repeats=2)
         cosine = torch.nn.functional.cosine_similarity(reference, forward(lambda: x)).min().item()
         rows.append((
             f"extraction r3d_18 192 px, {precision} channels last", f"{8 / ours:.2f} windows/s",

@@ -111,6 +111,9 @@ class WindowsConfig(Section):
         "mediastinal": (-160.0, 240.0),
     }
     """Name -> (lower, upper) HU, mapped linearly to [0, 1]; level -600 width 1500 is (-1350, 150)."""
+    hu_scaling: Literal["fixed", "per-slice"] = "fixed"
+    """`per-slice` then stretches each slice from its own minimum to its own maximum, as the program of the paper does:
+    HU lose their meaning; it is there to be measured."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -139,6 +142,17 @@ class AugmentConfig(Section):
     """Largest shift of a window's HU, up or down."""
     noise_hu: Annotated[float, Field(ge=0.0, le=200.0)] = 10.0
     """Largest standard deviation of the noise added to a window."""
+    contrast_gain: tuple[Positive, Positive] = (1.0, 1.0)
+    """Range of a window's own factor on HU above those of unenhanced soft tissue: vessels fainter or brighter, as at
+    another time after the injection; (1, 1) leaves them alone."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for name in ("zoom", "contrast_gain"):
+            lower, upper = getattr(self, name)
+            if lower > upper:
+                raise ValueError(f"{name}: lower {lower} must not be above upper {upper}")
+        return self
 
 
 class OptimizerConfig(Section):
@@ -179,13 +193,20 @@ class Stage1Config(OptimizerConfig):
     """The window encoder (stage 1)."""
 
     backbone: str = "r3d_18"
-    """`r3d_18`, `mc3_18`, `r2plus1d_18` of torchvision, or the small `slim_16`, `slim_32`."""
+    """`r3d_18`, `mc3_18`, `r2plus1d_18` of torchvision, `r3d_10` with half the blocks of the first, or the small
+    `slim_16`, `slim_32`."""
+    norm: Literal["batch", "group"] = "batch"
+    """`group` normalises groups of channels of each window by itself, whatever the batch (Wu & He 2018); there are no
+    Kinetics weights for it."""
     weights: str = "none"
-    """`none`, `kinetics400` or the path of a .safetensors or .pth file."""
+    """`none`, `kinetics400`, the folder of a run of train-stage1, or the path of a .safetensors or .pth file."""
     input_px: Annotated[int, Field(ge=16, le=512)] = 192
     """Side of the square that stage 1 sees; the store's slices are resized to it."""
     slice_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the per-slice loss inside each window; 0 trains on the window label alone (the paper)."""
+    multitask_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the loss of heads for side, central and chronic PE, asked of windows with PE alone; 0 has none (the
+    paper)."""
     sampling: Literal["natural", "balanced"] = "natural"
     """`balanced` draws positive and negative windows equally often."""
     epochs: Annotated[int, Field(ge=1)] = 20
@@ -202,6 +223,14 @@ class Stage1Config(OptimizerConfig):
     gradients, and faster on one that has bf16 instructions."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training windows."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.norm == "group" and self.weights == "kinetics400":
+            raise ValueError(
+                "weights 'kinetics400' were made with norm 'batch'; norm 'group' begins from 'none' or a run of its own"
+            )
+        return self
 
 
 class Stage2Config(OptimizerConfig):

@@ -59,6 +59,10 @@ def test_all_faults_are_named_in_one_line(tmp_path: Path) -> None:
         ("phantom.prevalence=1", "prevalence + indeterminate_fraction must be at most 1"),
         ("phantom.chronic_share=1", "chronic_share + acute_and_chronic_share must be at most 1"),
         ("phantom.noise_hu=[9, 1]", "noise_hu: lower 9.0 must not be above upper 1.0"),
+        ("stage1.augment.zoom=[1.2, 1]", "zoom: lower 1.2 must not be above upper 1.0"),
+        ("stage1.augment.contrast_gain=[2, 1]", "contrast_gain: lower 2.0 must not be above upper 1.0"),
+        ("windows.hu_scaling=slice", "windows.hu_scaling: Input should be 'fixed' or 'per-slice' (found 'slice')"),
+        ("stage1.norm=layer", "stage1.norm: Input should be 'batch' or 'group' (found 'layer')"),
         ("seed=-1", "seed: Input should be greater than or equal to 0 (found -1)"),
     ],
 )
@@ -81,3 +85,10 @@ def test_file_missing_or_no_toml(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml", [])
     with pytest.raises(ConfigError, match=r"c\.toml: expected .*TOML"):
         load_config(write(tmp_path, "[stage1\n"), [])
+
+
+def test_kinetics_weights_with_group_norm() -> None:
+    with pytest.raises(
+        ConfigError, match="stage1: weights 'kinetics400' were made with norm 'batch'; norm 'group' begins"
+    ):
+        load_config(None, ["stage1.norm=group", "stage1.weights=kinetics400"])

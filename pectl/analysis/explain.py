@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own way
 
 from pectl.analysis import heat_geometry as geometry
 from pectl.analysis.gradcam import LABELS, Method, Pull, merge, pull_of, window_heat
+from pectl.config import WindowsConfig
 from pectl.core.data.intensity import prepare
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import PE_PRESENT
@@ -100,9 +101,7 @@ class Explainer:
     Attributes:
         encoder: stage 1.
         classifier: stage 2.
-        hu_ranges: (lower, upper) HU of each channel, in the order stage 1 was trained with.
-        length: slices in a window.
-        stride: slices from one window to the next.
+        windows: how stage 1's windows were cut and what its channels are.
         input_px: side of the windows that stage 1 sees.
         label: what to explain, one of LABELS.
         device: where both stages run.
@@ -114,9 +113,7 @@ class Explainer:
 
     encoder: WindowEncoder
     classifier: SequenceClassifier
-    hu_ranges: Sequence[tuple[float, float]]
-    length: int
-    stride: int
+    windows: WindowsConfig
     input_px: int
     label: str = PE_PRESENT
     method: Method = "grad-cam"
@@ -142,13 +139,13 @@ class Explainer:
             ConfigError: the study has fewer slices than a window.
         """
         begin = perf_counter()
-        starts = window_starts(len(study.hu), length=self.length, stride=self.stride)
+        starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
         seen = self._see(study, starts)
         pull, answer = pull_of(self.classifier, seen.pooled, seen.window_logit, self.label)
         heat = self._heat(study, starts, seen.layer2, pull)
         slice_heat = heat.max(axis=(1, 2))
         return Explanation(
-            uid=study.uid, label=self.label, method=self.method, length=self.length,
+            uid=study.uid, label=self.label, method=self.method, length=self.windows.length,
             heat=heat, slice_heat=slice_heat, source_heat=geometry.source_heat(study, slice_heat),
             window_start=starts, window_logit=_numpy(seen.window_logit), refined_logit=_numpy(answer.window[0]),
             attention=_numpy(answer.attention[0]), exam_score=_scores(answer.exam[0].detach()),
@@ -173,8 +170,8 @@ class Explainer:
         """Return (D, S, S): the mean of the overlapping windows, enlarged to the grid."""
         depth, side = study.hu.shape[:2]
         total, stride = torch.zeros(1, depth, self.input_px, self.input_px), 1
-        windows = torch.zeros(depth, 1, 1)
-        size = (self.length, self.input_px, self.input_px)
+        length, seen = self.windows.length, torch.zeros(depth, 1, 1)
+        size = (length, self.input_px, self.input_px)
         for batch, first in zip(layer2, range(0, len(starts), self.batch_size), strict=True):
             place = slice(first, first + self.batch_size)
             part = Pull(*(slope[place] for slope in pull))
@@ -182,17 +179,17 @@ class Explainer:
             maps, stride = found.maps.cpu(), found.stride
             total = total.expand(len(maps), -1, -1, -1).clone() if len(total) < len(maps) else total
             for start, one in zip(starts[place], maps.unbind(1), strict=True):
-                total[:, start : start + self.length] += one
-                windows[start : start + self.length] += 1
-        heat = np.stack([_resize(part, side) for part in total / windows])
+                total[:, start : start + length] += one
+                seen[start : start + length] += 1
+        heat = np.stack([_resize(part, side) for part in total / seen])
         return heat[0] if self.method == "grad-cam" else merge(heat, _spread(study, stride * side / self.input_px))
 
     def _batches(self, study: Study, starts: NDArray[np.int64]) -> Iterator[Tensor]:
         """Yield windows, prepared on the device: (B, C, T, px, px)."""
         for first in range(0, len(starts), self.batch_size):
             batch = starts[first : first + self.batch_size]
-            hu = np.stack([study.hu[start : start + self.length] for start in batch])  # (B, T, S, S)
-            yield prepare(torch.from_numpy(hu).to(self.device), self.hu_ranges, self.input_px)
+            hu = np.stack([study.hu[start : start + self.windows.length] for start in batch])  # (B, T, S, S)
+            yield prepare(torch.from_numpy(hu).to(self.device), self.windows, self.input_px)
 
 
 def _spread(study: Study, place: float) -> tuple[float, float, float]:

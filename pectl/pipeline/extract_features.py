@@ -141,7 +141,7 @@ class _Encoder:
         """Return (B, F) features and (B,) logits of the windows at `starts`."""
         spans = starts[:, None] + np.arange(self.windows.length)
         hu = torch.from_numpy(study.hu[spans]).to(self.fabric.device)  # (B, T, S, S)
-        x = prepare(hu, list(self.windows.hu_ranges.values()), self.input_px)
+        x = prepare(hu, self.windows, self.input_px)
         with self.fabric.autocast():
             feature = self.model.forward_features(x)
             logits = self.model.forward_head(feature).window

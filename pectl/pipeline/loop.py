@@ -19,7 +19,7 @@ from pectl.core.data.share import Share, whole
 from pectl.core.models.checkpoint import save_model
 from pectl.errors import Interrupted, TrainingError
 from pectl.pipeline.loader import Batch, Key, Loader
-from pectl.pipeline.losses import MEANS, mean_loss
+from pectl.pipeline.losses import mean_loss
 from pectl.pipeline.run import Clock, RunFolder
 from pectl.pipeline.step import NonFiniteLossError, Stepper
 from pectl.pipeline.stopping import stop_requests
@@ -120,7 +120,7 @@ class Trainer:
 
         All processes come here before every step and every batch of validation, so all of them stop at the same.
         """
-        weights = torch.zeros(MEANS, dtype=torch.float64) if batch is None else self.task.weights(batch)
+        weights = torch.zeros(self.task.means, dtype=torch.float64) if batch is None else self.task.weights(batch)
         due = self.together.writes and self._checkpoint.due()
         asked = torch.tensor([float(bool(self._stop)), float(due)], dtype=torch.float64)
         stop, save, *_ = agreed = self.together.total(torch.cat([asked, weights])).tolist()

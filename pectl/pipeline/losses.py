@@ -12,35 +12,44 @@ from torch.nn import functional as F
 from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, UNKNOWN
 from pectl.core.models.stage1 import WindowLogits
 
-MEANS = 2
-"""Both losses have two: windows and slices in stage 1, exam labels and windows in stage 2."""
+WINDOW_MEANS = 3
+"""Of stage 1: windows, runs of slices, labels of the PE that windows show."""
+EXAM_MEANS = 2
+"""Of stage 2: exam labels, windows."""
 
 
 def mean_loss(sums: Tensor, weights: Tensor) -> Tensor:
-    """Return the loss () of (MEANS,) sums; a mean over nothing is 0."""
+    """Return the loss () of (means,) sums; a mean over nothing is 0."""
     return (sums / torch.where(weights > 0, weights, 1.0).to(sums)).sum()
 
 
-def window_sums(logits: WindowLogits, slice_labels: Tensor, *, slice_weight: float) -> Tensor:
-    """Return the (MEANS,) sums of binary cross-entropy over windows, and over their runs of slices.
+def window_sums(
+    logits: WindowLogits, slice_labels: Tensor, pe: Tensor, *, slice_weight: float, multitask_weight: float
+) -> Tensor:
+    """Return the (WINDOW_MEANS,) sums of binary cross-entropy over windows, runs of slices and labels of PE.
 
     Args:
         logits: of B windows.
         slice_labels: (B, T) int8, -1 unknown; every window has a known label.
+        pe: (B, 5) PE_LABELS, NaN unknown or undefined.
         slice_weight: weight of the slices' part.
+        multitask_weight: weight of the part of the labels of PE.
     """
     target = (slice_labels == 1).any(1).float()
     windows = F.binary_cross_entropy_with_logits(logits.window.float(), target, reduction="sum")
-    if logits.slices is None:
-        return torch.stack([windows, windows.new_zeros(())])
-    runs = _runs(slice_labels, logits.slices.shape[1])  # (B, T2)
-    return torch.stack([windows, slice_weight * _known_cross_entropy(logits.slices.float(), runs).sum()])
+    slices = kinds = windows.new_zeros(())
+    if logits.slices is not None:
+        runs = _runs(slice_labels, logits.slices.shape[1])  # (B, T2)
+        slices = slice_weight * _known_cross_entropy(logits.slices.float(), runs).sum()
+    if logits.pe is not None:
+        kinds = multitask_weight * _known_cross_entropy(logits.pe.float(), pe).sum()
+    return torch.stack([windows, slices, kinds])
 
 
-def window_weights(slice_labels: Tensor, *, runs: int) -> Tensor:
-    """Return the (MEANS,) weights: windows, and runs of slices whose label is known, of `runs` a window."""
-    known = ~torch.isnan(_runs(slice_labels, runs))
-    return torch.tensor([len(slice_labels), int(known.sum())], dtype=torch.float64)
+def window_weights(slice_labels: Tensor, pe: Tensor, *, runs: int) -> Tensor:
+    """Return the (WINDOW_MEANS,) weights: windows, known runs of slices (of `runs` a window), known labels of PE."""
+    known = ~torch.isnan(_runs(slice_labels, runs)), ~torch.isnan(pe)
+    return torch.tensor([len(slice_labels), *(int(part.sum()) for part in known)], dtype=torch.float64)
 
 
 def _runs(slice_labels: Tensor, count: int) -> Tensor:
@@ -52,7 +61,7 @@ def _runs(slice_labels: Tensor, count: int) -> Tensor:
 
 
 def exam_sums(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, *, window_weight: float) -> Tensor:
-    """Return the (MEANS,) sums of binary cross-entropy over exam labels, weighted as in the competition, and windows.
+    """Return the (EXAM_MEANS,) sums of binary cross-entropy: exam labels, weighted as in the competition, and windows.
 
     Args:
         exam: (B, 9) logits.
@@ -66,7 +75,7 @@ def exam_sums(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, *, 
 
 
 def exam_weights(targets: Tensor, labels: Tensor) -> Tensor:
-    """Return the (MEANS,) weights: of the known among (B, 9) exam labels, and number of known (B, N) windows."""
+    """Return the (EXAM_MEANS,) weights: of the known among (B, 9) exam labels, and number of known (B, N) windows."""
     exams = _label_weights(targets)[~torch.isnan(targets)].double().sum()
     return torch.stack([exams, (~torch.isnan(labels)).sum().double()]).cpu()
 

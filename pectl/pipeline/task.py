@@ -25,6 +25,9 @@ class Judged(NamedTuple):
 class Task(Protocol):
     """What a stage brings to the loop."""
 
+    means: int
+    """How many means its loss is the sum of (see losses.py)."""
+
     @property
     def model(self) -> Model:
         """Return what is trained."""
@@ -40,10 +43,10 @@ class Task(Protocol):
         """Return the rows of each batch of validation."""
 
     def weights(self, batch: Batch) -> Tensor:
-        """Return the (MEANS,) float64 weights of what is known in a batch, which the sums are divided by."""
+        """Return the (means,) float64 weights of what is known in a batch, which the sums are divided by."""
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
-        """Return the (MEANS,) sums of the training loss over a share of a batch; may draw from torch's generator."""
+        """Return the (means,) sums of the training loss over a share of a batch; may draw from torch's generator."""
 
     def judge(self, model: nn.Module, batch: Batch) -> Judged:
         """Return what validation needs of a batch."""

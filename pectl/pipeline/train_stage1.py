@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pectl.config import Config
-from pectl.core.data.augment import augment
+from pectl.core.data.augment import augment, swap_sides
 from pectl.core.data.h5 import open_h5
 from pectl.core.data.intensity import prepare, to_channels
+from pectl.core.data.labels import EXAM_LABELS, PE_LABELS
 from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.data.study_store import MADE_BY, StudyStore, study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
 from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.core.models.checkpoint import load_stage1, weights_digest
-from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
+from pectl.core.models.stage1 import Stage1Spec, WindowEncoder, WindowLogits
 from pectl.core.models.weights import load_pretrained
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
@@ -30,7 +31,7 @@ from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage1
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
-from pectl.pipeline.losses import window_sums, window_weights
+from pectl.pipeline.losses import WINDOW_MEANS, window_sums, window_weights
 from pectl.pipeline.processes import find_processes
 from pectl.pipeline.run import Resume, RunFolder
 from pectl.pipeline.task import Judged, Outputs
@@ -95,6 +96,8 @@ def encoder_spec(config: Config) -> Stage1Spec:
         backbone=config.stage1.backbone,
         in_channels=len(config.windows.hu_ranges),
         slice_supervision=config.stage1.slice_loss_weight > 0,
+        multitask=config.stage1.multitask_loss_weight > 0,
+        norm=config.stage1.norm,
     )
 
 
@@ -139,10 +142,20 @@ def _known_windows(store: StudyStore, split: str, config: Config) -> WindowIndex
 
 @dataclass(frozen=True)
 class WindowSource:
-    """Reads batches of the windows of a store whose label is known: int16 HU (B, T, S, S) and slice labels (B, T)."""
+    """Reads batches of the windows of a store whose label is known.
+
+    A batch is int16 HU (B, T, S, S), slice labels (B, T), and PE_LABELS of the windows' studies (B, 5), which are not
+    defined (NaN) for a window without PE.
+
+    Attributes:
+        reader: of the store.
+        splits: the windows of `train` and `val`.
+        pe: (n, 5) PE_LABELS of their studies, NaN unknown.
+    """
 
     reader: WindowReader
     splits: dict[str, WindowIndex]
+    pe: dict[str, NDArray[np.float32]]
 
     @classmethod
     def of(cls, store: StudyStore, config: Config) -> "WindowSource":
@@ -152,22 +165,32 @@ class WindowSource:
             TrainingError: one of them lacks windows with PE, or without.
         """
         reader = WindowReader(partial(study_path, store.path), length=config.windows.length)
-        return cls(reader, {split: _known_windows(store, split, config) for split in ("train", "val")})
+        splits = {split: _known_windows(store, split, config) for split in ("train", "val")}
+        columns = [EXAM_LABELS.index(name) for name in PE_LABELS]
+        pe = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
+        return cls(reader, splits, pe)
 
     def __call__(self, key: Key) -> Batch:
         """Read the windows of a share."""
         index, rows = self.splits[key.split], key.rows[key.share.rows]
         hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist())
-        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows])
+        pe = self.pe_of(key.split, rows)
+        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows]), torch.from_numpy(pe)
+
+    def pe_of(self, split: str, rows: Rows) -> NDArray[np.float32]:
+        """Return (B, 5) PE_LABELS of windows, NaN where they are unknown or the window shows no PE."""
+        index = self.splits[split]
+        return np.where(index.label[rows, None] == 1, self.pe[split][index.study[rows]], np.float32(np.nan))
 
 
 class Stage1Task:
     """Windows of the store as a task for the loop."""
 
+    means = WINDOW_MEANS
+
     def __init__(self, model: WindowEncoder, source: WindowSource, config: Config, fabric: Fabric) -> None:
         self.model, self.load, self.config, self.fabric = model, source, config, fabric
         self.train, self.val = source.splits["train"], source.splits["val"]
-        self.hu_ranges = list(config.windows.hu_ranges.values())
 
     def batches(self, epoch: int) -> list[Rows]:
         """Return window positions, (B,) each; an epoch sees as many windows as there are, in whole batches."""
@@ -186,15 +209,21 @@ class Stage1Task:
         return np.split(np.arange(len(self.val)), range(size, len(self.val), size))
 
     def weights(self, batch: Batch) -> Tensor:
-        """Return the weights of the loss: windows, and known runs of slices."""
-        return window_weights(batch[1], runs=self.model.slice_runs(self.config.windows.length))
+        """Return the weights of the loss: windows, known runs of slices, known labels of PE."""
+        return window_weights(batch[1], batch[2], runs=self.model.slice_runs(self.config.windows.length))
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Augment on the device, and return the sums of the loss."""
-        hu, labels = (part.to(self.fabric.device) for part in batch)
-        changed, _ = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
-        logits = model(self._laid_out(to_channels(changed, self.hu_ranges)))
-        return window_sums(logits, labels, slice_weight=self.config.stage1.slice_loss_weight)
+        hu, labels, pe = (part.to(self.fabric.device) for part in batch)
+        changed, mirrored = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
+        logits = model(self._laid_out(to_channels(changed, self.config.windows)))
+        return self._loss(logits, labels, swap_sides(pe, mirrored))
+
+    def _loss(self, logits: WindowLogits, labels: Tensor, pe: Tensor) -> Tensor:
+        stage = self.config.stage1
+        return window_sums(
+            logits, labels, pe, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
+        )
 
     def example(self) -> Tensor:
         """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
@@ -207,14 +236,27 @@ class Stage1Task:
 
     def judge(self, model: nn.Module, batch: Batch) -> Judged:
         """Return the loss and the scores of validation windows."""
-        hu, labels = (part.to(self.fabric.device) for part in batch)
-        logits = model(self._laid_out(prepare(hu, self.hu_ranges, self.config.stage1.input_px)))
-        sums = window_sums(logits, labels, slice_weight=self.config.stage1.slice_loss_weight)
-        return Judged(sums, self.weights(batch), (logits.window.float().cpu().numpy(),))
+        hu, labels, pe = (part.to(self.fabric.device) for part in batch)
+        logits = model(self._laid_out(prepare(hu, self.config.windows, self.config.stage1.input_px)))
+        scores = (logits.window,) if logits.pe is None else (logits.window, logits.pe)
+        outputs = tuple(part.float().cpu().numpy() for part in scores)
+        return Judged(self._loss(logits, labels, pe), self.weights(batch), outputs)
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
-        """Return the AUROC over the validation windows."""
-        return {"val_window_auroc": auroc(self.val.label == 1, np.concatenate([scores for (scores,) in outputs]))}
+        """Return the AUROC over the validation windows, and of each label of PE over those with PE.
+
+        A label that no window has, or all have, is left out, in every epoch alike.
+        """
+        window, *pe = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        found = {"val_window_auroc": auroc(self.val.label == 1, window)}
+        if not pe:
+            return found
+        truth = self.load.pe_of("val", np.arange(len(self.val)))  # (M, 5)
+        for name, label, score in zip(PE_LABELS, truth.T, pe[0].T, strict=True):
+            if {0.0, 1.0} <= set(label.tolist()):
+                known = ~np.isnan(label)
+                found[f"val_{name}_auroc"] = auroc(label[known] == 1, score[known])
+        return found
 
     def studies(self, rows: Rows) -> list[str]:
         """Return the studies of training windows."""

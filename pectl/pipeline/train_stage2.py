@@ -31,7 +31,7 @@ from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage2
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
-from pectl.pipeline.losses import exam_sums, exam_weights
+from pectl.pipeline.losses import EXAM_MEANS, exam_sums, exam_weights
 from pectl.pipeline.predict import BATCH, predict
 from pectl.pipeline.processes import find_processes
 from pectl.pipeline.run import Resume, RunFolder
@@ -133,6 +133,8 @@ def _write_decisions(run: RunFolder, store: FeatureStore, val: _Studies, config:
 
 class Stage2Task:
     """Studies of the feature store as a task for the loop."""
+
+    means = EXAM_MEANS
 
     def __init__(
         self, model: SequenceClassifier, train: _Studies, val: _Studies, config: Config, fabric: Fabric

@@ -62,8 +62,7 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, device
     place = choose_device(device)
     explainer = Explainer(
         encoder=load_encoder(stage1, place), classifier=load_stage2(RunFolder(stage2).best),
-        hu_ranges=list(windows.hu_ranges.values()), length=windows.length, stride=windows.stride,
-        input_px=described["input_px"], label=label, method=method, device=place,
+        windows=windows, input_px=described["input_px"], label=label, method=method, device=place,
     )  # fmt: skip
     lineage = {**run1.made_from, "stage1": run1.digest, "features": features, "stage2": run2.digest}
     decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pectl.analysis.explain import Explainer, find_peak
+from pectl.config import WindowsConfig
 from pectl.core.data.study_store import Study
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
@@ -42,10 +43,15 @@ def classifier() -> SequenceClassifier:
     return SequenceClassifier(spec)
 
 
+def windows(stride: int, scaling: str = "fixed") -> WindowsConfig:
+    ranges = {"bright": (0.0, 100.0), "dark": (-100.0, 0.0)}
+    return WindowsConfig(hu_ranges=ranges, length=6, stride=stride, hu_scaling=scaling)
+
+
 def explainer(**changes: object) -> Explainer:
     plain = Explainer(
-        encoder=seeing_encoder(), classifier=classifier(), hu_ranges=[(0.0, 100.0), (-100.0, 0.0)], length=6,
-        stride=4, input_px=24, label="pe_window", batch_size=2,
+        encoder=seeing_encoder(), classifier=classifier(), windows=windows(4), input_px=24,
+        label="pe_window", batch_size=2,
     )  # fmt: skip
     return replace(plain, **changes)
 
@@ -94,10 +100,10 @@ def test_overlapping_windows_are_averaged(study: Study) -> None:
     """With a pull of 1 and 3 on the two windows that see the spot, its heat is their mean."""
     made = explainer(label="central_pe")
     both = made.explain(study).heat[CLOT]
-    single = [replace(made, length=6, stride=6).explain(study).heat[CLOT]]
+    single = [replace(made, windows=windows(6)).explain(study).heat[CLOT]]
     assert both >= 0
     assert single[0] >= 0
-    ones = explainer(stride=1).explain(study)
+    ones = explainer(windows=windows(1)).explain(study)
     assert ones.heat[CLOT] == pytest.approx(1.0)
 
 

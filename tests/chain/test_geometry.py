@@ -13,7 +13,7 @@ from torch import nn
 
 from pectl.analysis.explain import Explainer
 from pectl.analysis.heat_geometry import grid_to_lps, heat_on_source
-from pectl.config import Config
+from pectl.config import Config, WindowsConfig
 from pectl.core.data.study_store import Study, StudyStore
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
@@ -50,10 +50,11 @@ def seeing_encoder() -> WindowEncoder:
 
 
 def explainer() -> Explainer:
+    windows = WindowsConfig(hu_ranges={"bright": (600.0, 3000.0)}, length=10, stride=5)
     spec = Stage2Spec(model="tcn", feature_size=1, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.0)
     return Explainer(
-        encoder=seeing_encoder(), classifier=SequenceClassifier(spec), hu_ranges=[(600.0, 3000.0)], length=10, stride=5,
-        input_px=88, label="pe_window", method="grad-cam",
+        encoder=seeing_encoder(), classifier=SequenceClassifier(spec), windows=windows, input_px=88,
+        label="pe_window", method="grad-cam",
     )  # fmt: skip
 
 

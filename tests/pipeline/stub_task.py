@@ -16,7 +16,7 @@ from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Trainer
-from pectl.pipeline.losses import exam_sums, exam_weights
+from pectl.pipeline.losses import EXAM_MEANS, exam_sums, exam_weights
 from pectl.pipeline.run import RunFolder
 from pectl.pipeline.task import Judged, Outputs
 
@@ -29,6 +29,8 @@ SPLITS = pd.Series({"1.2": "train", "1.3": "val"}, name="split")
 
 class StubTask:
     """Hooks let a test act in a step, while a batch is read, and in validation."""
+
+    means = EXAM_MEANS
 
     def __init__(self, studies: int = 8, size: int = 2) -> None:
         torch.manual_seed(0)

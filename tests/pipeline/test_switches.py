@@ -142,7 +142,7 @@ def test_non_finite_loss_in_a_pass_names_the_studies_of_the_pass(tmp_path: Path)
 
 def test_channels_last_changes_the_layout_and_rounding_alone() -> None:
     torch.manual_seed(0)
-    spec = Stage1Spec(backbone="slim_16", in_channels=3, slice_supervision=True)
+    spec = Stage1Spec(backbone="slim_16", in_channels=3, slice_supervision=True, multitask=True)
     model = WindowEncoder(spec)
     x, labels = torch.rand(2, 3, 10, 32, 32), torch.tensor([[0] * 9 + [1], [0] * 10], dtype=torch.int8)
     gradients = []
@@ -150,7 +150,8 @@ def test_channels_last_changes_the_layout_and_rounding_alone() -> None:
         model = model.to(memory_format=layout)
         assert model.backbone.layer3.conv1[0].weight.is_contiguous(memory_format=layout)
         model.zero_grad()
-        window_sums(model(x.contiguous(memory_format=layout)), labels, slice_weight=1.0).sum().backward()
+        logits = model(x.contiguous(memory_format=layout))
+        window_sums(logits, labels, torch.ones(2, 5), slice_weight=1.0, multitask_weight=1.0).sum().backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -8,14 +8,19 @@ from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
 from pectl.core.data.intensity import AIR_HU
+from pectl.core.data.labels import PE_LABELS
 from pectl.core.data.share import Share, whole
 
 DRAWS = 7
 """Random numbers of a window, each in [0, 1): mirror, angle, zoom, two shifts, offset, level of the noise."""
+UNENHANCED_HU = 80.0
+"""What holds no contrast medium lies below, but bone and calcium: blood, clots, muscle and organs have 20 to 80 HU."""
+
+_OTHER_SIDE = {"leftsided_pe": "rightsided_pe", "rightsided_pe": "leftsided_pe"}
 
 
 def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = None) -> tuple[Tensor, Tensor]:
-    """Mirror, turn, scale, shift each window in plane, then shift its HU and add noise.
+    """Mirror, turn, scale, shift each window in plane, then change its contrast phase, shift its HU and add noise.
 
     Draws from torch's CPU generator for the whole batch: a window's changes are the same in whatever share of the
     batch it is computed. The noise comes from a generator of each window's own, on the device of the data.
@@ -32,16 +37,31 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
     share = share or whole(len(hu))
     draws = torch.rand(share.total, DRAWS)[share.rows].unbind(1)  # (B,) each
     seeds = torch.randint(2**62, (share.total,))[share.rows]
+    phase = torch.rand(share.total)[share.rows]
     mirrored = draws[0] < config.flip_left_right
     theta = _transforms(mirrored, *draws[1:5], config=config).to(hu.device)  # (B, 2, 3)
     grid = F.affine_grid(theta, [len(hu), 1, px, px], align_corners=False)  # (B, px, px, 2)
     above_air = hu.float() - AIR_HU  # outside the image grid_sample puts 0, which is then air
     out = F.grid_sample(above_air, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + AIR_HU
+    low, high = config.contrast_gain
+    if (low, high) != (1.0, 1.0):
+        out += out.sub(UNENHANCED_HU).relu_() * _for_each(low - 1 + phase * (high - low), out)
     offset = (draws[5] * 2 - 1) * config.offset_hu
-    out += offset.to(hu.device).view(-1, 1, 1, 1)
+    out += _for_each(offset, out)
     if config.noise_hu:
         _add_noise(out, seeds, draws[6] * config.noise_hu)
     return out, mirrored
+
+
+def swap_sides(targets: Tensor, mirrored: Tensor) -> Tensor:
+    """Exchange left and right in the (B, len(PE_LABELS)) labels of the windows that are mirrored, (B,) bool."""
+    columns = [PE_LABELS.index(_OTHER_SIDE.get(name, name)) for name in PE_LABELS]
+    return torch.where(mirrored.to(targets.device).unsqueeze(1), targets[:, columns], targets)
+
+
+def _for_each(values: Tensor, like: Tensor) -> Tensor:
+    """Lay (B,) numbers of windows along (B, T, S, S)."""
+    return values.to(like.device).view(-1, 1, 1, 1)
 
 
 def _transforms(mirrored: Tensor, *draws: Tensor, config: AugmentConfig) -> Tensor:

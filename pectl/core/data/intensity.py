@@ -1,20 +1,32 @@
-"""HU ranges: fixed linear maps of Hounsfield units to [0, 1], one channel each, on the device of the data."""
+"""HU ranges: linear maps of Hounsfield units to [0, 1], one channel each, on the device of the data.
 
-from collections.abc import Sequence
+All that stage 1 sees, in training, validation, extraction and explanation, comes through here with the `[windows]`
+section that it was trained with, which its run keeps.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pectl.config import WindowsConfig
+
 AIR_HU = -1024.0
 """What lies outside the scanned field, and the lowest value a store holds."""
 
 
-def to_channels(hu: Tensor, ranges: Sequence[tuple[float, float]]) -> Tensor:
-    """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], a channel for each (lower, upper) range."""
+def to_channels(hu: Tensor, windows: WindowsConfig) -> Tensor:
+    """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], a channel for each HU range."""
+    ranges = windows.hu_ranges.values()
     lower = hu.new_tensor([low for low, _ in ranges]).view(1, -1, 1, 1, 1)
     width = hu.new_tensor([high - low for low, high in ranges]).view(1, -1, 1, 1, 1)
-    return ((hu.unsqueeze(1) - lower) / width).clamp_(0.0, 1.0)
+    fixed = ((hu.unsqueeze(1) - lower) / width).clamp_(0.0, 1.0)
+    return fixed if windows.hu_scaling == "fixed" else _stretched(fixed)
+
+
+def _stretched(x: Tensor) -> Tensor:
+    """Map each slice of (B, C, T, H, W) from its own minimum and maximum to [0, 1]; one without differences to 0."""
+    low, high = x.amin(dim=(3, 4), keepdim=True), x.amax(dim=(3, 4), keepdim=True)  # (B, C, T, 1, 1)
+    return (x - low) / torch.where(high > low, high - low, 1.0)
 
 
 def resize(hu: Tensor, px: int) -> Tensor:
@@ -25,6 +37,6 @@ def resize(hu: Tensor, px: int) -> Tensor:
     return F.interpolate(hu, size=(px, px), mode="bilinear", antialias=hu.shape[-1] > px, align_corners=False)
 
 
-def prepare(hu: Tensor, ranges: Sequence[tuple[float, float]], px: int) -> Tensor:
+def prepare(hu: Tensor, windows: WindowsConfig, px: int) -> Tensor:
     """(B, T, S, S) int16 HU -> (B, C, T, px, px): what stage 1 sees outside training."""
-    return to_channels(resize(hu, px), ranges).contiguous(memory_format=torch.channels_last_3d)
+    return to_channels(resize(hu, px), windows).contiguous(memory_format=torch.channels_last_3d)

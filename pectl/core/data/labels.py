@@ -27,6 +27,9 @@ EXAM_LABELS = (
 )
 """The nine exam labels, in the order used for every array with a label axis."""
 
+PE_LABELS = ("leftsided_pe", "rightsided_pe", "central_pe", "chronic_pe", "acute_and_chronic_pe")
+"""The exam labels that say of PE where it is and how old, which a window with PE can show."""
+
 COMPETITION_WEIGHTS = {
     "negative_exam_for_pe": 0.0736196319,
     "indeterminate": 0.09202453988,

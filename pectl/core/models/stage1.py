@@ -7,9 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torchvision.models import video
+from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
 
+from pectl.core.data.labels import PE_LABELS
 from pectl.core.models.layers import SlimResNet3d
-from pectl.core.models.norm import use_own_batch_norm
+from pectl.core.models.norm import use_group_norm, use_own_batch_norm
 from pectl.errors import WeightsError
 
 
@@ -29,6 +31,7 @@ BACKBONES = {
     "r3d_18": Backbone(video.r3d_18, 2, 128, 512, video.R3D_18_Weights.KINETICS400_V1),
     "mc3_18": Backbone(video.mc3_18, 1, 128, 512, video.MC3_18_Weights.KINETICS400_V1),
     "r2plus1d_18": Backbone(video.r2plus1d_18, 2, 128, 512, video.R2Plus1D_18_Weights.KINETICS400_V1),
+    "r3d_10": Backbone(lambda: VideoResNet(BasicBlock, [Conv3DSimple] * 4, [1] * 4, BasicStem), 2, 128, 512),
     "slim_16": Backbone(lambda: SlimResNet3d(width=16), 1, 32, 128),
     "slim_32": Backbone(lambda: SlimResNet3d(width=32), 1, 64, 256),
 }
@@ -41,6 +44,10 @@ class Stage1Spec:
     backbone: str
     in_channels: int
     slice_supervision: bool
+    multitask: bool = False
+    """There are heads for PE_LABELS; the defaults are what checkpoints without these words have."""
+    norm: str = "batch"
+    """`batch` or `group`."""
 
 
 class Feature(NamedTuple):
@@ -59,6 +66,8 @@ class WindowLogits(NamedTuple):
     """(B,) PE in the window."""
     slices: Tensor | None
     """(B, T2) PE in each run of T/T2 slices; None without slice supervision."""
+    pe: Tensor | None = None
+    """(B, 5) each of PE_LABELS of the window's study, if the window shows PE; None without multitask heads."""
 
 
 class WindowEncoder(nn.Module):
@@ -66,6 +75,7 @@ class WindowEncoder(nn.Module):
 
     With slice supervision a linear head on the spatial maximum of layer2 says for each pair of slices whether it
     shows PE; the window logit is then the sum of the head on the pooled feature and the largest slice logit.
+    Multitask heads on the pooled feature say what kind of PE the window shows.
     """
 
     def __init__(self, spec: Stage1Spec) -> None:
@@ -75,10 +85,11 @@ class WindowEncoder(nn.Module):
         self.backbone = known.build()
         self.backbone.fc = nn.Identity()  # torchvision's 400 actions
         _adapt_stem(self.backbone, spec.in_channels)
-        use_own_batch_norm(self.backbone)
+        (use_group_norm if spec.norm == "group" else use_own_batch_norm)(self.backbone)
         self.feature_size = known.layer4_channels
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
+        self.multitask_head = nn.Linear(known.layer4_channels, len(PE_LABELS)) if spec.multitask else None
 
     def slice_runs(self, length: int) -> int:
         """Return T2, the slice logits of a window of `length` slices."""
@@ -99,10 +110,11 @@ class WindowEncoder(nn.Module):
     def forward_head(self, feature: Feature) -> WindowLogits:
         """Return the logits of the windows."""
         window = self.head(feature.pooled).squeeze(-1)  # (B,)
+        pe = None if self.multitask_head is None else self.multitask_head(feature.pooled)  # (B, 5)
         if self.slice_head is None:
-            return WindowLogits(window, None)
+            return WindowLogits(window, None, pe)
         slices = self.slice_head(feature.layer2.amax(dim=(3, 4)).transpose(1, 2)).squeeze(-1)  # (B, T2)
-        return WindowLogits(window + slices.amax(dim=1), slices)
+        return WindowLogits(window + slices.amax(dim=1), slices, pe)
 
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""

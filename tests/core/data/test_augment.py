@@ -2,8 +2,9 @@ import torch
 from torch.testing import assert_close
 
 from pectl.config import AugmentConfig
-from pectl.core.data.augment import augment
+from pectl.core.data.augment import UNENHANCED_HU, augment, swap_sides
 from pectl.core.data.intensity import AIR_HU
+from pectl.core.data.labels import PE_LABELS
 from pectl.core.data.share import whole
 
 STILL = AugmentConfig(flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0)
@@ -96,3 +97,48 @@ def test_a_window_changes_alike_in_whatever_share_of_its_batch_it_is() -> None:
         out, mirrored = augment(hu[share.rows], 20, AugmentConfig(), share)
         assert_close(out, together[0][share.rows])
         assert torch.equal(mirrored, together[1][share.rows])
+
+
+def test_contrast_gain_scales_what_lies_above_unenhanced_tissue_by_each_windows_own_factor() -> None:
+    hu = torch.tensor([-1000, 40, 80, 180, 480], dtype=torch.int16).view(5, 1, 1, 1, 1).expand(5, 32, 2, 8, 8)
+    config = STILL.model_copy(update={"contrast_gain": (0.8, 1.25)})
+    outs = []
+    for level in hu:
+        torch.manual_seed(2)
+        outs.append(augment(level, 8, config)[0])
+    for same, out in zip((-1000.0, 40.0, 80.0), outs, strict=False):
+        assert_close(out, torch.full_like(out, same), atol=0.02, rtol=0.0)
+    gain = (outs[3] - UNENHANCED_HU) / 100.0
+    assert_close((outs[4] - UNENHANCED_HU) / 400.0, gain, atol=1e-3, rtol=0.0)
+    each = gain[:, 0, 0, 0]
+    assert_close(gain, each.view(-1, 1, 1, 1).expand_as(gain), atol=1e-3, rtol=0.0)
+    assert 0.799 < each.min() < 0.85
+    assert 1.2 < each.max() < 1.251
+
+
+def test_contrast_gain_leaves_all_other_changes_as_they_are() -> None:
+    hu, outs = image() // 30, []
+    for gain in ((1.0, 1.0), (0.5, 2.0)):
+        torch.manual_seed(4)
+        outs.append(augment(hu, 20, AugmentConfig(contrast_gain=gain, zoom=(1.0, 1.1))))
+    assert hu.max() < UNENHANCED_HU
+    assert torch.equal(outs[0][0], outs[1][0])
+    assert torch.equal(outs[0][1], outs[1][1])
+
+
+def test_a_windows_contrast_phase_is_alike_in_whatever_share_of_its_batch_it_is() -> None:
+    hu, config = image(batch=5), AugmentConfig(contrast_gain=(0.7, 1.4))
+    torch.manual_seed(3)
+    together, _ = augment(hu, 20, config)
+    for share in whole(5).split(2):
+        torch.manual_seed(3)
+        assert_close(augment(hu[share.rows], 20, config, share)[0], together[share.rows])
+
+
+def test_mirrored_windows_exchange_left_and_right_and_nothing_else() -> None:
+    assert PE_LABELS[:2] == ("leftsided_pe", "rightsided_pe")
+    nan = float("nan")
+    targets = torch.tensor([[1.0, 0, 1, 0, 1], [1, 0, 1, 0, 1], [nan, 1, nan, 0, 0], [nan] * 5])
+    out = swap_sides(targets, torch.tensor([True, False, True, True]))
+    wanted = torch.tensor([[0.0, 1, 1, 0, 1], [1, 0, 1, 0, 1], [1, nan, nan, 0, 0], [nan] * 5])
+    assert_close(out, wanted, equal_nan=True, atol=0, rtol=0)

@@ -11,15 +11,17 @@ from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 from pectl.errors import StoreError
 
 SPEC1 = Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True)
+SPEC1_ALL = Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True, multitask=True, norm="group")
 SPEC2 = Stage2Spec(model="gru", feature_size=4, hidden=3, levels=1, kernel_size=3, causal=False, dropout=0.1)
 
 
+@pytest.mark.parametrize("spec", [SPEC1, SPEC1_ALL])
 @torch.inference_mode()
-def test_stage1_comes_back_as_it_was(tmp_path: Path) -> None:
-    model = WindowEncoder(SPEC1).to(memory_format=torch.channels_last_3d).eval()
+def test_stage1_comes_back_as_it_was(tmp_path: Path, spec: Stage1Spec) -> None:
+    model = WindowEncoder(spec).to(memory_format=torch.channels_last_3d).eval()
     digest = save_model(model, tmp_path)
     again = load_stage1(tmp_path)
-    assert again.spec == SPEC1
+    assert again.spec == spec
     assert not again.training
     x = torch.rand(1, 2, 10, 32, 32)
     torch.testing.assert_close(again(x).window, model(x).window)
@@ -81,3 +83,11 @@ def test_damaged_description_is_refused(tmp_path: Path, spec: object) -> None:
     (tmp_path / "model.json").write_text(json.dumps(described))
     with pytest.raises(StoreError, match=r"model\.json"):
         load_stage1(tmp_path)
+
+
+def test_a_checkpoint_from_before_multitask_heads_and_group_norm_has_neither(tmp_path: Path) -> None:
+    save_model(WindowEncoder(SPEC1), tmp_path)
+    described = json.loads((tmp_path / "model.json").read_text())
+    del described["spec"]["multitask"], described["spec"]["norm"]
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    assert load_stage1(tmp_path).spec == SPEC1

@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torchvision.models import video
 
-from pectl.core.models.norm import BatchNorm1d, BatchNorm3d, use_own_batch_norm
+from pectl.core.models.norm import BatchNorm1d, BatchNorm3d, groups_of, use_group_norm, use_own_batch_norm
+from pectl.core.models.stage1 import BACKBONES, Stage1Spec, WindowEncoder
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.processes import find_processes
 from tests.pipeline.several import end, start_two
@@ -68,3 +70,35 @@ def test_own_batch_norm_takes_the_place_of_torchs_with_its_weights() -> None:
     kinds = {type(part) for part in model.modules() if isinstance(part, nn.BatchNorm3d)}
     assert kinds == {BatchNorm3d}
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_group_norm_leaves_no_batch_norm_and_no_running_statistics(backbone: str) -> None:
+    spec = {"backbone": backbone, "in_channels": 1, "slice_supervision": False}
+    with torch.device("meta"):
+        before, model = WindowEncoder(Stage1Spec(**spec)), WindowEncoder(Stage1Spec(**spec, norm="group"))
+    assert not [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    assert not list(model.buffers())
+    assert sum(isinstance(part, nn.GroupNorm) for part in model.modules()) == sum(
+        isinstance(part, nn.BatchNorm3d) for part in before.modules()
+    )
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in before.named_parameters()]
+
+
+@torch.inference_mode()
+def test_group_norm_judges_a_window_by_itself_in_training_too() -> None:
+    torch.manual_seed(0)
+    norm = nn.Sequential(BatchNorm3d(16))
+    use_group_norm(norm)
+    x = torch.randn(3, 16, 2, 4, 4) * 5 + 2
+    y = norm.train()(x)
+    torch.testing.assert_close(y[1:2], norm(x[1:2]))
+    first = y[0].view(2, 8, -1)  # two groups of eight channels
+    torch.testing.assert_close(first.mean(dim=(1, 2)), torch.zeros(2), atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(first.var(dim=(1, 2), correction=0), torch.ones(2), atol=1e-4, rtol=0.0)
+
+
+def test_groups_have_eight_channels_or_a_few_more_where_eight_do_not_fit() -> None:
+    assert {channels: groups_of(channels) for channels in (4, 8, 16, 45, 64, 144, 230, 512)} == {
+        4: 1, 8: 1, 16: 2, 45: 5, 64: 8, 144: 18, 230: 23, 512: 64,
+    }  # fmt: skip

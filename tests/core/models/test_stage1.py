@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from pectl.core.data.labels import PE_LABELS
 from pectl.core.models.stage1 import BACKBONES, Stage1Spec, WindowEncoder
 from pectl.errors import WeightsError
 
@@ -63,6 +64,27 @@ def test_unknown_backbone_lists_the_known() -> None:
     with pytest.raises(WeightsError) as error:
         encoder("resnet50")
     assert str(error.value) == (
-        "stage1.backbone: expected one of r3d_18, mc3_18, r2plus1d_18, slim_16, slim_32, found resnet50; "
+        "stage1.backbone: expected one of r3d_18, mc3_18, r2plus1d_18, r3d_10, slim_16, slim_32, found resnet50; "
         "choose one of these"
     )
+
+
+@pytest.mark.parametrize("slices", [True, False])
+@torch.inference_mode()
+def test_multitask_heads_look_at_the_feature_and_leave_the_other_logits_alone(slices: bool) -> None:
+    spec = Stage1Spec(backbone="slim_16", in_channels=3, slice_supervision=slices, multitask=True)
+    model, plain = WindowEncoder(spec).eval(), encoder(slices=slices)
+    plain.load_state_dict({name: model.state_dict()[name] for name in plain.state_dict()})
+    feature = model.forward_features(torch.rand(2, 3, 10, 32, 32))
+    logits, without = model.forward_head(feature), plain.forward_head(feature)
+    torch.testing.assert_close(logits.pe, model.multitask_head(feature.pooled))
+    assert logits.pe.shape == (2, len(PE_LABELS)) == (2, 5)
+    assert torch.equal(logits.window, without.window)
+    assert without.pe is None
+
+
+def test_r3d_10_is_r3d_18_with_one_block_a_layer() -> None:
+    with torch.device("meta"):
+        small, large = (encoder(name).backbone for name in ("r3d_10", "r3d_18"))
+    names = {name: part.shape for name, part in small.named_parameters()}
+    assert names == {name: part.shape for name, part in large.named_parameters() if ".1.conv" not in name[6:]}
