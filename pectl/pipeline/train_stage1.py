@@ -228,7 +228,7 @@ class Stage1Task:
     def example(self) -> Tensor:
         """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
         px = self.config.stage1.input_px
-        return self._laid_out(torch.rand(2, len(self.hu_ranges), self.config.windows.length, px, px))
+        return self._laid_out(torch.rand(2, self.model.spec.in_channels, self.config.windows.length, px, px))
 
     def _laid_out(self, x: Tensor) -> Tensor:
         last = self.config.stage1.channels_last
