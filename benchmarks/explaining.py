@@ -18,9 +18,10 @@ from pectl.core.data.study_store import store_digest
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.models.checkpoint import save_model, weights_digest
 from pectl.core.models.stage1 import WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.pipeline.run import RunFolder
 from pectl.pipeline.train_stage1 import encoder_spec
+from pectl.pipeline.train_stage2 import classifier_spec
 
 _NOBODY = pd.Series(dtype=str, name="split", index=pd.Index([], name="StudyInstanceUID"))
 
@@ -79,9 +80,7 @@ def write_untrained_runs(folder: Path, *, stride: int) -> None:
         input_px=192,
     )
     features = feature_digest(store=store, stage1=weights_digest(first.best), windows=config.windows.digest())
-    spec = Stage2Spec(
-        model="tcn", feature_size=encoder.feature_size, hidden=128, levels=2, kernel_size=3, causal=False, dropout=0.2
-    )
+    spec = classifier_spec(config, encoder.feature_size)
     _write(second, config, SequenceClassifier(spec), {"features": features}, stage="stage2")
     write_json(second.path / "decisions.json", Decisions().to_json())
 

@@ -248,8 +248,21 @@ class Stage2Config(OptimizerConfig):
     """Look at the windows before alone (the paper), not at both sides."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
     """Share of channels dropped in training."""
+    head: Literal["independent", "hierarchical"] = "independent"
+    """Exam labels each by itself (the paper), or as one distribution: exam type, then RV/LV, age and location of PE."""
+    position: bool = False
+    """Tell each window's place along the body: its share of the lung box and its distance from the middle."""
+    ensemble: Annotated[int, Field(ge=1, le=32)] = 1
+    """Classifiers trained side by side from different first weights; their probabilities are averaged."""
     window_loss_weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Weight of the loss of the window scores beside the loss of the exam labels."""
+    window_loss: Literal["all", "positive-studies"] = "all"
+    """Windows of all studies alike, or weighted by their study's share of positive images (the paper's code), which
+    leaves negative studies out."""
+    label_smoothing: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Training targets are moved from 0 and 1 towards 0.5 by this share; validation keeps them."""
+    focal_gamma: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
+    """Above 0: focal loss, in which easy cases weigh less (Lin et al. 2017); validation is without."""
     epochs: Annotated[int, Field(ge=1)] = 200
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Positive = 5e-4

@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own way
 
 from pectl.analysis import heat_geometry as geometry
-from pectl.analysis.gradcam import LABELS, Method, Pull, merge, pull_of, window_heat
+from pectl.analysis.gradcam import LABELS, Method, Pull, SeenWindows, merge, pull_of, window_heat
 from pectl.config import WindowsConfig
 from pectl.core.data.intensity import prepare
 from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.predictions import PE_PRESENT
 from pectl.core.data.study_store import Study
-from pectl.core.data.windows import window_starts
+from pectl.core.data.windows import window_places, window_starts
 from pectl.core.models.stage1 import WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 from pectl.errors import ConfigError
 
 
@@ -141,14 +141,14 @@ class Explainer:
         begin = perf_counter()
         starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
         seen = self._see(study, starts)
-        pull, answer = pull_of(self.classifier, seen.pooled, seen.window_logit, self.label)
+        pull, answer = pull_of(self.classifier, seen.windows, self.label)
         heat = self._heat(study, starts, seen.layer2, pull)
         slice_heat = heat.max(axis=(1, 2))
         return Explanation(
             uid=study.uid, label=self.label, method=self.method, length=self.windows.length,
             heat=heat, slice_heat=slice_heat, source_heat=geometry.source_heat(study, slice_heat),
-            window_start=starts, window_logit=_numpy(seen.window_logit), refined_logit=_numpy(answer.window[0]),
-            attention=_numpy(answer.attention[0]), exam_score=_scores(answer.exam[0].detach()),
+            window_start=starts, window_logit=_numpy(seen.windows.window_logit), refined_logit=_numpy(answer.window[0]),
+            attention=_numpy(answer.attention[0]), exam_score=_scores(answer),
             peak=find_peak(study, heat), left_share=geometry.left_share(study, heat),
             seconds=perf_counter() - begin,
         )  # fmt: skip
@@ -162,7 +162,8 @@ class Explainer:
             features.append(feature.pooled)
             logits.append(self.encoder.forward_head(feature).window)
             layer2.append(feature.layer2.cpu())
-        return _Seen(torch.cat(features), torch.cat(logits), layer2)
+        place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.device)
+        return _Seen(SeenWindows(torch.cat(features), torch.cat(logits), place), layer2)
 
     def _heat(
         self, study: Study, starts: NDArray[np.int64], layer2: Sequence[Tensor], pull: Pull
@@ -204,8 +205,7 @@ def _spread(study: Study, place: float) -> tuple[float, float, float]:
 class _Seen(NamedTuple):
     """What stage 1 makes of a study's N windows."""
 
-    pooled: Tensor  # (N, F)
-    window_logit: Tensor  # (N,)
+    windows: SeenWindows
     layer2: list[Tensor]  # a batch each, on the CPU: 6 MB a window for r3d_18 at 192 px
 
 
@@ -225,9 +225,9 @@ def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
     )  # fmt: skip
 
 
-def _scores(exam: Tensor) -> dict[str, float]:
-    found = {name: float(p) for name, p in zip(EXAM_LABELS, exam.sigmoid(), strict=True)}
-    return found | {PE_PRESENT: (1 - found["negative_exam_for_pe"]) * (1 - found["indeterminate"])}
+def _scores(answer: StudyLogits) -> dict[str, float]:
+    found = {name: float(p) for name, p in zip(EXAM_LABELS, answer.exam[0].detach().sigmoid(), strict=True)}
+    return found | {PE_PRESENT: float(answer.pe[0].detach().sigmoid())}
 
 
 def _resize(heat: Tensor, side: int) -> NDArray[np.float32]:

@@ -50,39 +50,40 @@ class _Maps(NamedTuple):
     layer2: Tensor  # (B, C2, T2, H2, W2)
 
 
-def label_logit(exam: Tensor, label: str) -> Tensor:
-    """Return the logit of one label from the exam logits (9,).
-
-    With a and b the logits of negative and indeterminate, P(PE) = 1 / ((1 + e^a)(1 + e^b)), so its logit is
-    -log(e^a + e^b + e^(a + b)).
-    """
-    if label != PE_PRESENT:
-        return exam[EXAM_LABELS.index(label)]
-    negative, indeterminate = exam[0], exam[1]
-    return -torch.stack([negative, indeterminate, negative + indeterminate]).logsumexp(0)
+def label_logit(logits: StudyLogits, label: str) -> Tensor:
+    """Return the logit () of an exam label or `pe_present` from the answers for one study."""
+    return logits.pe[0] if label == PE_PRESENT else logits.exam[0, EXAM_LABELS.index(label)]
 
 
-def pull_of(
-    classifier: SequenceClassifier, feature: Tensor, window_logit: Tensor, label: str
-) -> tuple[Pull, StudyLogits]:
+class SeenWindows(NamedTuple):
+    """The windows of one study in slice order, as stage 1 hands them to stage 2."""
+
+    feature: Tensor
+    """(N, F) pooled."""
+    window_logit: Tensor
+    """(N,) of PE."""
+    place: Tensor
+    """(N, 2), see `window_places`."""
+
+
+def pull_of(classifier: SequenceClassifier, seen: SeenWindows, label: str) -> tuple[Pull, StudyLogits]:
     """Return how one study's answer for a label depends on its windows, and all its answers.
 
     Args:
         classifier: stage 2, in evaluation mode.
-        feature: (N, F) pooled features of the study's windows in slice order.
-        window_logit: (N,) stage 1's logits.
+        seen: the study's windows.
         label: one of LABELS; `pe_window` asks stage 1 only: no pull on the features, 1 on each logit.
     """
-    leaves = (feature.detach().requires_grad_(), window_logit.detach().requires_grad_())
+    feature, window_logit = (part.detach().requires_grad_() for part in seen[:2])
     mask = torch.ones(1, len(feature), dtype=torch.bool, device=feature.device)
     with (
         torch.enable_grad(),
         torch.backends.cudnn.flags(enabled=False),
     ):  # cuDNN's GRU has no backward in eval
-        logits = classifier(leaves[0].unsqueeze(0), leaves[1].unsqueeze(0), mask)
+        logits = classifier(feature[None], window_logit[None], seen.place[None], mask)
         if label == PE_WINDOW:
-            return Pull(torch.zeros_like(feature), torch.ones_like(window_logit)), logits
-        slopes = torch.autograd.grad(label_logit(logits.exam[0], label), leaves)
+            return Pull(torch.zeros_like(seen.feature), torch.ones_like(seen.window_logit)), logits
+        slopes = torch.autograd.grad(label_logit(logits, label), (feature, window_logit))
     return Pull(*slopes), logits
 
 

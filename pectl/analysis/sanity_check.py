@@ -5,6 +5,7 @@ random ("cascading"). Heat that stays alike shows the image, or the architecture
 """
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,8 +24,10 @@ from pectl.core.models.stage2 import SequenceClassifier
 
 INTACT = "trained"
 """Names the heat that all others are compared with."""
+_MEMBER = re.compile(r"^members\.\d+\.")
+"""How the names of stage 2's weights begin: a part of it is randomised in all members."""
 _STAGE2_PARTS: Mapping[str, tuple[str, ...]] = {
-    "stage 2 exam head": ("exam_weight", "exam_bias", "attention"),
+    "stage 2 exam head": ("exam_head", "attention"),
     "stage 2 sequence": ("encoder", "window_head"),
 }
 _STAGE1_PARTS: Mapping[str, tuple[str, ...]] = {
@@ -122,7 +125,7 @@ def _replace(model: torch.nn.Module, new: Mapping[str, Tensor], prefixes: Sequen
     chosen = {
         name: value
         for name, value in new.items()
-        if any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+        if any(_MEMBER.sub("", name).startswith(f"{prefix}.") for prefix in prefixes)
     }
     model.load_state_dict(chosen, strict=False)
 

@@ -34,7 +34,8 @@ def estimate_stage2(config: Config, model: SequenceClassifier, *, studies: int, 
     """Estimate the training of a sequence classifier on studies with so many windows in all, held in memory."""
     features = model.spec.feature_size
     rows = config.stage2.batch_size * windows / max(studies, 1)
-    batch = round(rows * 4 * (4 * features + 10 * config.stage2.levels * config.stage2.hidden))
+    members = 10 * config.stage2.levels * config.stage2.hidden * config.stage2.ensemble
+    batch = round(rows * 4 * (4 * features + members))
     return _training(model, batch, 3 * windows * features * 4, gpu=gpu)
 
 

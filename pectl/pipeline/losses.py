@@ -5,12 +5,15 @@ them. Sums and weights of a batch's shares add up, so that the loss is the same 
 Labels that are unknown or not defined are NaN or -1; they have no weight.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, UNKNOWN
 from pectl.core.models.stage1 import WindowLogits
+from pectl.pipeline.penalty import PLAIN, Penalty
 
 WINDOW_MEANS = 3
 """Of stage 1: windows, runs of slices, labels of the PE that windows show."""
@@ -60,24 +63,45 @@ def _runs(slice_labels: Tensor, count: int) -> Tensor:
     return torch.where(runs == 0.5, torch.nan, runs)
 
 
-def exam_sums(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, *, window_weight: float) -> Tensor:
-    """Return the (EXAM_MEANS,) sums of binary cross-entropy: exam labels, weighted as in the competition, and windows.
+class StudyTruth(NamedTuple):
+    """What is known of B studies of up to N windows."""
+
+    exam: Tensor
+    """(B, 9) labels, NaN unknown or undefined."""
+    window: Tensor
+    """(B, N) labels, NaN unknown or padding."""
+    weight: Tensor
+    """(B,) weight of each of a study's windows."""
+
+
+def exam_sums(
+    exam: Tensor, window: Tensor, truth: StudyTruth, *, window_weight: float, penalty: Penalty = PLAIN
+) -> Tensor:
+    """Return the (EXAM_MEANS,) sums of penalties over exam labels, weighted as in the competition, and over windows.
 
     Args:
         exam: (B, 9) logits.
-        targets: (B, 9), NaN unknown or undefined.
         window: (B, N) logits.
-        labels: (B, N), NaN unknown or padding.
+        truth: of these studies.
         window_weight: weight of the windows' part.
+        penalty: of each answer.
     """
-    exams = _known_cross_entropy(exam.float(), targets) * _label_weights(targets)[~torch.isnan(targets)]
-    return torch.stack([exams.sum(), window_weight * _known_cross_entropy(window.float(), labels).sum()])
+    known, there = ~torch.isnan(truth.exam), ~torch.isnan(truth.window)
+    exams = penalty(exam.float()[known], truth.exam[known]) * _label_weights(truth.exam)[known]
+    windows = penalty(window.float()[there], truth.window[there]) * _each_window(truth)[there]
+    return torch.stack([exams.sum(), window_weight * windows.sum()])
 
 
-def exam_weights(targets: Tensor, labels: Tensor) -> Tensor:
-    """Return the (EXAM_MEANS,) weights: of the known among (B, 9) exam labels, and number of known (B, N) windows."""
-    exams = _label_weights(targets)[~torch.isnan(targets)].double().sum()
-    return torch.stack([exams, (~torch.isnan(labels)).sum().double()]).cpu()
+def exam_weights(truth: StudyTruth) -> Tensor:
+    """Return the (EXAM_MEANS,) weights of what is known: of exam labels and of windows."""
+    exams = _label_weights(truth.exam)[~torch.isnan(truth.exam)].double().sum()
+    windows = _each_window(truth)[~torch.isnan(truth.window)].double().sum()
+    return torch.stack([exams, windows]).cpu()
+
+
+def _each_window(truth: StudyTruth) -> Tensor:
+    """Return the weights of all windows: (B, N)."""
+    return truth.weight.unsqueeze(1).expand_as(truth.window)
 
 
 def _label_weights(targets: Tensor) -> Tensor:

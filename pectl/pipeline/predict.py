@@ -11,7 +11,7 @@ from torch import nn
 
 from pectl.core.data.feature_store import FeatureStore, Sequence
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import Predictions
+from pectl.core.data.predictions import PE_PRESENT, Predictions
 from pectl.core.data.sequences import collate
 from pectl.core.data.splits import read_run_splits, refuse_trained_on
 from pectl.core.data.stamp import check_lineage
@@ -57,22 +57,29 @@ def predict(model: nn.Module, sequences: Many[Sequence], split: str, fingerprint
     """
     device = next(model.parameters()).device
     model.eval()
-    exam, window = [], []
+    exam, pe, window = [], [], []
     for first in range(0, len(sequences), BATCH):
         batch = collate(sequences[first : first + BATCH])
-        out = model(batch.features.to(device), batch.window_logit.to(device), batch.mask.to(device))
+        seen = (batch.features, batch.window_logit, batch.place, batch.mask)
+        out = model(*(part.to(device) for part in seen))
         exam.append(out.exam.sigmoid().cpu().numpy())
+        pe.append(out.pe.sigmoid().cpu().numpy())
         window += [row[real].sigmoid().cpu().numpy() for row, real in zip(out.window, batch.mask, strict=True)]
     uids = pd.Index([s.uid for s in sequences], name="StudyInstanceUID")
     return Predictions(
         split=split,
-        exam=pd.DataFrame(np.concatenate(exam).astype(np.float64), index=uids, columns=list(EXAM_LABELS)),
+        exam=_exam_table(uids, np.concatenate(exam), np.concatenate(pe)),
         window=pd.concat([_window_table(s, p) for s, p in zip(sequences, window, strict=True)], ignore_index=True),
         image=pd.concat([_image_table(s, p) for s, p in zip(sequences, window, strict=True)], ignore_index=True),
         window_features=np.concatenate([s.features for s in sequences]).astype(np.float32),
         split_fingerprint=fingerprint,
         rv_lv="given-pe",
     )
+
+
+def _exam_table(uids: pd.Index, exam: NDArray[np.float32], pe: NDArray[np.float32]) -> pd.DataFrame:
+    table = pd.DataFrame(exam.astype(np.float64), index=uids, columns=list(EXAM_LABELS))
+    return table.assign(**{PE_PRESENT: pe.astype(np.float64)})
 
 
 def _window_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFrame:

@@ -9,14 +9,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pectl.config import Config
 from pectl.core.models.stage1 import WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.models.stage2 import PLACE_CHANNELS, SequenceClassifier
 from pectl.pipeline.train_stage1 import encoder_spec
 from pectl.pipeline.train_stage2 import classifier_spec
 
 WINDOWS = 60
 """Windows of the study that stage 2 is shown; 300 slices at stride 5."""
-DEPTH = 2
-"""How deep a part may lie in the model to have its own line: `backbone.layer1`."""
+STAGE1_DEPTH, STAGE2_DEPTH = 2, 3
+"""How deep a part may lie in the model to have its own line: `backbone.layer1`, `members.0.encoder`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,9 @@ def summarise_stage1(config: Config) -> list[Layer]:
     px = config.stage1.input_px
     with torch.device("meta"):  # shapes alone: nothing is computed
         model = WindowEncoder(encoder_spec(config))
-        return _summarise(model, torch.zeros(1, len(config.windows.hu_ranges), config.windows.length, px, px))
+        return _summarise(
+            model, torch.zeros(1, len(config.windows.hu_ranges), config.windows.length, px, px), depth=STAGE1_DEPTH
+        )
 
 
 def summarise_stage2(config: Config) -> list[Layer]:
@@ -44,13 +46,15 @@ def summarise_stage2(config: Config) -> list[Layer]:
         feature_size = WindowEncoder(encoder_spec(config)).feature_size
     model = SequenceClassifier(classifier_spec(config, feature_size))
     mask = torch.ones(1, WINDOWS, dtype=torch.bool)
-    return _summarise(model, torch.zeros(1, WINDOWS, feature_size), torch.zeros(1, WINDOWS), mask)
+    place = torch.zeros(1, WINDOWS, PLACE_CHANNELS)
+    seen = (torch.zeros(1, WINDOWS, feature_size), torch.zeros(1, WINDOWS), place, mask)
+    return _summarise(model, *seen, depth=STAGE2_DEPTH)
 
 
-def _summarise(model: nn.Module, *inputs: Tensor) -> list[Layer]:
+def _summarise(model: nn.Module, *inputs: Tensor, depth: int) -> list[Layer]:
     """Run the model once and watch its parts."""
     outputs: dict[str, tuple[int, ...]] = {}
-    parts = {name: part for name, part in model.named_modules() if name.count(".") < DEPTH}
+    parts = {name: part for name, part in model.named_modules() if name.count(".") < depth}
     hooks = [
         part.register_forward_hook(lambda _part, _input, output, name=name: outputs.update({name: _shape(output)}))
         for name, part in parts.items()

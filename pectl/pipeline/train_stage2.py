@@ -1,7 +1,7 @@
 """Train stage 2, the sequence classifier, on a feature store; then fit the decisions on its validation split."""
 
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pectl.config import Config
 from pectl.core.data.feature_store import FeatureStore, Sequence
 from pectl.core.data.files import write_json
 from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import pe_score, pe_truth
+from pectl.core.data.predictions import pe_truth
 from pectl.core.data.sequences import collate
 from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
@@ -31,7 +31,8 @@ from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage2
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
-from pectl.pipeline.losses import EXAM_MEANS, exam_sums, exam_weights
+from pectl.pipeline.losses import EXAM_MEANS, StudyTruth, exam_sums, exam_weights
+from pectl.pipeline.penalty import PLAIN, Penalty
 from pectl.pipeline.predict import BATCH, predict
 from pectl.pipeline.processes import find_processes
 from pectl.pipeline.run import Resume, RunFolder
@@ -95,10 +96,17 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
 
 @dataclass(frozen=True)
 class _Studies:
-    """The sequences of a split, and their exam labels (n, 9) with NaN where unknown or undefined."""
+    """The sequences of a split.
+
+    Attributes:
+        sequences: n of them.
+        targets: (n, 9) exam labels, NaN where unknown or undefined.
+        positive_share: (n,) share of each study's images that show PE, of those whose label is known; else 0.
+    """
 
     sequences: list[Sequence]
     targets: NDArray[np.float32]
+    positive_share: NDArray[np.float32]
 
     @classmethod
     def of(cls, store: FeatureStore, split: str) -> "_Studies":
@@ -109,12 +117,18 @@ class _Studies:
                 where=f"{store.path}, split {split}", expected="studies with known exam labels", found="none",
                 fix="preprocess with --labels, or change [split]",
             )  # fmt: skip
-        return cls([store.read(uid) for uid in uids], targets)
+        sequences = [store.read(uid) for uid in uids]
+        return cls(sequences, targets, np.array([_positive_share(s.source.label) for s in sequences], np.float32))
+
+
+def _positive_share(labels: NDArray[np.int8]) -> float:
+    known = labels[labels != UNKNOWN]
+    return float((known == 1).mean()) if known.size else 0.0
 
 
 def classifier_spec(config: Config, feature_size: int) -> Stage2Spec:
     """Return the spec of the classifier that the configuration describes."""
-    wanted = {"model", "hidden", "levels", "kernel_size", "causal", "dropout"}
+    wanted = {field.name for field in fields(Stage2Spec)} - {"feature_size"}
     return Stage2Spec(feature_size=feature_size, **config.stage2.model_dump(include=wanted))
 
 
@@ -151,44 +165,53 @@ class Stage2Task:
         return np.split(np.arange(len(self.val.sequences)), range(BATCH, len(self.val.sequences), BATCH))
 
     def load(self, key: Key) -> Batch:
-        """Return a share's sequences, padded to the longest of the whole batch, and their (B, 9) targets."""
+        """Return a share's sequences, padded to the longest of the whole batch, their targets and window weights."""
         studies = self.train if key.split == "train" else self.val
         rows, length = key.rows[key.share.rows], max(len(studies.sequences[i].features) for i in key.rows)
         batch = collate([studies.sequences[i] for i in rows], length=length)
-        return (*batch, torch.from_numpy(studies.targets[rows]))
+        return (*batch, torch.from_numpy(studies.targets[rows]), torch.from_numpy(self._window_weight(studies)[rows]))
+
+    def _window_weight(self, studies: _Studies) -> NDArray[np.float32]:
+        """Return what each window of the studies weighs: (n,)."""
+        share = studies.positive_share
+        return share if self.config.stage2.window_loss == "positive-studies" else np.ones_like(share)
 
     def weights(self, batch: Batch) -> Tensor:
-        """Return the weights of the loss: known exam labels and known windows."""
-        _, _, labels, _, targets = batch
-        return exam_weights(targets, labels)
+        """Return the weights of the loss: of known exam labels and known windows."""
+        _, _, _, labels, _, targets, weight = batch
+        return exam_weights(StudyTruth(targets, labels, weight))
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
-        """Return the sums of the exam loss and the window loss, over positive and negative studies alike."""
+        """Return the sums of the exam loss and the window loss, the mean over what each member answers for itself."""
         see_share(self.model, share)
-        return self._judged(model, batch)[0]
+        out, truth = self._answers(model, batch, each=True)
+        penalty = Penalty(smoothing=self.config.stage2.label_smoothing, gamma=self.config.stage2.focal_gamma)
+        members = zip(out.exam, out.window, strict=True)
+        return torch.stack([self._sums(exam, window, truth, penalty) for exam, window in members]).mean(0)
 
-    def _judged(self, model: nn.Module, batch: Batch) -> tuple[Tensor, StudyLogits]:
-        features, window_logit, labels, mask, targets = (part.to(self.fabric.device) for part in batch)
-        out = model(features, window_logit, mask)
-        weight = self.config.stage2.window_loss_weight
-        return exam_sums(out.exam, targets, out.window, labels, window_weight=weight), out
+    def _sums(self, exam: Tensor, window: Tensor, truth: StudyTruth, penalty: Penalty) -> Tensor:
+        return exam_sums(exam, window, truth, window_weight=self.config.stage2.window_loss_weight, penalty=penalty)
+
+    def _answers(self, model: nn.Module, batch: Batch, *, each: bool) -> tuple[StudyLogits, StudyTruth]:
+        features, window_logit, place, labels, mask, targets, weight = (p.to(self.fabric.device) for p in batch)
+        return model(features, window_logit, place, mask, each=each), StudyTruth(targets, labels, weight)
 
     def judge(self, model: nn.Module, batch: Batch) -> Judged:
-        """Return the loss and the scores of validation studies and their windows."""
-        sums, out = self._judged(model, batch)
-        exam, window = (logits.float().sigmoid().cpu() for logits in (out.exam, out.window))
-        return Judged(sums, self.weights(batch), (exam.numpy(), window[batch[3]].numpy()))
+        """Return the plain loss of what the members answer together, and the scores of studies and windows."""
+        out, truth = self._answers(model, batch, each=False)
+        pe, window = (logits.float().sigmoid().cpu().numpy() for logits in (out.pe, out.window))
+        sums = self._sums(out.exam, out.window, truth, PLAIN)
+        return Judged(sums, self.weights(batch), (pe, window[batch[4].numpy()]))
 
     def metrics(self, outputs: Many[Outputs]) -> dict[str, float]:
         """Return the AUROCs over the validation studies, and over their windows."""
-        exam, score = (np.concatenate(part) for part in zip(*outputs, strict=True))
-        scores, truth = (pd.DataFrame(values, columns=list(EXAM_LABELS)) for values in (exam, self.val.targets))
-        present = pe_truth(truth, "exclude")
+        pe, score = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        present = pe_truth(pd.DataFrame(self.val.targets, columns=list(EXAM_LABELS)), "exclude")
         judged = present.notna()
         label = np.concatenate([sequence.window_label for sequence in self.val.sequences])
         known = label != UNKNOWN
         return {
-            "val_exam_auroc": auroc((present == 1)[judged].to_numpy(), pe_score(scores)[judged].to_numpy()),
+            "val_exam_auroc": auroc((present == 1)[judged].to_numpy(), pe[judged]),
             "val_window_auroc": auroc(label[known] == 1, score[known]),
         }
 

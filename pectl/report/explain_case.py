@@ -56,7 +56,7 @@ class Case:
     def answers(self) -> dict[str, Answer]:
         """Return the answer for `pe_present` and the nine exam labels."""
         score = self.explanation.exam_score
-        exam = pd.DataFrame([score], columns=list(EXAM_LABELS))
+        exam = pd.DataFrame([score])
         probability = self.decisions.calibrated(exam).iloc[0]
         return {
             name: Answer(

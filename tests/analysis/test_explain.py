@@ -10,8 +10,9 @@ from pectl.analysis.explain import Explainer, find_peak
 from pectl.config import WindowsConfig
 from pectl.core.data.study_store import Study
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.errors import ConfigError
+from tests.stage2_specs import stage2_spec
 
 StudyFactory = Callable[..., Study]
 CLOT = (9, 12, 8)
@@ -39,7 +40,7 @@ def seeing_encoder() -> WindowEncoder:
 
 def classifier() -> SequenceClassifier:
     torch.manual_seed(0)
-    spec = Stage2Spec(model="tcn", feature_size=2, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.2)
+    spec = stage2_spec(feature_size=2, dropout=0.2)
     return SequenceClassifier(spec)
 
 

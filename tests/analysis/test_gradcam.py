@@ -3,10 +3,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pectl.analysis.gradcam import LABELS, Pull, WindowHeat, enlarge, label_logit, merge, pull_of, window_heat
+from pectl.analysis.gradcam import (
+    LABELS,
+    Pull,
+    SeenWindows,
+    WindowHeat,
+    enlarge,
+    label_logit,
+    merge,
+    pull_of,
+    window_heat,
+)
 from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.windows import window_places
 from pectl.core.models.stage1 import Feature, Stage1Spec, WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
+from tests.stage2_specs import stage2_spec
 
 
 class Pick(nn.Module):
@@ -154,33 +166,37 @@ def test_enlarge_refuses_a_map_that_no_stride_makes() -> None:
         enlarge(torch.zeros(1, 4, 1, 1), (10, 1, 1))
 
 
-def test_pe_logit_is_the_logit_of_neither_negative_nor_indeterminate() -> None:
-    exam = torch.linspace(-3, 2, 9, dtype=torch.float64)
-    p = (1 - exam[0].sigmoid()) * (1 - exam[1].sigmoid())
-    assert label_logit(exam, "pe_present").item() == pytest.approx(p.logit().item(), abs=1e-12)
-    assert label_logit(exam, "rv_lv_ratio_lt_1") == exam[8]
-
-
-@pytest.mark.parametrize("model", ["tcn", "gru"])
-def test_pull_is_the_derivative_of_the_label(model: str) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "tcn"},
+        {"model": "gru", "levels": 2},
+        {"head": "hierarchical", "position": True, "ensemble": 3},
+    ],
+)
+def test_pull_is_the_derivative_of_the_label(changes: dict[str, object]) -> None:
     torch.manual_seed(1)
-    classifier = small_classifier(model).double()
-    feature, logit = torch.randn(5, 3, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    classifier = SequenceClassifier(stage2_spec(**changes)).eval().double()
+    seen = windows(torch.randn(5, 3).double(), torch.randn(5).double())
     mask = torch.ones(1, 5, dtype=torch.bool)
-    for label in ("rightsided_pe", "pe_present"):
-        pull, answers = pull_of(classifier, feature, logit, label)
+    for label in ("rightsided_pe", "rv_lv_ratio_lt_1", "pe_present"):
+        pull, answers = pull_of(classifier, seen, label)
         assert answers.attention.shape == (1, 9, 5)
-        for tensor, slope, place in ((feature, pull.feature, (2, 1)), (logit, pull.window_logit, (3,))):
+        for tensor, slope, place in (
+            (seen.feature, pull.feature, (2, 1)),
+            (seen.window_logit, pull.window_logit, (3,)),
+        ):
             values = []
             for step in (1e-6, -1e-6):
                 tensor[place] += step
-                values.append(label_logit(classifier(feature[None], logit[None], mask).exam[0], label).item())
+                values.append(label_logit(classifier(*(part[None] for part in seen), mask), label).item())
                 tensor[place] -= step
             assert slope[place].item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-4, abs=1e-9)
+    assert label_logit(answers, "rv_lv_ratio_lt_1") == answers.exam[0, 8]
 
 
 def test_window_label_asks_stage_1_only() -> None:
-    pull, _ = pull_of(small_classifier("tcn"), torch.zeros(4, 3), torch.zeros(4), "pe_window")
+    pull, _ = pull_of(SequenceClassifier(stage2_spec()).eval(), windows(torch.zeros(4, 3), torch.zeros(4)), "pe_window")
     assert not pull.feature.any()
     assert pull.window_logit.tolist() == [1, 1, 1, 1]
 
@@ -189,7 +205,7 @@ def test_heat_through_both_stages_is_the_gradient_of_the_exam_logit() -> None:
     """Sums of the chain's own gradient at layer2 and layer4, against one backward pass through everything."""
     torch.manual_seed(2)
     encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=True)).eval()
-    spec = Stage2Spec(model="tcn", feature_size=128, hidden=8, levels=1, kernel_size=3, causal=False, dropout=0.0)
+    spec = stage2_spec(feature_size=128, hidden=8)
     classifier = SequenceClassifier(spec).eval()
     x = torch.rand(3, 1, 10, 32, 32)
     kept = []
@@ -197,9 +213,9 @@ def test_heat_through_both_stages_is_the_gradient_of_the_exam_logit() -> None:
     feature = encoder.forward_features(x)
     kept[0].retain_grad()
     window = encoder.forward_head(feature).window
-    mask = torch.ones(1, 3, dtype=torch.bool)
-    classifier(feature.pooled[None], window[None], mask).exam[0, 4].backward()
-    pull, _ = pull_of(classifier, feature.pooled, window, EXAM_LABELS[4])
+    seen = windows(feature.pooled, window)
+    classifier(*(part[None] for part in seen), torch.ones(1, 3, dtype=torch.bool)).exam[0, 4].backward()
+    pull, _ = pull_of(classifier, seen, EXAM_LABELS[4])
     weight = pull.feature + pull.window_logit[:, None] * encoder.head.weight
     torch.testing.assert_close(kept[0].grad.sum(dim=(2, 3, 4)), weight, rtol=1e-4, atol=1e-7)
 
@@ -209,16 +225,17 @@ def test_layer_cam_through_both_stages_is_one_backward_pass_through_everything(s
     """Against the definition: ReLU(sum over channels of positive gradient times activation), of the exam logit."""
     torch.manual_seed(3)
     encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=supervised)).eval()
-    spec = Stage2Spec(model="gru", feature_size=128, hidden=8, levels=1, kernel_size=3, causal=False, dropout=0.0)
+    spec = stage2_spec(model="gru", feature_size=128, hidden=8)
     classifier = SequenceClassifier(spec).eval()
     x = torch.rand(4, 1, 10, 32, 32)
     layer2 = encoder.forward_features(x).layer2.detach().requires_grad_()
     layer4 = encoder.forward_layer4(layer2)
     feature = Feature(layer4.mean(dim=(2, 3, 4)), layer2)
     logit = encoder.forward_head(feature).window
-    exam = classifier(feature.pooled[None], logit[None], torch.ones(1, 4, dtype=torch.bool)).exam[0, 6]
+    seen = windows(feature.pooled, logit)
+    exam = classifier(*(part[None] for part in seen), torch.ones(1, 4, dtype=torch.bool)).exam[0, 6]
     slopes = torch.autograd.grad(exam, (layer4, layer2))
-    pull, _ = pull_of(classifier, feature.pooled, logit, EXAM_LABELS[6])
+    pull, _ = pull_of(classifier, seen, EXAM_LABELS[6])
     maps = found_in(encoder, x, pull, method="layer-cam").maps
     for found, activation, slope in zip(maps, (layer4, layer2), slopes, strict=True):
         cam = (slope.clamp_min(0) * activation).sum(dim=1)
@@ -236,6 +253,7 @@ def test_labels_start_with_the_two_that_ask_for_pe() -> None:
     assert ("pe_present", "pe_window", *EXAM_LABELS) == LABELS
 
 
-def small_classifier(model: str) -> SequenceClassifier:
-    spec = Stage2Spec(model=model, feature_size=3, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.0)
-    return SequenceClassifier(spec).eval()
+def windows(feature: torch.Tensor, logit: torch.Tensor) -> SeenWindows:
+    """Windows of 10 slices that lie end to end."""
+    place = window_places(np.arange(len(logit)) * 10, length=10)
+    return SeenWindows(feature, logit, torch.from_numpy(place).to(feature))

@@ -12,7 +12,8 @@ from pectl.analysis.sanity_summary import summarise_sanity
 from pectl.config import EvaluateConfig, WindowsConfig
 from pectl.core.data.study_store import Study
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
+from tests.stage2_specs import stage2_spec
 
 StudyFactory = Callable[..., Study]
 PARTS = [
@@ -25,7 +26,7 @@ def explainer() -> Explainer:
     torch.manual_seed(0)
     encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=True))
     windows = WindowsConfig(hu_ranges={"pe": (-250.0, 450.0)}, length=6, stride=5)
-    spec = Stage2Spec(model="tcn", feature_size=128, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.0)
+    spec = stage2_spec(feature_size=128)
     return Explainer(
         encoder=encoder, classifier=SequenceClassifier(spec), windows=windows, input_px=24, label="central_pe",
         method="layer-cam",

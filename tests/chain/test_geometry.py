@@ -16,10 +16,11 @@ from pectl.analysis.heat_geometry import grid_to_lps, heat_on_source
 from pectl.config import Config, WindowsConfig
 from pectl.core.data.study_store import Study, StudyStore
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.study_intake import Sources
 from pectl.report.explain_nifti import write_nifti
+from tests.stage2_specs import stage2_spec
 
 MARKER_MM = np.array([64.0, -21.0, 33.0])
 SIGMA_MM = 9.0
@@ -51,7 +52,7 @@ def seeing_encoder() -> WindowEncoder:
 
 def explainer() -> Explainer:
     windows = WindowsConfig(hu_ranges={"bright": (600.0, 3000.0)}, length=10, stride=5)
-    spec = Stage2Spec(model="tcn", feature_size=1, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.0)
+    spec = stage2_spec(feature_size=1)
     return Explainer(
         encoder=seeing_encoder(), classifier=SequenceClassifier(spec), windows=windows, input_px=88,
         label="pe_window", method="grad-cam",

@@ -16,11 +16,12 @@ from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Trainer
-from pectl.pipeline.losses import EXAM_MEANS, exam_sums, exam_weights
+from pectl.pipeline.losses import EXAM_MEANS, StudyTruth, exam_sums, exam_weights
 from pectl.pipeline.run import RunFolder
 from pectl.pipeline.task import Judged, Outputs
+from tests.stage2_specs import stage2_spec
 
-SPEC = Stage2Spec(model="tcn", feature_size=3, hidden=4, levels=1, kernel_size=3, causal=False, dropout=0.3)
+SPEC = stage2_spec(dropout=0.3)
 CONFIG = Stage2Config(
     epochs=3, batch_size=2, learning_rate=0.01, schedule="one-cycle", clip_norm=1.0, weight_decay=0.01
 )
@@ -32,9 +33,9 @@ class StubTask:
 
     means = EXAM_MEANS
 
-    def __init__(self, studies: int = 8, size: int = 2) -> None:
+    def __init__(self, studies: int = 8, size: int = 2, spec: Stage2Spec = SPEC) -> None:
         torch.manual_seed(0)
-        self.model = SequenceClassifier(SPEC)
+        self.model = SequenceClassifier(spec)
         self.size = size
         self.features, self.targets = torch.randn(studies, 2, 3), torch.randint(0, 2, (studies, 9)).float()
         self.on_step: Callable[[int], None] = lambda step: None
@@ -55,13 +56,13 @@ class StubTask:
         return self.features[rows], self.targets[rows]
 
     def weights(self, batch: Batch) -> Tensor:
-        return exam_weights(batch[1], torch.zeros(len(batch[0]), 2))
+        return exam_weights(_truth(batch[1]))
 
     def _out(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         features, targets = batch
         size = len(features)
-        out = model(features, torch.zeros(size, 2), torch.ones(size, 2, dtype=torch.bool))
-        return exam_sums(out.exam, targets, out.window, torch.zeros(size, 2), window_weight=0.5), out.exam
+        out = model(features, torch.zeros(size, 2), torch.zeros(size, 2, 2), torch.ones(size, 2, dtype=torch.bool))
+        return exam_sums(out.exam, out.window, _truth(targets), window_weight=0.5), out.exam
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         self.steps += 1
@@ -84,6 +85,10 @@ class StubTask:
         return [f"study-{i}" for i in rows.tolist()]
 
 
+def _truth(targets: Tensor) -> StudyTruth:
+    return StudyTruth(targets, torch.zeros(len(targets), 2), torch.ones(len(targets)))
+
+
 def train(
     path: Path,
     prepare: Callable[[StubTask], None] = lambda task: None,
@@ -92,9 +97,10 @@ def train(
     fabric: Fabric | None = None,
     studies: int = 8,
     compiled: bool = False,
+    spec: Stage2Spec = SPEC,
 ) -> StubTask:
     """Train, or go on with, the run in `path`."""
-    task = StubTask(studies, config.batch_size)
+    task = StubTask(studies, config.batch_size, spec)
     prepare(task)
     run = RunFolder(path)
     run.begin(Config(), {"config": "d1"}, SPLITS, resume=True)

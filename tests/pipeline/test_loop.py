@@ -13,6 +13,7 @@ from pectl.pipeline.run import RunFolder, read_run
 from pectl.pipeline.schedule import rate_factor
 from pectl.pipeline.task import Judged
 from tests.pipeline.stub_task import SPEC, SPLITS, StubTask, result, train
+from tests.stage2_specs import stage2_spec
 
 STEPS = 4
 
@@ -33,13 +34,27 @@ def test_a_run_leaves_metrics_events_and_checkpoints(whole: Path) -> None:
     assert list((whole / "events").iterdir())
     model = load_stage2(whole / "checkpoints" / "best")
     torch.manual_seed(0)
-    assert not torch.equal(model.exam_bias, SequenceClassifier(SPEC).exam_bias)
+    assert not torch.equal(*(made.members[0].exam_head.label.bias for made in (model, SequenceClassifier(SPEC))))
     assert not list(whole.rglob("*.tmp"))
 
 
 def test_same_seed_same_bytes(whole: Path, tmp_path: Path) -> None:
     train(tmp_path)
     assert result(tmp_path) == result(whole)
+
+
+def test_an_ensemble_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
+    spec = stage2_spec(dropout=0.3, model="gru", levels=2, head="hierarchical", position=True, ensemble=2)
+
+    def stop(task: StubTask) -> None:
+        task.on_step = lambda now: os.kill(os.getpid(), signal.SIGTERM) if now == 6 else None
+
+    with pytest.raises(Interrupted):
+        train(tmp_path / "stopped", stop, spec=spec)
+    train(tmp_path / "stopped", spec=spec)
+    train(tmp_path / "whole", spec=spec)
+    assert result(tmp_path / "stopped") == result(tmp_path / "whole")
+    assert load_stage2(tmp_path / "whole" / "checkpoints" / "best").spec == spec
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])

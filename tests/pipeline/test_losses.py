@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS
 from pectl.core.models.stage1 import WindowLogits
-from pectl.pipeline.losses import exam_sums, exam_weights, mean_loss, window_sums, window_weights
+from pectl.pipeline.losses import StudyTruth, exam_sums, exam_weights, mean_loss, window_sums, window_weights
 
 NAN = float("nan")
 
@@ -31,13 +31,26 @@ def window_loss(
 
 
 def exam_loss(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, weight: float = 1.0) -> Tensor:
-    return mean_loss(exam_sums(exam, targets, window, labels, window_weight=weight), exam_weights(targets, labels))
+    truth = StudyTruth(targets, labels, torch.ones(len(targets)))
+    return mean_loss(exam_sums(exam, window, truth, window_weight=weight), exam_weights(truth))
 
 
 def test_windows_of_stage_2_by_hand() -> None:
     window, labels = torch.tensor([[2.0, -1.0, 9.0]]), torch.tensor([[1.0, 0.0, NAN]])
     loss = exam_loss(torch.zeros(1, 9), torch.full((1, 9), NAN), window, labels, weight=3.0)
     assert loss.item() == pytest.approx(3 * (bce(2, 1) + bce(-1, 0)) / 2, rel=1e-6)
+
+
+def test_windows_weigh_as_their_study_does() -> None:
+    window, labels = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, NAN]])
+    none = torch.full((2, 9), NAN)
+    for weight, expected in (
+        ((0.25, 0.0), (bce(2, 1) + bce(-1, 0)) / 2),  # a study of weight 0 has no say
+        ((0.25, 0.75), (0.25 * (bce(2, 1) + bce(-1, 0)) + 0.75 * bce(0.5, 0)) / 1.25),
+    ):
+        truth = StudyTruth(none, labels, torch.tensor(weight))
+        loss = mean_loss(exam_sums(torch.zeros(2, 9), window, truth, window_weight=1.0), exam_weights(truth))
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_nothing_known_is_zero_with_a_zero_gradient() -> None:

@@ -27,7 +27,8 @@ class Predictions:
 
     Attributes:
         split: its name (train, val, test; `external` for a CSV of any model).
-        exam: index StudyInstanceUID, the nine `EXAM_LABELS` columns; no rows where there is no exam part.
+        exam: index StudyInstanceUID, the nine `EXAM_LABELS` columns, and `pe_present` where the model says it itself;
+            no rows where there is no exam part.
         window: columns StudyInstanceUID, window_start, score (stage 2), stage1_score, label (-1 unknown).
         image: columns StudyInstanceUID, SOPInstanceUID, score, label (-1 unknown).
         split_fingerprint: of the split of the study store; empty where there is none.
@@ -73,7 +74,9 @@ def competition_truth(truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def pe_score(exam: pd.DataFrame) -> pd.Series:
-    """Return (1 - negative) * (1 - indeterminate), the score of PE being present."""
+    """Return the score of PE being present: the model's own, else (1 - negative) * (1 - indeterminate)."""
+    if PE_PRESENT in exam:
+        return exam[PE_PRESENT]
     return ((1 - exam[NEGATIVE]) * (1 - exam[INDETERMINATE])).rename(PE_PRESENT)
 
 

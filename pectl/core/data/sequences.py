@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pectl.core.data.feature_store import Sequence
 from pectl.core.data.labels import UNKNOWN
+from pectl.core.data.windows import window_places
 
 
 class SequenceBatch(NamedTuple):
@@ -20,6 +21,8 @@ class SequenceBatch(NamedTuple):
     """(B, N, F) float32."""
     window_logit: Tensor
     """(B, N) float32, stage 1's."""
+    place: Tensor
+    """(B, N, 2) float32, see `window_places`."""
     window_label: Tensor
     """(B, N) float32: 0, 1, or NaN where unknown or padding."""
     mask: Tensor
@@ -32,6 +35,7 @@ def collate(sequences: Many[Sequence], *, length: int = 0) -> SequenceBatch:
     return SequenceBatch(
         _padded([torch.from_numpy(s.features) for s in sequences], length),
         _padded([torch.from_numpy(s.window_logit) for s in sequences], length),
+        _padded([torch.from_numpy(window_places(s.window_start, length=s.window_length)) for s in sequences], length),
         _padded([torch.from_numpy(values) for values in labels], length, value=np.nan),
         _padded([torch.ones(len(s.window_logit), dtype=torch.bool) for s in sequences], length),
     )

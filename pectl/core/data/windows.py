@@ -33,6 +33,17 @@ def window_starts(n_slices: int, *, length: int, stride: int) -> NDArray[np.int6
     return starts if starts[-1] == last else np.append(starts, last)
 
 
+def window_places(starts: NDArray[np.integer], *, length: int) -> NDArray[np.float32]:
+    """Return where the windows of one study lie along the body: (N, 2).
+
+    First the centre's share of the lung box, -1 at its first slice and 1 at its last; then the centre's distance from
+    the middle of the box in units of 100 slices, which tells large lungs from small ones.
+    """
+    depth = int(starts[-1]) + length
+    offset = starts + length / 2 - depth / 2
+    return np.stack([2 * offset / depth, offset / 100], 1).astype(np.float32)
+
+
 def window_labels(slice_label: NDArray[np.int8], starts: NDArray[np.integer], *, length: int) -> NDArray[np.int8]:
     """Return 1 for windows with any positive slice, 0 for all negative, unknown where no slice says more."""
     spans = slice_label[starts[:, None] + np.arange(length)]  # (N, T)

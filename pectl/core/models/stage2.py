@@ -1,13 +1,19 @@
 """Stage 2: the sequence classifier. It reads a study's windows in slice order and answers for the whole study."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.models.layers import BatchDropout, LabelAttention, TemporalBlock
+from pectl.core.models.encoders import GRU, TCN
+from pectl.core.models.exam_heads import EXAM_HEADS, HeadName
+from pectl.core.models.layers import LabelAttention
+
+PLACE_CHANNELS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +27,18 @@ class Stage2Spec:
     kernel_size: int
     causal: bool
     dropout: float
+    head: HeadName
+    position: bool
+    ensemble: int
 
 
 class StudyLogits(NamedTuple):
     """The answers for a batch of studies."""
 
     exam: Tensor
-    """(B, 9) logits in the order of EXAM_LABELS."""
+    """(B, 9) logits in the order of EXAM_LABELS; those of RV/LV given PE."""
+    pe: Tensor
+    """(B,) logits of PE: neither negative nor indeterminate."""
     window: Tensor
     """(B, N) PE logits of the windows, refined in context; 0 at padding."""
     attention: Tensor
@@ -35,24 +46,17 @@ class StudyLogits(NamedTuple):
 
 
 class SequenceClassifier(nn.Module):
-    """Stage 2 of Ma et al. 2022 with a true mask and, unless `causal`, context from both sides.
+    """One or several members that answer the same study, each with its own first weights and dropout.
 
     Each window enters as its feature, the differences to both neighbours (zero at the ends; `causal`: to the one
-    before) and its stage-1 logit.
-    Its score is the stage-1 logit plus a correction from context; each exam label has its own attention pooling.
+    before), its stage-1 logit and, with `position`, its place along the body.
     """
 
     def __init__(self, spec: Stage2Spec) -> None:
         super().__init__()
         self.spec = spec
-        size = (2 if spec.causal else 3) * spec.feature_size + 1
-        self.encoder = _TCN(spec, size) if spec.model == "tcn" else _GRU(spec, size)
-        channels = spec.hidden if spec.model == "tcn" or spec.causal else 2 * spec.hidden
-        self.window_head = nn.Linear(channels, 1)
-        self.attention = LabelAttention(channels + 1, labels=len(EXAM_LABELS))
-        self.exam_weight = nn.Parameter(torch.empty(len(EXAM_LABELS), 2 * (channels + 1)))
-        self.exam_bias = nn.Parameter(torch.zeros(len(EXAM_LABELS)))
-        nn.init.trunc_normal_(self.exam_weight, std=(2 * channels) ** -0.5)
+        size = (2 if spec.causal else 3) * spec.feature_size + 1 + (PLACE_CHANNELS if spec.position else 0)
+        self.members = nn.ModuleList(SequenceMember(spec, size) for _ in range(spec.ensemble))
         self.register_buffer("feature_mean", torch.zeros(spec.feature_size))
         self.register_buffer("feature_std", torch.ones(spec.feature_size))
         self.feature_mean: Tensor
@@ -63,18 +67,80 @@ class SequenceClassifier(nn.Module):
         self.feature_mean.copy_(features.mean(0))
         self.feature_std.copy_(features.std(0).clamp_min(1e-6))
 
-    def forward(self, features: Tensor, window_logit: Tensor, mask: Tensor) -> StudyLogits:
-        """Features (B, N, F), window_logit (B, N), mask (B, N) true at real windows -> logits."""
+    def forward(
+        self, features: Tensor, window_logit: Tensor, place: Tensor, mask: Tensor, *, each: bool = False
+    ) -> StudyLogits:
+        """Answer for B studies of up to N windows.
+
+        Args:
+            features: (B, N, F).
+            window_logit: (B, N), stage 1's.
+            place: (B, N, PLACE_CHANNELS), see `window_places`; not read without `position`.
+            mask: (B, N), true at real windows.
+            each: return what the members say for themselves, on a first axis (members, B, ...), not their mean.
+        """
+        x = self._inputs(features, window_logit, place, mask)
+        answers = [member(x, window_logit, mask) for member in self.members]
+        return StudyLogits(*(torch.stack(part) for part in zip(*answers, strict=True))) if each else mean_of(answers)
+
+    def _inputs(self, features: Tensor, window_logit: Tensor, place: Tensor, mask: Tensor) -> Tensor:
+        """Return what the members see of each window: (B, N, channels)."""
         x = (features - self.feature_mean) / self.feature_std
         steps = neighbour_differences(x, mask)  # (B, N, 2F)
         if self.spec.causal:
             steps = steps[..., : x.shape[-1]]  # the difference to the window after would look ahead
-        x = torch.cat([x, steps, window_logit.unsqueeze(-1)], dim=-1)  # (B, N, 3F+1), causal 2F+1
-        context = self.encoder(x, mask)  # (B, N, C)
+        parts = [x, steps, window_logit.unsqueeze(-1)]  # (B, N, 3F+1), causal 2F+1
+        return torch.cat([*parts, place] if self.spec.position else parts, dim=-1)
+
+
+class SequenceMember(nn.Module):
+    """Stage 2 of Ma et al. 2022 with a true mask and, unless `causal`, context from both sides.
+
+    The score of a window is the stage-1 logit plus a correction from context; each exam label has its own attention
+    pooling, and the head turns what was pooled into answers.
+    """
+
+    def __init__(self, spec: Stage2Spec, in_channels: int) -> None:
+        super().__init__()
+        self.encoder = _encoder(spec, in_channels)
+        channels = self.encoder.out_channels + 1
+        self.window_head = nn.Linear(self.encoder.out_channels, 1)
+        self.attention = LabelAttention(channels, labels=len(EXAM_LABELS))
+        self.exam_head = EXAM_HEADS[spec.head](2 * channels)
+
+    def forward(self, x: Tensor, window_logit: Tensor, mask: Tensor) -> StudyLogits:
+        """(B, N, C), stage-1 logits and mask (B, N) -> logits."""
+        context = self.encoder(x, mask)  # (B, N, C')
         window = (window_logit + self.window_head(context).squeeze(-1)) * mask  # (B, N)
         pooled, attention = self.attention(torch.cat([context, window.unsqueeze(-1)], dim=-1), mask)
-        exam = (pooled * self.exam_weight).sum(-1) + self.exam_bias  # (B, 9)
-        return StudyLogits(exam, window, attention)
+        exam, pe = self.exam_head(pooled)
+        return StudyLogits(exam, pe, window, attention)
+
+
+def _encoder(spec: Stage2Spec, in_channels: int) -> TCN | GRU:
+    if spec.model == "gru":
+        return GRU(in_channels, spec.hidden, levels=spec.levels, causal=spec.causal, dropout=spec.dropout)
+    return TCN(
+        in_channels, spec.hidden, levels=spec.levels, kernel_size=spec.kernel_size, causal=spec.causal,
+        dropout=spec.dropout,
+    )  # fmt: skip
+
+
+def mean_of(answers: Sequence[StudyLogits]) -> StudyLogits:
+    """Return the mean of several answers: of their probabilities, as logits, and of their attention.
+
+    Of probabilities, not of logits (Lakshminarayanan et al. 2017): a mean of distributions is one, so that what
+    coheres in each member, as with the hierarchical head, does so in their mean.
+    """
+    if len(answers) == 1:
+        return answers[0]
+    exam, pe, window, attention = (torch.stack(part) for part in zip(*answers, strict=True))  # (members, B, ...)
+    return StudyLogits(_mean_probability(exam), _mean_probability(pe), _mean_probability(window), attention.mean(0))
+
+
+def _mean_probability(logits: Tensor) -> Tensor:
+    """(members, ...) logits -> the logit of their mean probability, exact also where that is close to 0 or 1."""
+    return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
 
 
 def neighbour_differences(x: Tensor, mask: Tensor) -> Tensor:
@@ -82,43 +148,3 @@ def neighbour_differences(x: Tensor, mask: Tensor) -> Tensor:
     step = (x[:, 1:] - x[:, :-1]) * (mask[:, 1:] & mask[:, :-1]).unsqueeze(-1)  # (B, N-1, F)
     zero = torch.zeros_like(x[:, :1])
     return torch.cat([torch.cat([zero, step], 1), torch.cat([-step, zero], 1)], dim=-1)
-
-
-class _TCN(nn.Module):
-    """Residual temporal blocks of dilation 1, 2, 4 ..."""
-
-    def __init__(self, spec: Stage2Spec, in_channels: int) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            TemporalBlock(
-                in_channels if level == 0 else spec.hidden, spec.hidden, kernel_size=spec.kernel_size,
-                dilation=2**level, dropout=spec.dropout, causal=spec.causal,
-            )
-            for level in range(spec.levels)
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, N, 3F+1) -> (B, N, hidden)."""
-        y = x.transpose(1, 2)  # (B, C, N)
-        for block in self.blocks:
-            y = block(y, mask)
-        return y.transpose(1, 2)
-
-
-class _GRU(nn.Module):
-    """A GRU over the real windows; both ways unless causal."""
-
-    def __init__(self, spec: Stage2Spec, in_channels: int) -> None:
-        super().__init__()
-        self.gru = nn.GRU(
-            in_channels, spec.hidden, spec.levels, batch_first=True, bidirectional=not spec.causal,
-            dropout=spec.dropout if spec.levels > 1 else 0.0,
-        )  # fmt: skip
-        self.dropout = BatchDropout(spec.dropout)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, N, 3F+1) -> (B, N, hidden or 2 hidden)."""
-        packed = nn.utils.rnn.pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
-        out, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[1])
-        dropped: Tensor = self.dropout(out)
-        return dropped

@@ -81,6 +81,8 @@ def test_collate_pads_and_masks() -> None:
     assert batch.mask.tolist() == [[True] * 4, [True, True, False, False]]
     assert (batch.features[1, 2:] == 0).all()
     assert (batch.window_logit[1, 2:] == 0).all()
+    assert batch.place[1, :2].flatten().tolist() == pytest.approx([-1 / 3, -0.025, 1 / 3, 0.025])  # 15 slices
+    assert (batch.place[1, 2:] == 0).all()
     nan = float("nan")
     expected = torch.tensor([[0, 1, nan, 0], [0, 1, nan, nan]])
     torch.testing.assert_close(batch.window_label, expected, equal_nan=True)

@@ -5,7 +5,7 @@ import pytest
 
 from pectl.core.data import windows
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5
-from pectl.core.data.windows import WindowIndex, WindowReader, window_labels, window_starts
+from pectl.core.data.windows import WindowIndex, WindowReader, window_labels, window_places, window_starts
 from pectl.errors import ConfigError, StoreError
 
 
@@ -22,6 +22,13 @@ from pectl.errors import ConfigError, StoreError
 )
 def test_last_window_is_shifted_to_fit(n: int, stride: int, expected: list[int]) -> None:
     assert window_starts(n, length=10, stride=stride).tolist() == expected
+
+
+def test_places_along_the_body_by_hand() -> None:
+    places = window_places(np.array([0, 10, 20, 30]), length=10)  # 40 slices, centres at 5, 15, 25 and 35
+    np.testing.assert_allclose(places, [[-0.75, -0.15], [-0.25, -0.05], [0.25, 0.05], [0.75, 0.15]], rtol=1e-6)
+    assert places.dtype == np.float32
+    np.testing.assert_allclose(window_places(np.array([0]), length=10), [[0, 0]])
 
 
 def test_study_shorter_than_a_window() -> None:

@@ -7,12 +7,13 @@ import torch
 
 from pectl.core.models.checkpoint import load_stage1, load_stage2, save_model, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.errors import StoreError
+from tests.stage2_specs import stage2_spec
 
 SPEC1 = Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True)
 SPEC1_ALL = Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True, multitask=True, norm="group")
-SPEC2 = Stage2Spec(model="gru", feature_size=4, hidden=3, levels=1, kernel_size=3, causal=False, dropout=0.1)
+SPEC2 = stage2_spec(model="gru", feature_size=4, hidden=3, dropout=0.1)
 
 
 @pytest.mark.parametrize("spec", [SPEC1, SPEC1_ALL])
@@ -41,7 +42,7 @@ def test_stage2_comes_back_with_its_standardisation(tmp_path: Path) -> None:
     model = SequenceClassifier(SPEC2)
     model.standardise(torch.randn(30, 4) * 5 + 2)
     save_model(model.eval(), tmp_path)
-    batch = (torch.randn(1, 6, 4), torch.randn(1, 6), torch.ones(1, 6, dtype=torch.bool))
+    batch = (torch.randn(1, 6, 4), torch.randn(1, 6), torch.zeros(1, 6, 2), torch.ones(1, 6, dtype=torch.bool))
     assert torch.equal(load_stage2(tmp_path)(*batch).exam, model(*batch).exam)
 
 

@@ -1,18 +1,27 @@
 import dataclasses
+import math
 
 import pytest
 import torch
 
 from pectl.config import Stage2Config
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec, neighbour_differences
+from pectl.core.models.stage2 import (
+    PLACE_CHANNELS,
+    SequenceClassifier,
+    StudyLogits,
+    mean_of,
+    neighbour_differences,
+)
+from tests.stage2_specs import stage2_spec
 
 KINDS = [("tcn", False), ("tcn", True), ("gru", False), ("gru", True)]
-SPEC = Stage2Spec(model="tcn", feature_size=6, hidden=8, levels=2, kernel_size=3, causal=False, dropout=0.2)
+SPEC = stage2_spec(feature_size=6, hidden=8, levels=2, dropout=0.2)
+EVERYTHING = {"head": "hierarchical", "position": True, "ensemble": 3}
 
 
-def classifier(model: str, causal: bool) -> SequenceClassifier:
+def classifier(**changes: object) -> SequenceClassifier:
     torch.manual_seed(0)
-    made = SequenceClassifier(dataclasses.replace(SPEC, model=model, causal=causal))
+    made = SequenceClassifier(dataclasses.replace(SPEC, **changes))
     made.standardise(torch.randn(50, 6) * 3 + 1)
     with torch.no_grad():  # whatever the start, as after training
         for parameter in made.parameters():
@@ -23,23 +32,29 @@ def classifier(model: str, causal: bool) -> SequenceClassifier:
     return made.eval()
 
 
-def padded(lengths: tuple[int, ...], total: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def padded(lengths: tuple[int, ...], total: int) -> list[torch.Tensor]:
+    """Features, window logits, places and mask."""
     torch.manual_seed(1)
     mask = torch.arange(total) < torch.tensor(lengths)[:, None]
-    return torch.randn(len(lengths), total, 6), torch.randn(len(lengths), total), mask
+    size = (len(lengths), total)
+    return [torch.randn(*size, 6), torch.randn(size), torch.randn(*size, PLACE_CHANNELS), mask]
 
 
+@pytest.mark.parametrize("changes", [{}, EVERYTHING])
 @pytest.mark.parametrize(("model", "causal"), KINDS)
 @torch.inference_mode()
-def test_padding_never_changes_an_answer(model: str, causal: bool) -> None:
-    made = classifier(model, causal)
+def test_padding_never_changes_an_answer(model: str, causal: bool, changes: dict[str, object]) -> None:
+    made = classifier(model=model, causal=causal, **changes)
     lengths = (9, 1, 4)
-    features, logit, mask = padded(lengths, 12)
-    features[~mask], logit[~mask] = 1e3, -1e3  # padding is not even read
-    together = made(features, logit, mask)
+    inputs = padded(lengths, 12)
+    mask = inputs[-1]
+    for part in inputs[:3]:
+        part[~mask] = 1e3  # padding is not even read
+    together = made(*inputs)
     for row, n in enumerate(lengths):
-        alone = made(features[row : row + 1, :n], logit[row : row + 1, :n], mask[row : row + 1, :n])
+        alone = made(*(part[row : row + 1, :n] for part in inputs))
         torch.testing.assert_close(together.exam[row], alone.exam[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(together.pe[row], alone.pe[0], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(together.window[row, :n], alone.window[0], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(together.attention[row, :, :n], alone.attention[0], rtol=1e-5, atol=1e-5)
         assert (together.window[row, n:] == 0).all()
@@ -47,14 +62,30 @@ def test_padding_never_changes_an_answer(model: str, causal: bool) -> None:
     torch.testing.assert_close(together.attention.sum(-1), torch.ones(3, 9))
 
 
+@pytest.mark.parametrize("model", ["tcn", "gru"])
+def test_padding_has_no_say_in_training(model: str) -> None:
+    """Nor in the statistics of batch norm, nor in any gradient."""
+    results = []
+    for filling in (0.0, 1e3):
+        made = classifier(model=model, dropout=0.0, **EVERYTHING).train()
+        inputs = padded((9, 1, 4), 12)
+        for part in inputs[:3]:
+            part[~inputs[-1]] = filling
+        out = made(*inputs, each=True)
+        (out.exam.sum() + out.window.sum()).backward()
+        results.append([part.grad for part in made.parameters()] + [*made.buffers()])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("model", "causal"), KINDS)
 @torch.inference_mode()
 def test_causal_looks_back_only_and_the_default_both_ways(model: str, causal: bool) -> None:
-    made = classifier(model, causal)
-    features, logit, mask = padded((16,), 16)
+    made = classifier(model=model, causal=causal)
+    features, logit, place, mask = padded((16,), 16)
     later = logit.clone()
     later[0, 8] += 5.0
-    moved = (made(features, later, mask).window != made(features, logit, mask).window)[0]
+    moved = (made(features, later, place, mask).window != made(features, logit, place, mask).window)[0]
     assert moved[8:].any()
     assert moved[:8].any() == (not causal)
 
@@ -62,11 +93,11 @@ def test_causal_looks_back_only_and_the_default_both_ways(model: str, causal: bo
 @pytest.mark.parametrize("model", ["tcn", "gru"])
 @torch.inference_mode()
 def test_causal_window_scores_do_not_see_later_features(model: str) -> None:
-    made = classifier(model, causal=True)
-    features, logit, mask = padded((16,), 16)
+    made = classifier(model=model, causal=True)
+    features, logit, place, mask = padded((16,), 16)
     later = features.clone()
     later[0, 8] += 5.0
-    moved = (made(later, logit, mask).window != made(features, logit, mask).window)[0]
+    moved = (made(later, logit, place, mask).window != made(features, logit, place, mask).window)[0]
     assert moved.nonzero().flatten().tolist()[0] == 8
 
 
@@ -83,7 +114,59 @@ def test_neighbour_differences_by_hand() -> None:
 
 @pytest.mark.parametrize("model", ["tcn", "gru"])
 def test_gradients_are_finite_with_padding(model: str) -> None:
-    made = classifier(model, causal=False).train()
-    out = made(*padded((9, 1, 4), 12))
+    made = classifier(model=model, **EVERYTHING).train()
+    out = made(*padded((9, 1, 4), 12), each=True)
     (out.exam.sum() + out.window.sum()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in made.parameters())
+
+
+@torch.inference_mode()
+def test_place_is_seen_with_position_alone() -> None:
+    features, logit, place, mask = padded((8,), 8)
+    moved = place.clone()
+    moved[0, 3] += 1.0
+    for position in (True, False):
+        made = classifier(position=position)
+        one, other = (made(features, logit, each, mask) for each in (place, moved))
+        assert one.exam.equal(other.exam) == one.window.equal(other.window) == (not position)
+
+
+@torch.inference_mode()
+def test_an_ensemble_is_the_mean_of_its_members() -> None:
+    made, inputs = classifier(**EVERYTHING), padded((9, 4), 9)
+    each, mean = made(*inputs, each=True), made(*inputs)
+    for members, together in zip(each[:3], mean[:3], strict=True):
+        torch.testing.assert_close(together.sigmoid(), members.sigmoid().mean(0))
+    torch.testing.assert_close(mean.attention, each.attention.mean(0))
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (each.exam[one] - each.exam[other]).abs().min() > 0
+        assert not each.attention[one].equal(each.attention[other])
+
+
+@torch.inference_mode()
+def test_the_mean_of_coherent_answers_coheres() -> None:
+    out = classifier(**EVERYTHING)(*padded((9, 1, 4), 12))
+    p, pe = out.exam.sigmoid(), out.pe.sigmoid()
+    torch.testing.assert_close(p[:, 0] + p[:, 1] + pe, torch.ones(3))
+    assert (p[:, 2:7] <= pe[:, None] + 1e-6).all()
+
+
+def test_members_begin_apart_and_alone_is_a_member() -> None:
+    torch.manual_seed(3)
+    alone = SequenceClassifier(SPEC)
+    torch.manual_seed(3)
+    two = SequenceClassifier(dataclasses.replace(SPEC, ensemble=2))
+    weights = [made.exam_head.label.weight for made in (alone.members[0], *two.members)]
+    assert weights[0].equal(weights[1])
+    assert not weights[1].equal(weights[2])
+    inputs = padded((5,), 5)
+    one, each = alone.eval()(*inputs), alone(*inputs, each=True)
+    assert all(mean.equal(member[0]) for mean, member in zip(one, each, strict=True))
+
+
+def test_a_mean_of_probabilities_beyond_float32_by_hand() -> None:
+    logits = [torch.tensor([value]) for value in (-200.0, -100.0)]
+    mean = mean_of([StudyLogits(value, value, value, value) for value in logits])
+    assert mean.exam.item() == pytest.approx(-100.0 - math.log(2))
+    mean = mean_of([StudyLogits(-value, -value, -value, value) for value in logits])
+    assert mean.pe.item() == pytest.approx(100.0 + math.log(2))
