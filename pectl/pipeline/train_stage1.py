@@ -32,6 +32,7 @@ from pectl.pipeline.estimate_networks import estimate_stage1
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.losses import WINDOW_MEANS, window_sums, window_weights
+from pectl.pipeline.pretrained import described, made_from_weights, splits_with_seen, tell
 from pectl.pipeline.processes import find_processes
 from pectl.pipeline.run import Resume, RunFolder
 from pectl.pipeline.task import Judged, Outputs
@@ -62,18 +63,21 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     fabric = make_fabric(device, config.stage1.precision, find_processes())
     together = Together(fabric)
     store = StudyStore.open(store_path)
-    made_from = {"study_store": store.stamp.digest, "split": store.split_fingerprint}
     config_digest = digest_of(config.windows.digest(), config.stage1.digest(), config.seed)
     source = WindowSource.of(store, config)
     torch.manual_seed(config.seed)
     task = Stage1Task(new_encoder(config), source, config, fabric)
+    pretrained = load_pretrained(task.model, config.stage1.weights, config.windows)
+    splits = splits_with_seen(store, pretrained)
+    made_from = {"study_store": store.stamp.digest, "split": store.split_fingerprint} | made_from_weights(pretrained)
     if config.stage1.precision == "bf16" and fabric.device.type == "cpu":
         check_bf16_gradients(task.model, task.example())
     estimate = estimate_stage1(config, encoder_spec(config), gpu=fabric.device.type == "cuda")
     run = RunFolder(out)
 
     def begin() -> None:
-        run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume)
+        run.begin(config, made_from | {"config": config_digest}, splits, resume=resume)
+        tell(pretrained)
         run.announce(estimate, expect)
 
     together.once(begin)
@@ -86,6 +90,7 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
         run.finish(
             digest=weights_digest(run.best), made_from=made_from, config_digest=config_digest,
             stage=STAGE, windows=config.windows.model_dump(mode="json"), input_px=config.stage1.input_px, best=best,
+            pretrained=described(pretrained),
         )  # fmt: skip
     return best
 
@@ -102,9 +107,8 @@ def encoder_spec(config: Config) -> Stage1Spec:
 
 
 def new_encoder(config: Config) -> WindowEncoder:
-    """Build the encoder that the configuration describes, with its pretrained weights."""
+    """Build the encoder that the configuration describes, with random weights."""
     model = WindowEncoder(encoder_spec(config))
-    load_pretrained(model, config.stage1.weights)
     return model.to(memory_format=torch.channels_last_3d) if config.stage1.channels_last else model
 
 

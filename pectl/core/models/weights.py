@@ -1,95 +1,107 @@
-"""Pretrained weights for a window encoder's backbone: none, Kinetics-400, or a local file."""
+"""The weights that a window encoder begins with: none, Kinetics-400, another training of ours, or a local file."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from pectl.core.models.stage1 import WindowEncoder, backbone_named
+from pectl.config import WindowsConfig
+from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.models.weights_source import Source, kinetics400, read_weights
 from pectl.errors import WeightsError
 
+HEADS = ("head", "slice_head", "multitask_head")
+"""Parts that weights may lack, or have beside what is needed; the backbone must fit whole."""
 
-def load_pretrained(encoder: WindowEncoder, weights: str) -> None:
-    """Fill the encoder from `weights`: `none`, `kinetics400`, or the path of a .safetensors or .pth file.
 
-    A file may hold a whole encoder of ours or a bare torchvision backbone, whose classifier is left out.
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """What an encoder began with.
+
+    Attributes:
+        weights: as they were asked for.
+        run: the training of ours that made them, if one did.
+        digest: SHA-256 of their file; None for Kinetics-400.
+        begun_anew: heads that the weights lack.
+        left_out: heads of the weights that the encoder lacks.
+    """
+
+    weights: str
+    run: Path | None
+    digest: str | None
+    begun_anew: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def load_pretrained(encoder: WindowEncoder, weights: str, windows: WindowsConfig) -> Pretrained | None:
+    """Fill the encoder with weights; heads that these lack stay as they are.
+
+    Args:
+        encoder: to be filled.
+        weights: `none`, `kinetics400`, the folder of a finished run of train-stage1 (its best epoch is taken), or the
+            path of a .safetensors or .pth file: a whole encoder of ours, or a bare torchvision backbone.
+        windows: what the encoder will be shown.
+
+    Returns:
+        What was loaded; None for `none`.
 
     Raises:
-        WeightsError: the file isn't there, can't be fetched or read, or doesn't fit; all mismatches are named.
+        WeightsError: they aren't there, can't be fetched or read, or don't fit; all mismatches are named.
     """
     if weights == "none":
-        return
-    state = _kinetics400(encoder.spec.backbone) if weights == "kinetics400" else _read(Path(weights))
-    module: nn.Module = encoder
-    if not any(name.startswith("backbone.") for name in state):
-        module = encoder.backbone
-        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    _fit_stem(module, state)
-    _check(module, state, weights)
-    module.load_state_dict(state)
+        return None
+    source = kinetics400(encoder.spec.backbone) if weights == "kinetics400" else read_weights(Path(weights))
+    _check_origin(source, encoder, windows)
+    state = _named_as_ours(source.state)
+    own = encoder.state_dict()
+    _fit_stem(own, state)
+    begun_anew = tuple(head for head in HEADS if _has(own, head) and not _has(state, head))
+    left_out = tuple(head for head in HEADS if _has(state, head) and not _has(own, head))
+    state = {name: value for name, value in state.items() if name.split(".")[0] not in left_out}
+    state |= {name: value for name, value in own.items() if name.split(".")[0] in begun_anew}
+    _check(own, state, source.where)
+    encoder.load_state_dict(state)
+    return Pretrained(
+        weights=weights, run=source.run, digest=source.digest, begun_anew=begun_anew, left_out=left_out
+    )  # fmt: skip
 
 
-def _kinetics400(name: str) -> dict[str, Tensor]:
-    """Fetch through torchvision's own loader and cache, with its hash check."""
-    entry = backbone_named(name).kinetics400
-    if entry is None:
+def _check_origin(source: Source, encoder: WindowEncoder, windows: WindowsConfig) -> None:
+    """Compare what is known of the weights' origin with what they are wanted for."""
+    spec = encoder.spec
+    wanted = {
+        "stage1.backbone": spec.backbone, "stage1.norm": spec.norm, "input channels": spec.in_channels,
+        "windows.hu_ranges": list(windows.hu_ranges.values()), "windows.hu_scaling": windows.hu_scaling,
+    }  # fmt: skip
+    differing = [name for name, value in source.origin.items() if value != wanted[name]]
+    if differing:
         raise WeightsError(
-            where="stage1.weights", expected="a backbone that has Kinetics-400 weights", found=name,
-            fix="choose r3d_18, mc3_18 or r2plus1d_18, or weights = 'none'",
+            where=source.where, expected="weights of " + ", ".join(f"{name} = {wanted[name]}" for name in differing),
+            found=", ".join(f"{name} = {source.origin[name]}" for name in differing),
+            fix="configure what they were made with, or choose other weights",
         )  # fmt: skip
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
-    try:
-        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise WeightsError(
-            where=f"stage1.weights = kinetics400 ({name})", expected=f"{entry.url} or its copy at {cache}",
-            found=f"neither could be read ({error})",
-            fix=f"on a machine with a network download that file (SHA-256 begins {_hash_prefix(cache.name)}), "
-            f"copy it to {cache.parent}, or give its path as stage1.weights, or use weights = 'none'",
-        ) from error  # fmt: skip
-    return state
 
 
-def _hash_prefix(file_name: str) -> str:
-    """Torchvision's file names end in the first digits of the file's SHA-256: r3d_18-b3b3357e.pth."""
-    return file_name.rsplit("-", 1)[-1].split(".")[0]
+def _named_as_ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a bare torchvision backbone, whose classifier is left out, under the names of an encoder."""
+    if any(name.startswith("backbone.") for name in state):
+        return state
+    return {f"backbone.{name}": value for name, value in state.items() if not name.startswith("fc.")}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise WeightsError(
-            where="stage1.weights", expected="none, kinetics400 or the path of a weights file", found=f"no file {path}",
-            fix="check the path; it is relative to the folder the command runs in",
-        )  # fmt: skip
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state: object = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for a damaged or unsafe file
-        raise WeightsError(
-            where=path, expected="a .safetensors file, or a .pth file that holds tensors only",
-            found=f"a file that can't be read safely ({type(error).__name__})", fix="save the state_dict alone",
-        ) from error  # fmt: skip
-    if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
-        raise WeightsError(
-            where=path, expected="a state_dict, from names to tensors", found="something else",
-            fix="save the state_dict alone",
-        )  # fmt: skip
-    return state
+def _has(state: dict[str, Tensor], head: str) -> bool:
+    return any(name.startswith(f"{head}.") for name in state)
 
 
-def _fit_stem(module: nn.Module, state: dict[str, Tensor]) -> None:
+def _fit_stem(own: dict[str, Tensor], state: dict[str, Tensor]) -> None:
     """Average the first convolution over its input channels where the model has another number of them."""
-    for name, value in module.state_dict().items():
+    for name, value in own.items():
         if name.endswith("stem.0.weight") and name in state and state[name].shape[1] != value.shape[1]:
             state[name] = state[name].mean(dim=1, keepdim=True).expand_as(value).contiguous()
 
 
-def _check(module: nn.Module, state: dict[str, Tensor], where: str) -> None:
+def _check(own: dict[str, Tensor], state: dict[str, Tensor], where: str) -> None:
     """Name every missing, unknown and misshapen tensor in one error."""
-    own = module.state_dict()
     faults = [f"missing {name}" for name in own if name not in state]
     faults += [f"unknown {name}" for name in state if name not in own]
     faults += [
@@ -99,6 +111,6 @@ def _check(module: nn.Module, state: dict[str, Tensor], where: str) -> None:
     ]
     if faults:
         raise WeightsError(
-            where=where, expected=f"weights of {type(module).__name__}",
+            where=where, expected="weights of WindowEncoder",
             found=f"{len(faults)} mismatches: {'; '.join(faults[:20])}", fix="choose the backbone they were made for",
         )  # fmt: skip
