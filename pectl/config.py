@@ -204,6 +204,9 @@ class Stage1Config(OptimizerConfig):
     """Side of the square that stage 1 sees; the store's slices are resized to it."""
     slice_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the per-slice loss inside each window; 0 trains on the window label alone (the paper)."""
+    slice_pooling: Literal["log-mean-exp", "max"] = "log-mean-exp"
+    """How a slice's logit comes from the logits of its places: `log-mean-exp`, a soft maximum, gives every place a
+    share of the gradient and learns many times faster than `max`, the largest (docs/quality.md)."""
     multitask_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the loss of heads for side, central and chronic PE, asked of windows with PE alone; 0 has none (the
     paper)."""

@@ -38,6 +38,8 @@ class Experiment:
 
     def make_store(self, workers: int) -> None:
         """Make the phantoms, and preprocess them; the split is the same for all seeds."""
+        if (self.store / "studies.csv").exists():
+            return
         cohort = self.out / "cohort"
         self.pectl("phantom", cohort, "--workers", workers, changes=self.overrides)
         labels = ("--labels", cohort / "train.csv")

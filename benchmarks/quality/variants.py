@@ -69,6 +69,7 @@ VARIANTS = {
             meaning="stage 1 learns from window labels alone",
             changes=("stage1.slice_loss_weight=0",),
         ),
+        Variant(name="max-pooling", meaning="a slice is as its largest place", changes=("stage1.slice_pooling=max",)),
         Variant(
             name="no-multitask", meaning="stage 1 has the PE head alone", changes=("stage1.multitask_loss_weight=0",)
         ),

@@ -3,14 +3,14 @@
 Stage 1 answers from two maps, so both are explained, each by the path that starts there:
 
 - layer4, through its global average: the pooled feature, which the head and stage 2 read;
-- layer2, through the slice head's spatial maximum (only with slice supervision): four times finer in plane.
+- layer2, through the slice head's soft maximum over places (only with slice supervision): four times finer in plane.
 
 The weight of a channel is the *sum* of the gradient over the places of its map: Grad-CAM's mean, up to a
-constant. For an average as for a maximum that sum is the channel's weight in the answer, whatever the map's
+constant. For an average as for a soft maximum that sum is the channel's weight in the answer, whatever the map's
 resolution; so both maps come in one unit, "the answer, if all the window looked like this place", and add.
 
 Layer-CAM weighs each place by its own gradient instead, at layer2 by that along both paths. Through an average the
-gradient is small and everywhere, through a maximum large at one place, so the two maps have no common unit: they
+gradient is small and everywhere, through a soft maximum large at few places, so the two maps have no common unit: they
 stay apart until `merge`.
 """
 
@@ -107,7 +107,7 @@ def window_heat(
         size: (T, H, W) of the windows.
         pull: of the answer on these B windows.
         method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
-            sparse where a maximum picks single places.
+            sparse where a soft maximum picks few places.
     """
     maps = _maps(encoder, layer2, joined=method == "layer-cam")
     with torch.enable_grad():
@@ -139,7 +139,7 @@ def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
 def merge(maps: NDArray[np.float32], spread: tuple[float, float, float]) -> NDArray[np.float32]:
     """Merge the maps of Layer-CAM: each smoothed and scaled to a peak of 1, then their product.
 
-    The gradient of a maximum is sparse: it picks one place of the map where a clot covers several. Smoothed over
+    The gradient of a soft maximum is sparse: it picks few places of the map where a clot covers several. Smoothed over
     the width of a place, neighbouring windows that pick neighbouring places agree on what lies between. The product
     keeps what both maps speak for: layer4's says around where, layer2's where in it. A map without heat is left out.
 

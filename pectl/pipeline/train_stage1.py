@@ -103,6 +103,7 @@ def encoder_spec(config: Config) -> Stage1Spec:
         slice_supervision=config.stage1.slice_loss_weight > 0,
         multitask=config.stage1.multitask_loss_weight > 0,
         norm=config.stage1.norm,
+        slice_pooling=config.stage1.slice_pooling,
     )
 
 

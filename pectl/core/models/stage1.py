@@ -1,5 +1,6 @@
 """Stage 1: the window encoder. A 3-D ResNet turns a window of CT slices into one feature and one PE logit."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -48,6 +49,8 @@ class Stage1Spec:
     """There are heads for PE_LABELS; the defaults are what checkpoints without these words have."""
     norm: str = "batch"
     """`batch` or `group`."""
+    slice_pooling: str = "max"
+    """One of SLICE_POOLING."""
 
 
 class Feature(NamedTuple):
@@ -65,7 +68,7 @@ class WindowLogits(NamedTuple):
     window: Tensor
     """(B,) PE in the window."""
     slices: Tensor | None
-    """(B, T2) PE in each run of T/T2 slices; None without slice supervision."""
+    """(B, T2) PE in each run of T/T2 slices, fp32; None without slice supervision."""
     pe: Tensor | None = None
     """(B, 5) each of PE_LABELS of the window's study, if the window shows PE; None without multitask heads."""
 
@@ -73,8 +76,8 @@ class WindowLogits(NamedTuple):
 class WindowEncoder(nn.Module):
     """Stage 1 of Ma et al. 2022: `forward_features` then `forward_head`.
 
-    With slice supervision a linear head on the spatial maximum of layer2 says for each pair of slices whether it
-    shows PE; the window logit is then the sum of the head on the pooled feature and the largest slice logit.
+    With slice supervision a linear head judges each place of layer2, and a slice's logit is pooled from its places
+    (`slice_pooling`); the window logit is then the sum of the head on the pooled feature and the largest slice logit.
     Multitask heads on the pooled feature say what kind of PE the window shows.
     """
 
@@ -113,12 +116,31 @@ class WindowEncoder(nn.Module):
         pe = None if self.multitask_head is None else self.multitask_head(feature.pooled)  # (B, 5)
         if self.slice_head is None:
             return WindowLogits(window, None, pe)
-        slices = self.slice_head(feature.layer2.amax(dim=(3, 4)).transpose(1, 2)).squeeze(-1)  # (B, T2)
+        places = self.slice_head(feature.layer2.movedim(1, -1)).float().flatten(2)  # (B, T2, H2 W2)
+        slices = SLICE_POOLING[self.spec.slice_pooling](places)  # (B, T2)
         return WindowLogits(window + slices.amax(dim=1), slices, pe)
 
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""
         return self.forward_head(self.forward_features(x))
+
+
+def log_mean_exp(places: Tensor) -> Tensor:
+    """(B, T2, P) -> (B, T2), a soft maximum (Pinheiro & Collobert 2015).
+
+    Every place has a share of the gradient: at first about the same, later where the clot is. A maximum teaches one
+    place at a time.
+    """
+    return places.logsumexp(dim=2) - math.log(places.shape[2])
+
+
+def largest(places: Tensor) -> Tensor:
+    """(B, T2, P) -> (B, T2)."""
+    return places.amax(dim=2)
+
+
+SLICE_POOLING: dict[str, Callable[[Tensor], Tensor]] = {"log-mean-exp": log_mean_exp, "max": largest}
+"""From the logits of a slice's places to the slice's logit."""
 
 
 def backbone_named(name: str) -> Backbone:

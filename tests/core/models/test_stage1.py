@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 
 from pectl.core.data.labels import PE_LABELS
-from pectl.core.models.stage1 import BACKBONES, Stage1Spec, WindowEncoder
+from pectl.core.models.stage1 import BACKBONES, SLICE_POOLING, Stage1Spec, WindowEncoder
 from pectl.errors import WeightsError
 
 
@@ -38,6 +40,26 @@ def test_window_logit_is_the_head_plus_the_largest_slice_logit() -> None:
     feature = model.forward_features(torch.rand(2, 3, 10, 32, 32))
     logits = model.forward_head(feature)
     torch.testing.assert_close(logits.window, model.head(feature.pooled)[:, 0] + logits.slices.amax(1))
+
+
+@pytest.mark.parametrize("pooling", SLICE_POOLING)
+def test_slice_logits_are_pooled_from_the_places_that_the_slice_head_judges(pooling: str) -> None:
+    torch.manual_seed(0)
+    spec = Stage1Spec(backbone="slim_16", in_channels=3, slice_supervision=True, slice_pooling=pooling)
+    model = WindowEncoder(spec).eval()
+    feature = model.forward_features(torch.rand(2, 3, 10, 32, 32))
+    weight, bias = model.slice_head.weight[0], model.slice_head.bias
+    places = torch.einsum("bcthw,c->bthw", feature.layer2, weight) + bias  # (2, 10, 8, 8)
+    wanted = places.amax((2, 3)) if pooling == "max" else places.exp().mean((2, 3)).log()
+    torch.testing.assert_close(model.forward_head(feature).slices, wanted)
+
+
+def test_log_mean_exp_lets_every_place_learn_and_is_safe_at_extremes() -> None:
+    pooled = SLICE_POOLING["log-mean-exp"](torch.tensor([[[0.0, 0.0, 0.0, 400.0]]]))
+    assert pooled.item() == pytest.approx(400 - math.log(4))
+    even = torch.zeros(1, 1, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(SLICE_POOLING["log-mean-exp"](even).sum(), even)
+    torch.testing.assert_close(gradient, torch.full((1, 1, 4), 0.25))
 
 
 @torch.inference_mode()
