@@ -80,14 +80,18 @@ class PreprocessConfig(Section):
 class SplitConfig(Section):
     """Which studies train, validate and test; disjoint by patient."""
 
-    method: Literal["stratified", "ma2022", "csv"] = "stratified"
-    """`stratified` by exam labels, `ma2022` as the paper (RSPECT only), or a table."""
+    method: Literal["stratified", "k-fold", "ma2022", "csv"] = "stratified"
+    """`stratified` by exam labels, `k-fold` likewise, `ma2022` as the paper (RSPECT only), or a table."""
     csv: Path | None = None
     """For method `csv`: a table with the columns StudyInstanceUID and split."""
     val_fraction: Fraction = 0.15
     """Share of studies to validate on, for method `stratified`."""
     test_fraction: Fraction = 0.15
     """Share of studies to test on, for method `stratified`."""
+    folds: Annotated[int, Field(ge=3, le=100)] = 5
+    """For method `k-fold`: parts of equal size; over all folds each study is tested on once."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """For method `k-fold`: the part to test on, from 0 to folds - 1; the next one validates, the rest train."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -95,6 +99,8 @@ class SplitConfig(Section):
             raise ValueError("val_fraction + test_fraction must leave studies to train on (< 1)")
         if (self.method == "csv") != (self.csv is not None):
             raise ValueError("split.csv is needed by method 'csv' and by no other")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} must be one of 0 to {self.folds - 1}")
         return self
 
 

@@ -18,6 +18,7 @@ from pectl.pipeline.run import RunFolder
 from pectl.pipeline.together import Together
 from tests.pipeline.several import end, start_two
 from tests.pipeline.stub_task import SPLITS, StubTask, train
+from tests.stage2_specs import stage2_spec
 
 ROUNDING = 2e-6
 """Of weights of about 1: fp32 sums in another order; measured 1e-7."""
@@ -57,6 +58,21 @@ def test_two_processes_train_to_the_result_of_one(alone: Path, tmp_path: Path) -
     assert end(start_two(train_here, tmp_path, PLAIN)) == [0, 0]
     assert_same_training(alone, tmp_path)
     assert len(list((tmp_path / "events").iterdir())) == PLAIN.epochs  # process 0 alone writes
+
+
+GRU_ENSEMBLE = stage2_spec(model="gru", levels=2, dropout=0.3, head="hierarchical", position=True, ensemble=2)
+
+
+def train_gru(path: Path) -> None:
+    fabric = make_fabric("cpu", processes=find_processes())
+    train(path, config=PLAIN, fabric=fabric, studies=STUDIES, spec=GRU_ENSEMBLE)
+
+
+def test_dropout_between_the_levels_of_a_gru_is_that_of_one_process(tmp_path: Path) -> None:
+    train(tmp_path / "alone", config=PLAIN, studies=STUDIES, spec=GRU_ENSEMBLE)
+    (tmp_path / "two").mkdir()
+    assert end(start_two(train_gru, tmp_path / "two")) == [0, 0]
+    assert_same_training(tmp_path / "alone", tmp_path / "two")
 
 
 def test_a_batch_in_two_passes_of_two_processes_has_the_statistics_of_its_passes(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
     Args:
         studies: by StudyInstanceUID, with the columns patient_group, series_uid and the exam labels (NaN
             unknown).
-        config: method and fractions.
-        seed: of the stratified method.
+        config: method and fractions or folds.
+        seed: of the methods `stratified` and `k-fold`.
 
     Returns:
         train, val or test by StudyInstanceUID, sorted.
@@ -58,6 +58,8 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
         splits = _from_csv(config.csv, studies.index)
     elif config.method == "ma2022":
         splits = ma2022([f"{uid}_{series}" for uid, series in studies["series_uid"].items()])
+    elif config.method == "k-fold":
+        splits = _k_fold(studies, config, seed)
     else:
         splits = _stratified(studies, config, seed)
     splits = splits.sort_index().rename("split")
@@ -69,11 +71,13 @@ def check_method(config: SplitConfig, n_studies: int) -> None:
     """Check before hours of work that the method can split so many studies at all.
 
     Raises:
-        SplitError: too few studies for `ma2022`, or a table without the columns.
+        SplitError: too few studies for `ma2022` or `k-fold`, or a table without the columns.
         InputMissingError: the table of method `csv` isn't there.
     """
     if config.method == "ma2022":
         _check_ma2022_size(n_studies)
+    elif config.method == "k-fold":
+        _check_k_fold_size(n_studies, config.folds)
     elif config.csv is not None:
         _read_csv(config.csv)
 
@@ -136,11 +140,34 @@ def check_leaks(splits: "pd.Series[str]", groups: "pd.Series[str]") -> None:
         )  # fmt: skip
 
 
-def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
-    """Deal the patients of each stratum in random order, so that every split gets its share of each.
+def _check_k_fold_size(n_patients: int, folds: int) -> None:
+    if n_patients < folds:
+        raise SplitError(
+            where="split.method k-fold", expected=f"at least as many patients as folds ({folds})",
+            found=f"{n_patients}", fix="set fewer split.folds",
+        )  # fmt: skip
 
-    The strata are dealt one after the other as one row of patients; test, val and train are spread evenly
-    over the row's studies, so that also small strata are shared out as far as their numbers allow.
+
+def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
+    shares = {"test": config.test_fraction, "val": config.val_fraction}
+    shares["train"] = 1.0 - sum(shares.values())
+    return _shared_out(studies, shares, seed)
+
+
+def _k_fold(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
+    """Share the studies out to the folds, the same ones whichever of them tests."""
+    _check_k_fold_size(studies["patient_group"].nunique(), config.folds)
+    folds = [str(fold) for fold in range(config.folds)]
+    role = dict.fromkeys(folds, "train")
+    role |= {folds[(config.fold + 1) % config.folds]: "val", folds[config.fold]: "test"}
+    return _shared_out(studies, dict.fromkeys(folds, 1.0 / config.folds), seed).map(role)
+
+
+def _shared_out(studies: pd.DataFrame, shares: dict[str, float], seed: int) -> "pd.Series[str]":
+    """Deal the patients of each stratum in random order, so that every part gets its share of each.
+
+    The strata are dealt one after the other as one row of patients; the parts are spread evenly over the row's
+    studies, so that also small strata are shared out as far as their numbers allow.
     """
     group = studies["patient_group"]
     group_stratum = _strata(studies).groupby(group).max()
@@ -149,7 +176,7 @@ def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Se
     for stratum in sorted(group_stratum.unique()):
         members = sorted(group_stratum.index[group_stratum == stratum])
         row += [members[i] for i in rng.permutation(len(members))]
-    dealt = dict(zip(row, _deal(group.value_counts()[row].tolist(), config), strict=True))
+    dealt = dict(zip(row, _deal(group.value_counts()[row].tolist(), shares), strict=True))
     return group.map(dealt).astype(str)
 
 
@@ -164,10 +191,8 @@ def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
     return names
 
 
-def _deal(sizes: list[int], config: SplitConfig) -> list[str]:
-    """Deal patients of so many studies in turn, each to the split furthest behind its share."""
-    shares = {"test": config.test_fraction, "val": config.val_fraction}
-    shares["train"] = 1.0 - sum(shares.values())
+def _deal(sizes: list[int], shares: dict[str, float]) -> list[str]:
+    """Deal patients of so many studies in turn, each to the part furthest behind its share; parts by patient."""
     dealt = dict.fromkeys(shares, 0)
     row = []
     for studies, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):

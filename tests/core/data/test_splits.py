@@ -12,6 +12,7 @@ from pectl.core.data.labels import EXAM_LABELS
 from pectl.core.data.splits import (
     SPLITS,
     check_leaks,
+    check_method,
     ma2022,
     make_splits,
     patient_groups,
@@ -100,6 +101,41 @@ def test_patients_stay_together_and_sizes_are_within_one_patient(seed):
 def test_a_fraction_of_zero_is_an_empty_split():
     splits = make_splits(cohort(positive=20), SplitConfig(val_fraction=0.0, test_fraction=0.5), seed=0)
     assert splits.value_counts().to_dict() == {"train": 10, "test": 10}
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_each_study_is_tested_on_in_one_fold_and_validates_in_another(folds):
+    studies = cohort(positive=61, indeterminate=7, negative=84)
+    runs = [make_splits(studies, SplitConfig(method="k-fold", folds=folds, fold=k), seed=3) for k in range(folds)]
+    table = pd.concat(runs, axis=1)
+    for name in ("test", "val"):
+        assert ((table == name).sum(axis=1) == 1).all()
+    assert ((table == "train").sum(axis=1) == folds - 2).all()
+    for fold, splits in enumerate(runs):
+        assert splits[splits == "val"].index.equals(runs[(fold + 1) % folds].pipe(lambda s: s[s == "test"]).index)
+        for kind, total in {"positive": 61, "indeterminate": 7, "negative": 84}.items():
+            found = shares(studies, splits, studies["type"] == kind)
+            assert np.abs(np.array(found) - np.array([folds - 2, 1, 1]) / folds * total).max() <= 2.0, kind
+
+
+def test_folds_keep_patients_together_and_follow_the_seed():
+    studies = cohort(positive=60, negative=90)
+    studies["patient_group"] = np.repeat(studies.index[::3].to_numpy(), 3)
+    config = SplitConfig(method="k-fold", folds=4, fold=2)
+    splits = make_splits(studies, config, seed=0)
+    assert (splits.groupby(studies["patient_group"]).nunique() == 1).all()
+    assert splits.value_counts().to_dict() == pytest.approx({"train": 75, "val": 37.5, "test": 37.5}, abs=3)
+    pd.testing.assert_series_equal(splits, make_splits(studies.sample(frac=1.0, random_state=1), config, seed=0))
+    assert not splits.equals(make_splits(studies, config, seed=1))
+
+
+def test_more_folds_than_patients():
+    config = SplitConfig(method="k-fold", folds=5)
+    message = r"split.method k-fold: expected at least as many patients as folds \(5\), found 4; set fewer split.folds"
+    with pytest.raises(SplitError, match=message):
+        make_splits(cohort(negative=8).assign(patient_group=np.repeat(list("abcd"), 2)), config, seed=0)
+    with pytest.raises(SplitError, match=message):
+        check_method(config, 4)
 
 
 def test_ma2022_counts_and_generator():
