@@ -197,7 +197,14 @@ class Trainer:
         state: dict[str, Any] | None = self.run.load_state()
         if state is None:
             return
-        self.stepper.restore(state)
+        try:
+            self.stepper.restore(state)
+        except (RuntimeError, ValueError) as error:  # torch's, for other names or shapes
+            raise TrainingError(
+                where=self.run.last, expected="the weights of this configuration's model",
+                found=f"others ({' '.join(str(error).split())[:200]})",
+                fix="a run can't go on with other layers (--resume-changed neither): choose another --out",
+            ) from error  # fmt: skip
         self.position = Position(**state["position"])
         if not self.together.writes:
             self.position.loss_sum = 0.0  # process 0 has it

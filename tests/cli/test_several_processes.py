@@ -44,6 +44,15 @@ def test_stage_1_in_two_processes(chain, tmp_path: Path, workers: int) -> None:
     assert_same_run(chain.stage1, tmp_path)
 
 
+def test_stage_1_with_heads_of_pe_in_two_processes(chain, pectl, tmp_path: Path) -> None:
+    heads = ("--set", "stage1.multitask_loss_weight=1", "--set", "stage1.augment.contrast_gain=[0.8, 1.25]")
+    command = ("train-stage1", chain.store, "--config", chain.config, "--quiet", *heads)
+    assert pectl(*command, "--out", tmp_path / "one").code == 0
+    done = torchrun(*command, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
 def test_stage_2_in_two_processes(chain, tmp_path: Path) -> None:
     done = torchrun("train-stage2", chain.features, "--out", tmp_path, "--config", chain.config, "--quiet")
     assert done.returncode == 0, done.stderr

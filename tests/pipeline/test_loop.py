@@ -1,5 +1,6 @@
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,19 @@ def test_rates() -> None:
     assert rate_factor(10, cycle, 5) == 1.0
     assert rate_factor(30, cycle, 5) == pytest.approx(0.5)
     assert rate_factor(50, cycle, 5) == pytest.approx(0.0)
+
+
+def test_a_run_does_not_go_on_with_other_layers(tmp_path: Path) -> None:
+    train(tmp_path)
+
+    def widen(task: StubTask) -> None:
+        task.model = SequenceClassifier(replace(SPEC, hidden=8))
+
+    with pytest.raises(TrainingError) as error:
+        train(tmp_path, widen)
+    text = str(error.value)
+    assert (
+        f"{tmp_path / 'checkpoints' / 'last'}: expected the weights of this configuration's model, found others" in text
+    )
+    assert "size mismatch" in text
+    assert "choose another --out" in text
