@@ -93,6 +93,11 @@ class SplitConfig(Section):
     fold: Annotated[int, Field(ge=0)] = 0
     """For method `k-fold`: the part to test on, from 0 to folds - 1; the next one validates, the rest train."""
 
+    @property
+    def test_share(self) -> float:
+        """Return about what share of the studies is tested on."""
+        return 1 / self.folds if self.method == "k-fold" else self.test_fraction
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.val_fraction + self.test_fraction >= 1.0:

@@ -14,7 +14,7 @@ from pectl.analysis.exam_level import JudgedExams, exam_level, exam_subgroups, j
 from pectl.analysis.feature_map import feature_map
 from pectl.analysis.measure import Json, Units, jsonable, measure_decided
 from pectl.analysis.paper_results import paper_block
-from pectl.analysis.tables import exam_table, write_submission, write_tables
+from pectl.analysis.tables import write_submission, write_tables
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import write_json
 from pectl.core.data.labels import UNKNOWN
@@ -71,7 +71,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
         "lineage": dict(lineage),
         "paper": paper_block(lineage),
     }
-    write_tables(out, predictions, exam_table(exams, projection), projection, places)
+    write_tables(out, predictions, exams, projection, places)
     if config.submission:
         write_submission(out, projection)
     write_json(out / "decisions.json", decisions.to_json())

@@ -35,16 +35,23 @@ def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
 
 
 def write_tables(
-    out: Path, predictions: Predictions, exam: pd.DataFrame, projection: Projection, places: pd.DataFrame | None
+    out: Path, predictions: Predictions, exams: JudgedExams, projection: Projection, places: pd.DataFrame | None
 ) -> None:
-    """Write exam.csv, and window.csv, image.csv and feature_map.csv where there is such a part.
+    """Write exam.csv, and predictions.csv, window.csv, image.csv and feature_map.csv where there is such a part.
+
+    predictions.csv holds the calibrated labels, RV/LV as PE with that ratio, as `evaluate --predictions`
+    reads them: those of several folds can be judged together.
 
     Tables that an earlier evaluation left there and this one doesn't write are deleted.
     """
     image = predictions.image
     if image is not None and projection.image is not None:
         image = image.assign(consistent=projection.image["score"])
-    parts = {"exam": exam.reset_index(), "window": predictions.window, "image": image, "feature_map": places}
+    answers = exams.answers[list(EXAM_LABELS)].rename_axis("StudyInstanceUID").reset_index()
+    parts = {
+        "exam": exam_table(exams, projection).reset_index(), "predictions": None if answers.empty else answers,
+        "window": predictions.window, "image": image, "feature_map": places,
+    }  # fmt: skip
     (out / SUBMISSION_NAME).unlink(missing_ok=True)
     for name, table in parts.items():
         if table is None:

@@ -76,7 +76,7 @@ def default_resources(config: Config, studies: int, *, gpu: bool) -> dict[Step, 
     shares = min(MOST_SHARES, math.ceil(studies / STUDIES_A_SHARE))
     gpu_shares = min(MOST_GPU_SHARES, shares)
     reading = studies * SOURCE_SLICES * HEADER_SECONDS + studies * STUDY_SECONDS / (4 * shares)
-    explaining = studies * config.split.test_fraction * EXPLAIN_SECONDS
+    explaining = studies * config.split.test_share * EXPLAIN_SECONDS
     return {
         "preprocess": Resources(time=_limit(reading), mem="8G", cpus=4, tasks=shares),
         "train-stage1": Resources(

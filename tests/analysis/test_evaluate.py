@@ -10,7 +10,8 @@ from pectl.analysis.competition import competition_loss
 from pectl.analysis.evaluate import evaluate
 from pectl.config import EvaluateConfig
 from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import ALL_STUDIES
+from pectl.core.data.predictions import ALL_STUDIES, as_competition
+from pectl.core.data.predictions_csv import read_predictions
 from pectl.core.decisions.consistency import violations
 from pectl.core.decisions.decisions import fit_decisions
 from pectl.errors import PredictionsError
@@ -156,6 +157,20 @@ def test_submission_has_the_ids_of_the_competition(run, judged, decisions, tmp_p
     assert list(table.columns) == ["id", "label"]
     assert len(table) == 120 * 9 + 120 * 12
     assert {"test2-0000_acute_and_chronic_pe", "test2-0119.11"} <= set(table["id"])
+
+
+def test_calibrated_predictions_can_be_judged_again_together_with_others(run, judged, decisions, tmp_path):
+    predictions, truth = judged
+    halves = predictions.exam.index[:50], predictions.exam.index[50:]
+    for place, uids in enumerate(halves):
+        part = replace(predictions, exam=predictions.exam.loc[uids], window=None, image=None, rv_lv="given-pe")
+        run(part, truth, decisions)
+        (tmp_path / "predictions.csv").rename(tmp_path / f"{place}.csv")
+    pooled = read_predictions([tmp_path / "0.csv", tmp_path / "1.csv"])
+    calibrated = decisions.calibrated(predictions.exam)
+    expected = as_competition(calibrated, "given-pe")[list(EXAM_LABELS)]
+    pd.testing.assert_frame_equal(pooled.exam, expected, check_exact=False, rtol=1e-7, check_names=False)
+    assert run(pooled, truth, None)["n_studies"] == 120
 
 
 def test_without_validation_nothing_is_fitted_and_it_is_said(run, judged):
