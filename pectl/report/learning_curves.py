@@ -7,16 +7,35 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from pectl.report.style import BLUE, GREEN, MUTED, PURPLE, VERMILLION, SavedFigure, new_figure, report_style, save
+from pectl.report.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    VERMILLION,
+    SavedFigure,
+    new_figure,
+    report_style,
+    save,
+)  # fmt: skip
 
 Lines = dict[str, tuple[str, str]]
 """Column of `metrics.csv` -> name in the legend, colour."""
 
 LOSS: Lines = {"train_loss": ("training", BLUE), "val_loss": ("validation", VERMILLION)}
-AUROC: Lines = {"val_exam_auroc": ("PE present", GREEN), "val_window_auroc": ("windows", BLUE)}
+AUROC: Lines = {
+    "val_exam_auroc": ("PE present", GREEN), "val_window_auroc": ("windows", BLUE),
+    "val_leftsided_pe_auroc": ("left", VERMILLION), "val_rightsided_pe_auroc": ("right", ORANGE),
+    "val_central_pe_auroc": ("central", PURPLE), "val_chronic_pe_auroc": ("chronic", INK),
+    "val_acute_and_chronic_pe_auroc": ("acute and chronic", MUTED),
+}  # fmt: skip
 RATE: Lines = {"learning_rate": ("rate", PURPLE)}
 MOST_MARKERS = 40
 """With more epochs the lines have no dots."""
+CROWDED = 4
+"""More lines have smaller names."""
 LOG_RATIO = 8.0
 """Losses that differ by more are drawn on a logarithmic axis, or the first epochs would hide the others."""
 
@@ -36,6 +55,7 @@ def draw_learning_curves(run: Path) -> SavedFigure:
             loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # 0.5, not 5 x 10^-1
             loss.yaxis.set_minor_formatter(NullFormatter())
         _draw(area, metrics, AUROC, kept, "AUROC on validation")
+        area.legend(loc="best", fontsize=7 if len(area.lines) > CROWDED else None)
         area.axhline(0.5, color=MUTED, lw=1, ls=(0, (1, 2)))
         area.set_ylim(min(0.45, area.get_ylim()[0]), 1.02)
         _draw(rate, metrics, RATE, kept, "Learning rate")

@@ -77,3 +77,14 @@ def test_torchvision_backbone_has_its_known_size() -> None:
     stem = 3 * 64 * 3 * 7 * 7
     layers = {layer.name: layer for layer in summarise_stage1(config)}
     assert layers["WindowEncoder"].parameters == 33_371_472 - 512 * 400 - 400 - stem + stem // 3 + 513
+
+
+def test_heads_of_pe_and_group_norm_are_in_the_summary() -> None:
+    choices = {"multitask_loss_weight": 0.3, "norm": "group"}
+    config = SMALL.model_copy(update={"stage1": SMALL.stage1.model_copy(update=choices)})
+    layers, plain = ({one.name: one for one in summarise_stage1(made)} for made in (config, SMALL))
+    head = layers["multitask_head"]
+    assert (head.output, head.parameters, head.flops) == ((1, 5), 5 * 129, 2 * 5 * 128)
+    whole = layers["WindowEncoder"]
+    assert whole.parameters == plain["WindowEncoder"].parameters + 5 * 129
+    assert whole.flops == plain["WindowEncoder"].flops + 2 * 5 * 128

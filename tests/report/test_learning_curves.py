@@ -6,6 +6,7 @@ import matplotlib.image
 import pytest
 from matplotlib.axes import Axes
 
+from pectl.core.data.labels import PE_LABELS
 from pectl.report import learning_curves
 from pectl.report.learning_curves import draw_learning_curves
 
@@ -42,3 +43,16 @@ def test_curves_are_those_of_the_metrics_and_mark_the_kept_epoch(
 def test_losses_that_differ_much_have_a_logarithmic_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, (loss, *_) = draw(tmp_path, monkeypatch, 7.0)
     assert loss.get_yscale() == "log"
+
+
+def test_every_head_of_pe_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = [f"val_{name}_auroc" for name in PE_LABELS]
+    rows = [",".join([ROWS[0], *heads]), *(f"{row},0.1,0.2,0.3,0.4,0.{row[0]}" for row in ROWS[1:])]
+    monkeypatch.setattr("tests.report.test_learning_curves.ROWS", rows)
+    _, (_, area, _) = draw(tmp_path, monkeypatch, 0.7)
+    drawn = {line.get_label(): list(line.get_ydata()) for line in area.lines}
+    assert drawn["left (0.1 kept)"] == [0.1] * 3
+    assert drawn["right (0.2 kept)"] == [0.2] * 3
+    assert drawn["central (0.3 kept)"] == [0.3] * 3
+    assert drawn["chronic (0.4 kept)"] == [0.4] * 3
+    assert drawn["acute and chronic (0.2 kept)"] == [0.1, 0.2, 0.3]
