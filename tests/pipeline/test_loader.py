@@ -13,6 +13,7 @@ import torch
 from pectl.core.data.share import Share, whole
 from pectl.errors import StoreError, WorkerError
 from pectl.pipeline.loader import Batch, Key, Loader
+from pectl.pipeline.reading_processes import _Slot
 
 
 class Numbers:
@@ -28,6 +29,17 @@ class Numbers:
         if self.dies in rows:
             os.kill(os.getpid(), signal.SIGKILL)
         return torch.from_numpy(rows), torch.tensor([os.getpid()] * len(rows))
+
+
+class Shapes:
+    """Batches that differ in size: (n % 5, 2) float64 of n, and (20 - n,) int16 of its square, for the batch n."""
+
+    def __call__(self, key: Key) -> Batch:
+        number = int(key.rows[0]) // 4
+        return (
+            torch.full((number % 5, 2), number, dtype=torch.float64),
+            torch.full((20 - number,), number**2, dtype=torch.int16),
+        )
 
 
 def keys(count: int = 7, size: int = 4) -> list[Key]:
@@ -46,6 +58,28 @@ def test_batches_come_in_order_again_and_again(workers: int) -> None:
         readers |= {int(batch[1][0]) for batch in batches}
     assert len(readers) == max(1, workers)
     assert (os.getpid() in readers) == (workers == 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_worker_hands_over_stays_as_it_is_though_its_memory_is_used_again(workers: int) -> None:
+    """Batches of several sizes and types, read to the end before the first is looked at; twice."""
+    loader = Loader(Shapes(), workers=workers)
+    for _ in range(2):
+        for number, (rows, squares) in enumerate(list(loader.read(keys(20), []))):
+            assert rows.shape == (number % 5, 2)
+            assert (rows == number).all()
+            assert (squares.dtype, squares.tolist()) == (torch.int16, [number**2] * (20 - number))
+            assert not rows.is_shared()
+
+
+def test_a_worker_uses_as_much_shared_memory_as_the_batches_ahead_need() -> None:
+    slot, pointers = _Slot(), set()
+    for size in (4, 3, 4, 1):
+        (held,) = slot.hold((torch.arange(size),))
+        assert held.tolist() == list(range(size))
+        assert held.is_shared()
+        pointers.add(held.data_ptr())
+    assert len(pointers) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 1])

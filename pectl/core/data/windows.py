@@ -104,7 +104,7 @@ class WindowReader:
     def __init__(self, path_of: Callable[[str], Path], *, length: int) -> None:
         self._path_of = path_of
         self._length = length
-        self._open: OrderedDict[str, h5py.File] = OrderedDict()
+        self._open: OrderedDict[str, h5py.Dataset] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open files behind."""
@@ -127,16 +127,19 @@ class WindowReader:
         return batch
 
     def _volume(self, uid: str) -> h5py.Dataset:
+        """Return the voxels of a study; the dataset stays open too, as opening one costs a third of a window."""
         if uid in self._open:
             self._open.move_to_end(uid)
         else:
-            self._open[uid] = open_h5(self._path_of(uid), made_by="pectl preprocess")
+            file = open_h5(self._path_of(uid), made_by="pectl preprocess")
+            try:
+                self._open[uid] = file["hu"]
+            except KeyError as error:
+                file.close()
+                raise self._damaged(uid, error) from error
             if len(self._open) > OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-        try:
-            return self._open[uid]["hu"]
-        except KeyError as error:
-            raise self._damaged(uid, error) from error
+                self._open.popitem(last=False)[1].file.close()
+        return self._open[uid]
 
     def _damaged(self, uid: str, error: Exception) -> StoreError:
         return StoreError(
