@@ -1,8 +1,10 @@
 """`pectl validate`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +29,10 @@ from pectl.cli.options import (
     WorkersOption,
     parse_shard,
 )
+from pectl.cli.watched import watched
+
+if TYPE_CHECKING:
+    from pectl.pipeline.study_intake import Watch
 
 
 def validate(
@@ -49,7 +55,7 @@ def validate(
     """
     from pectl.config import load_config
     from pectl.core.data.series import describe_rules
-    from pectl.pipeline.study_intake import Sources, Watch
+    from pectl.pipeline.study_intake import Sources
     from pectl.pipeline.validate import validate as run
 
     if previews and out is None:
@@ -57,12 +63,8 @@ def validate(
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     sources = Sources(tuple(dicom), labels, index, workers, part)
     say("Series choice: " + "; ".join(describe_rules(resolved.preprocess)))
-    with (
-        TemporaryDirectory(prefix="pectl-") as scratch,
-        progress("files", quiet=quiet, growing=True) as files,
-        progress("studies", quiet=quiet) as studies,
-    ):
-        summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=Watch(files, studies))
+    with TemporaryDirectory(prefix="pectl-") as scratch, _watching(out, part, quiet=quiet) as watch:
+        summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=watch)
     show_faults(summary.faults)
     show_verdicts(summary.verdicts)
     n_refused = sum(verdict.refused for verdict in summary.verdicts)
@@ -75,3 +77,17 @@ def validate(
         show_previews(out, made_by="pectl validate")
     if strict and n_refused:
         raise typer.Exit(STRICT_EXIT)
+
+
+@contextmanager
+def _watching(out: Path | None, shard: tuple[int, int] | None, *, quiet: bool) -> "Iterator[Watch]":
+    """Yield whom to tell how far it is; without a folder there is no heartbeat, and nothing to go on from."""
+    from pectl.pipeline.study_intake import Watch
+
+    with progress("files", quiet=quiet, growing=True) as files:
+        if out is None:
+            with progress("studies", quiet=quiet) as studies:
+                yield Watch(files, studies)
+        else:
+            with watched("studies", out, quiet=quiet, shard=shard) as watch:
+                yield Watch(watch.stoppable(files), watch.progress)

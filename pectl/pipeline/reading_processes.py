@@ -84,7 +84,7 @@ class _Slot:
     def _place(self, index: int, tensor: Tensor) -> Tensor:
         """Return a shared tensor like the given one, over the memory of its predecessors if that is large enough."""
         if self._bytes[index].nbytes < tensor.nbytes:
-            self._bytes[index] = torch.empty(tensor.nbytes, dtype=torch.uint8).share_memory_()
+            self._bytes[index] = torch.empty(tensor.nbytes, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]  # torch's
         return self._bytes[index][: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
 
 

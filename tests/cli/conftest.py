@@ -10,31 +10,7 @@ import pytest
 from pectl.cli.app import main
 from pectl.config import PhantomConfig
 from pectl.phantom.cohort import make_cohort
-
-CONFIG = """
-[preprocess]
-slice_spacing_mm = 6.0
-in_plane_px = 32
-margin_mm = 5.0
-min_slices = 8
-[split]
-val_fraction = 0.3
-test_fraction = 0.3
-[windows]
-length = 6
-stride = 3
-hu_ranges = { pe = [-250.0, 450.0] }
-[stage1]
-backbone = "slim_16"
-input_px = 32
-epochs = 1
-slice_loss_weight = 1.0
-[stage2]
-hidden = 8
-epochs = 2
-[evaluate]
-bootstrap_replicates = 100
-"""
+from tests.tiny import tiny_config
 
 
 @dataclass(frozen=True)
@@ -103,7 +79,7 @@ def run_ok(*arguments: object) -> None:
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Run preprocess, train-stage1, extract-features and train-stage2 (both models) once."""
     made = Chain(tmp_path_factory.mktemp("chain"))
-    made.config.write_text(CONFIG)
+    made.config.write_text(tiny_config())
     phantom = PhantomConfig(
         studies=12, matrix_px=64, slices=30, prevalence=0.5, indeterminate_fraction=0.0, compressed_fraction=0.0
     )

@@ -13,6 +13,7 @@ import pytest
 from pectl.cli import console
 from pectl.cli.console import Lines, duration
 from pectl.pipeline import preprocess as pipeline
+from pectl.pipeline import validate as judging
 
 PROGRAM = Path(sys.executable).with_name("pectl")
 
@@ -55,6 +56,9 @@ def test_each_long_command_leaves_a_heartbeat(chain, pectl, tmp_path: Path) -> N
     assert part["state"] == "done"
     assert part["step"] == part["total"] == len(list((tmp_path / "s" / "studies").iterdir()))
     assert set(part["estimate"]) == {"memory_bytes", "gpu_memory_bytes", "disk_bytes"}
+    pectl("validate", chain.dicom, "--out", tmp_path / "v", "--shard", "2/3", *shared)
+    judged = json.loads((tmp_path / "v" / "status-2-of-3.json").read_text())
+    assert (judged["state"], judged["step"], judged["total"]) == ("done", part["step"], part["step"])
     for folder in ("store", "features", "stage1", "tcn"):
         status = json.loads((chain.root / folder / "status.json").read_text())
         assert (status["state"], status["pid"]) == ("done", os.getpid())
@@ -81,6 +85,26 @@ def test_preprocess_stops_when_asked_and_goes_on(
     assert json.loads((tmp_path / "s" / "status.json").read_text())["state"] == "interrupted"
     assert "9 studies done, 3 there already" in pectl(*command).out
     assert (tmp_path / "s" / "splits.csv").read_bytes() == (chain.store / "splits.csv").read_bytes()
+
+
+def test_validate_stops_when_asked_and_goes_on(chain, pectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = judging.write_verdict, []
+
+    def stop_at_second(*arguments: object) -> None:
+        write(*arguments)
+        written.append(1)
+        if len(written) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(judging, "write_verdict", stop_at_second)
+    command = ("validate", chain.dicom, "--out", tmp_path / "v", "--config", chain.config, "--quiet")
+    stopped = pectl(*command)
+    assert (stopped.code, stopped.err.count("\n")) == (75, 1)
+    assert "found a stop signal after 2 studies; run the command again; only what is missing is done" in stopped.err
+    status = json.loads((tmp_path / "v" / "status.json").read_text())
+    assert (status["state"], status["step"], status["total"]) == ("interrupted", 2, 12)
+    assert "12 studies (2 unchanged since an earlier run), 0 refused" in pectl(*command).out
+    assert json.loads((tmp_path / "v" / "status.json").read_text())["state"] == "done"
 
 
 def test_a_warning_to_all_processes_ends_preprocess_with_its_workers(chain, tmp_path: Path) -> None:

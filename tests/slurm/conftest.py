@@ -14,6 +14,7 @@ import pytest
 
 from pectl.config import PhantomConfig
 from pectl.phantom.cohort import make_cohort
+from tests.tiny import tiny_config
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("pectl")
@@ -21,30 +22,6 @@ CPUS = 4
 """Of the node, whatever the machine has: tasks of an array run beside each other."""
 COMMANDS = ("slurmctld", "slurmd", "munged")
 SEARCH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-CONFIG = """
-[preprocess]
-slice_spacing_mm = 6.0
-in_plane_px = 32
-margin_mm = 5.0
-min_slices = 8
-[split]
-val_fraction = 0.3
-test_fraction = 0.3
-[windows]
-length = 6
-stride = 3
-hu_ranges = {{ pe = [-250.0, 450.0] }}
-[stage1]
-backbone = "slim_16"
-input_px = 32
-epochs = {epochs}
-slice_loss_weight = 1.0
-[stage2]
-hidden = 8
-epochs = 2
-[evaluate]
-bootstrap_replicates = 100
-"""
 
 
 @dataclass(frozen=True)
@@ -165,9 +142,9 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         studies=12, matrix_px=64, slices=30, prevalence=0.5, indeterminate_fraction=0.0, compressed_fraction=0.0
     )
     make_cohort(root / "cohort", phantom, seed=0)
-    chain.config.write_text(CONFIG.format(epochs=1))
+    chain.config.write_text(tiny_config())
     pectl(chain, "preprocess", chain.dicom, "--labels", chain.labels, "--out", root / "store")
-    chain.config.write_text(CONFIG.format(epochs=_epochs(chain, seconds=80)))
+    chain.config.write_text(tiny_config(epochs=_epochs(chain, seconds=80)))
     pectl(chain, "train-stage1", root / "store", "--out", root / "stage1", "--device", "cpu")
     stages = ("--stage1", root / "stage1", "--stage2", root / "stage2", "--device", "cpu")
     pectl(chain, "extract-features", root / "store", *stages[:2], "--out", root / "features")

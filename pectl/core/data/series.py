@@ -180,8 +180,12 @@ def _decided_by(first: Candidate, second: Candidate, config: SeriesConfig) -> st
 
 def _short(series: Candidate) -> str:
     n_images, n_positions = len(series.headers), len(series.position_mm)
-    where = "" if n_images == n_positions else f" at {n_positions} positions"
-    return f"series of {n_images} slice{'s' if n_images > 1 else ''}{where}"
+    where = "" if n_images == n_positions else f" at {_counted(n_positions, 'position')}"
+    return f"series of {_counted(n_images, 'slice')}{where}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _reason(ranked: list[Candidate], left_out: list[str], config: SeriesConfig) -> str:

@@ -109,7 +109,7 @@ def test_bolus_tracking_at_one_position_is_no_series(make_series):
     tracking = [header._replace(position=(0, 0, 0.0)) for header in make_series("a", 40, contrast=True)]
     choice = choose_series([*tracking, *make_series("b", 20)], CONFIG)
     assert choice.headers[0].series_uid == "b"
-    assert choice.reason.endswith("left out: series of 40 slices at 1 positions")
+    assert choice.reason.endswith("left out: series of 40 slices at 1 position")
 
 
 def test_the_rules_in_words_follow_the_configuration():
