@@ -153,7 +153,7 @@ def test_there_is_output_to_search(outputs):
     """As many studies, verdicts, pictures and explanations as there are to be."""
     out, printed = outputs
     verdicts = pd.read_csv(out / "verdicts" / "verdicts.csv", dtype=str).drop_duplicates("study")
-    assert Counter(verdicts["level"]) == {"ok": 12, "error": len(REFUSALS) + 1}
+    assert Counter(verdicts["level"]) == {"ok": 13, "error": len(REFUSALS) + 1}
     assert len(list((out / "store" / "studies").glob("*.h5"))) == 12
     for made_by in ("verdicts", "store"):
         assert len(list((out / made_by / "previews").glob("*.jpg"))) == 12

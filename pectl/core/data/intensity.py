@@ -15,11 +15,11 @@ AIR_HU = -1024.0
 
 
 def to_channels(hu: Tensor, windows: WindowsConfig) -> Tensor:
-    """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], a channel for each HU range."""
+    """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], channels last, a channel for each HU range."""
     ranges = windows.hu_ranges.values()
-    lower = hu.new_tensor([low for low, _ in ranges]).view(1, -1, 1, 1, 1)
-    width = hu.new_tensor([high - low for low, high in ranges]).view(1, -1, 1, 1, 1)
-    fixed = ((hu.unsqueeze(1) - lower) / width).clamp_(0.0, 1.0)
+    lower = hu.new_tensor([low for low, _ in ranges])  # (C,)
+    width = hu.new_tensor([high - low for low, high in ranges])
+    fixed = hu.unsqueeze(-1).sub(lower).div_(width).clamp_(0.0, 1.0).movedim(-1, 1)
     return fixed if windows.hu_scaling == "fixed" else _stretched(fixed)
 
 
@@ -38,5 +38,5 @@ def resize(hu: Tensor, px: int) -> Tensor:
 
 
 def prepare(hu: Tensor, windows: WindowsConfig, px: int) -> Tensor:
-    """(B, T, S, S) int16 HU -> (B, C, T, px, px): what stage 1 sees outside training."""
-    return to_channels(resize(hu, px), windows).contiguous(memory_format=torch.channels_last_3d)
+    """(B, T, S, S) int16 HU -> (B, C, T, px, px), channels last: what stage 1 sees outside training."""
+    return to_channels(resize(hu, px), windows)

@@ -12,6 +12,7 @@ PER_SLICE = FIXED.model_copy(update={"hu_scaling": "per-slice"})
 def test_ranges_are_linear_and_clipped() -> None:
     hu = torch.tensor([-2000.0, -1350.0, -600.0, 150.0, 100.0, 450.0, 3000.0]).view(1, 1, 1, 7)
     channels = to_channels(hu, FIXED)
+    assert channels.is_contiguous(memory_format=torch.channels_last_3d)
     assert channels.shape == (1, 2, 1, 1, 7)
     assert channels[0, 0].flatten().tolist()[:4] == [0.0, 0.0, 0.5, 1.0]
     assert channels[0, 0].flatten().tolist()[6] == 1.0
