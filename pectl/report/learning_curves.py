@@ -35,7 +35,7 @@ RATE: Lines = {"learning_rate": ("rate", PURPLE)}
 MOST_MARKERS = 40
 """With more epochs the lines have no dots."""
 CROWDED = 4
-"""More lines have smaller names."""
+"""With more lines their names have a place of their own below them."""
 LOG_RATIO = 8.0
 """Losses that differ by more are drawn on a logarithmic axis, or the first epochs would hide the others."""
 
@@ -55,9 +55,11 @@ def draw_learning_curves(run: Path) -> SavedFigure:
             loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # 0.5, not 5 x 10^-1
             loss.yaxis.set_minor_formatter(NullFormatter())
         _draw(area, metrics, AUROC, kept, "AUROC on validation")
-        area.legend(loc="best", fontsize=7 if len(area.lines) > CROWDED else None)
         area.axhline(0.5, color=MUTED, lw=1, ls=(0, (1, 2)))
         area.set_ylim(min(0.45, area.get_ylim()[0]), 1.02)
+        if len(area.get_legend_handles_labels()[0]) > CROWDED:
+            area.set_ylim(bottom=area.get_ylim()[0] - 0.12)
+            area.legend(loc="lower center", ncols=2, fontsize=7, handlelength=1)
         _draw(rate, metrics, RATE, kept, "Learning rate")
         rate.set_ylim(bottom=0)
         rate.legend().remove()
