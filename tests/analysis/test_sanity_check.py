@@ -26,7 +26,7 @@ def explainer() -> Explainer:
     torch.manual_seed(0)
     encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=True))
     windows = WindowsConfig(hu_ranges={"pe": (-250.0, 450.0)}, length=6, stride=5)
-    spec = stage2_spec(feature_size=128)
+    spec = stage2_spec(feature_size=128, head="hierarchical", position=True, ensemble=2)
     return Explainer(
         encoder=encoder, classifier=SequenceClassifier(spec), windows=windows, input_px=24, label="central_pe",
         method="layer-cam",
