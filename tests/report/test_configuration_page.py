@@ -54,7 +54,7 @@ def test_a_sample_configuration_loads_and_opens_with_its_command(path):
 
 
 def test_the_sample_configurations_are_the_documented_ones():
-    assert [path.stem for path in SAMPLES] == ["demo", "phantom", "rspect", "rspect_ma2022"]
+    assert [path.stem for path in SAMPLES] == ["demo", "phantom", "phantom_realistic", "rspect", "rspect_ma2022"]
 
 
 def test_the_preset_of_the_paper():
