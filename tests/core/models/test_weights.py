@@ -9,9 +9,10 @@ from torchvision.models import video
 from pectl.config import Config, WindowsConfig, write_config
 from pectl.core.models.checkpoint import save_model, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
-from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.models.weights import Pretrained, load_pretrained
 from pectl.errors import WeightsError
+from tests.stage2_specs import stage2_spec
 
 
 def encoder(backbone: str = "slim_16", *, channels: int = 3, seed: int = 0) -> WindowEncoder:
@@ -216,8 +217,7 @@ def test_a_run_that_has_not_ended_or_is_none_or_of_stage_2(tmp_path: Path) -> No
         load(encoder(), run)
     with pytest.raises(WeightsError, match=r"the folder of a finished run of pectl train-stage1, .* which is no run"):
         load(encoder(), tmp_path)
-    spec = Stage2Spec(model="gru", feature_size=4, hidden=3, levels=1, kernel_size=3, causal=False, dropout=0.1)
-    save_model(SequenceClassifier(spec), tmp_path / "stage2")
+    save_model(SequenceClassifier(stage2_spec()), tmp_path / "stage2")
     with pytest.raises(
         WeightsError, match="stage2: expected a stage1 model, found stage2; give a run of pectl train-stage1"
     ):
