@@ -1,8 +1,13 @@
-"""`pectl explain` of one study straight from DICOM at the size of Ma et al. 2022, by untrained runs."""
+"""`pectl explain` of one study straight from DICOM at the size of Ma et al. 2022, by untrained runs.
+
+By itself: python -m benchmarks.explaining
+"""
 
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -26,35 +31,32 @@ from pectl.pipeline.train_stage2 import classifier_spec
 _NOBODY = pd.Series(dtype=str, name="split", index=pd.Index([], name="StudyInstanceUID"))
 
 
-def explain_rows(folder: Path) -> list[Row]:
-    """Return a row for each stride: seconds of the whole command, and the size of the page.
+def explain_rows(folder: Path) -> Iterator[Row]:
+    """Yield a row for each stride and precision of stage 1: seconds of the whole command, and the size of the page.
 
     Args:
         folder: for the study of 300 slices, the runs and the results.
     """
-    dicom, rows = folder / "to_explain", []
+    dicom = folder / "to_explain"
     write_series(dicom, ExplicitVRLittleEndian)
     for stride in (10, 5):
         runs = folder / f"runs-{stride}"
         write_untrained_runs(runs, stride=stride)
-        out = folder / f"explained-{stride}"
-        command = [sys.executable, "-m", "pectl", "explain", str(dicom), "--stage1", str(runs / "stage1")]
-        command += ["--stage2", str(runs / "stage2"), "--out", str(out), "--device", "cpu", "--quiet"]
-        begin = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds = time.perf_counter() - begin
-        page = next(out.glob("*/index.html"))
-        told = done.stdout.split("(")[1].split(")")[0]
-        size = page.stat().st_size / 1e6
-        rows.append(
-            (
-                f"explain a study from DICOM, r3d_18, 192 px, stride {stride}",
-                f"{seconds:.0f} s",
-                told,
-                f"page {size:.0f} MB",
-            )
-        )
-    return rows
+        for precision in ("fp32", "bf16"):
+            yield _explain_row(dicom, runs, folder / f"explained-{stride}-{precision}", f"stride {stride}", precision)
+
+
+def _explain_row(dicom: Path, runs: Path, out: Path, name: str, precision: str) -> Row:
+    command = [sys.executable, "-m", "pectl", "explain", str(dicom), "--stage1", str(runs / "stage1")]
+    command += ["--stage2", str(runs / "stage2"), "--out", str(out), "--device", "cpu", "--quiet"]
+    command += ["--set", f"stage1.extract_precision={precision}"]
+    begin = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - begin
+    size = next(out.glob("*/index.html")).stat().st_size / 1e6
+    told = done.stdout.split("(")[1].split(")")[0]
+    what = f"explain a study from DICOM, r3d_18, 192 px, {name}, {precision}"
+    return (what, f"{seconds:.0f} s", told, f"page {size:.0f} MB")
 
 
 def write_untrained_runs(folder: Path, *, stride: int) -> None:
@@ -89,3 +91,9 @@ def _write(run: RunFolder, config: Config, model: torch.nn.Module, made_from: di
     run.begin(config, made_from | {"config": config.digest()}, _NOBODY, resume=False)
     digest = save_model(model.eval(), run.best)
     run.finish(digest=digest, made_from=made_from, config_digest=config.digest(), **more)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in explain_rows(Path(scratch)):
+            print("| " + " | ".join(row) + " |", flush=True)

@@ -1,6 +1,6 @@
 """Training and extraction: reading windows, steps and each switch of them, memory by the size of the cohort.
 
-By itself: python -m benchmarks.training
+By itself: python -m benchmarks.training [reading] [extraction] [steps] [memory]
 """
 
 import os
@@ -39,22 +39,25 @@ SWITCHES = {
     "ema_decay = 0.999": {"ema_decay": 0.999},
     "clip_norm = 1": {"clip_norm": 1.0},
     "compile": {"compile": True},
+    "precision = bf16": {"precision": "bf16"},
 }
 
 
-def training_rows(folder: Path) -> Iterator[Row]:
-    """Measure all in a scratch folder, row by row."""
+def reading_rows(folder: Path) -> Iterator[Row]:
+    """Measure random windows from a thread and from processes."""
     source = make_source(folder, studies=16, side=224)
-    demo = make_source(folder, studies=16, side=96)
     yield from (_windows(source, workers) for workers in (0, 1, 2))
-    yield from _extraction_rows(source)
+
+
+def step_rows(folder: Path) -> Iterator[Row]:
+    """Measure steps of a small and a large model, by who reads and with each switch."""
+    demo, large = (make_source(folder, studies=16, side=side) for side in (96, 224))
     for name, config, windows, steps in (
         ("slim_16, 96 px, 16", DEMO, demo, 6),
-        ("r3d_18, 192 px, 2", LARGE, source, 2),
+        ("r3d_18, 192 px, 2", LARGE, large, 2),
     ):
         yield from (_fed_step(name, config, windows, workers, steps) for workers in (0, 1, 2))
         yield from _switch_rows(name, config, windows, steps)
-    yield from _memory_rows(folder)
 
 
 def make_source(folder: Path, *, studies: int, side: int) -> WindowSource:
@@ -98,7 +101,7 @@ def _windows(source: WindowSource, workers: int) -> Row:
 def _stepping(config: Stage1Config, source: WindowSource) -> Callable[[int, Key, Batch], float]:
     """Return what makes one step with a batch."""
     experiment = Config(stage1=config, windows=WindowsConfig(length=LENGTH, stride=5))
-    fabric = make_fabric("cpu")
+    fabric = make_fabric("cpu", config.precision)
     task = Stage1Task(new_encoder(experiment), source, experiment, fabric)
     stepper = Stepper(task.model, config, fabric=fabric, seed=0, steps_per_epoch=100, compiled=config.compile)
 
@@ -153,8 +156,9 @@ def _switch_rows(name: str, config: Stage1Config, source: WindowSource, steps: i
 
 
 @torch.inference_mode()
-def _extraction_rows(source: WindowSource) -> list[Row]:
+def extraction_rows(folder: Path) -> list[Row]:
     """Compare r3d_18 over windows of 192 px in eager fp32 with what extract-features does."""
+    source = make_source(folder, studies=16, side=224)
     experiment = Config(stage1=LARGE.model_copy(update={"channels_last": False}))
     torch.manual_seed(0)
     model = new_encoder(experiment).eval()
@@ -172,8 +176,8 @@ def _extraction_rows(source: WindowSource) -> list[Row]:
             with fabric.autocast():  # type: ignore[attr-defined]
                 return model.forward_features(inputs()).pooled.float()
 
-        bare = shortest(partial(forward, lambda: x), repeats=2)
-        ours = shortest(partial(forward, lambda: prepare(hu, experiment.windows, LARGE.input_px)), repeats=2)
+        bare = shortest(partial(forward, lambda: x), repeats=4)
+        ours = shortest(partial(forward, lambda: prepare(hu, experiment.windows, LARGE.input_px)), repeats=4)
         cosine = torch.nn.functional.cosine_similarity(reference, forward(lambda: x)).min().item()
         rows.append((
             f"extraction r3d_18 192 px, {precision} channels last", f"{8 / ours:.2f} windows/s",
@@ -194,19 +198,26 @@ print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
-def _memory_rows(folder: Path) -> list[Row]:
+def memory_rows(folder: Path) -> Iterator[Row]:
     """Measure the peak memory of reading 3,200 random windows, by the number of studies."""
-    rows = []
     for studies in (100, 1000, 5000):
         done = subprocess.run(
             [sys.executable, "-c", _MEMORY, str(folder), str(studies)], check=True, capture_output=True, text=True
         )
-        rows.append((f"memory, 3,200 random windows of {studies} studies", f"{int(done.stdout) / 1000:.0f} MB", "", ""))
-    return rows
+        yield (f"memory, 3,200 random windows of {studies} studies", f"{int(done.stdout) / 1000:.0f} MB", "", "")
+
+
+PARTS = {"reading": reading_rows, "extraction": extraction_rows, "steps": step_rows, "memory": memory_rows}
+
+
+def main(parts: list[str]) -> None:
+    """Print the rows of these parts, or of all, as they are measured."""
+    print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        for part in parts or PARTS:
+            for row in PARTS[part](Path(scratch)):
+                print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
-        for row in training_rows(Path(scratch)):
-            print("| " + " | ".join(row) + " |", flush=True)
+    main(sys.argv[1:])

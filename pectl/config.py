@@ -233,8 +233,8 @@ class Stage1Config(OptimizerConfig):
     extract_batch_size: Annotated[int, Field(ge=1)] = 32
     """Windows at a time in validation and in extract-features."""
     extract_precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of extract-features; `auto` is bf16 on a GPU that has it and fp32 elsewhere. bf16 is right on a CPU too, without
-    gradients, and faster on one that has bf16 instructions."""
+    """Of extract-features, and of stage 1's forward pass in explain; `auto` is bf16 on a GPU that has it and fp32
+    elsewhere. bf16 is right on a CPU too, without gradients, and faster on one that has bf16 instructions."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training windows."""
 

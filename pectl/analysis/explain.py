@@ -1,6 +1,7 @@
 """Explain one study: heat on its slices, attention over its windows, and where the heat peaks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -105,6 +106,7 @@ class Explainer:
         input_px: side of the windows that stage 1 sees.
         label: what to explain, one of LABELS.
         device: where both stages run.
+        autocast: a context of lower precision for stage 1's forward pass; heat is computed in fp32 from what it makes.
         batch_size: windows on the device at once; the layer2 maps of the others wait in memory.
 
     Raises:
@@ -118,6 +120,7 @@ class Explainer:
     label: str = PE_PRESENT
     method: Method = "grad-cam"
     device: str | torch.device = "cpu"
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     batch_size: int = 8
 
     def __post_init__(self) -> None:
@@ -158,9 +161,11 @@ class Explainer:
         """Run stage 1 forward once; its layer2 maps are kept, as heat starts from them."""
         features, logits, layer2 = [], [], []
         for x in self._batches(study, starts):
-            feature = self.encoder.forward_features(x)
-            features.append(feature.pooled)
-            logits.append(self.encoder.forward_head(feature).window)
+            with self.autocast():
+                feature = self.encoder.forward_features(x)
+                logit = self.encoder.forward_head(feature).window
+            features.append(feature.pooled.float())
+            logits.append(logit.float())
             layer2.append(feature.layer2.cpu())
         place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.device)
         return _Seen(SeenWindows(torch.cat(features), torch.cat(logits), place), layer2)
@@ -176,7 +181,7 @@ class Explainer:
         for batch, first in zip(layer2, range(0, len(starts), self.batch_size), strict=True):
             place = slice(first, first + self.batch_size)
             part = Pull(*(slope[place] for slope in pull))
-            found = window_heat(self.encoder, batch.to(self.device), size, part, method=self.method)
+            found = window_heat(self.encoder, batch.to(self.device).float(), size, part, method=self.method)
             maps, stride = found.maps.cpu(), found.stride
             total = total.expand(len(maps), -1, -1, -1).clone() if len(total) < len(maps) else total
             for start, one in zip(starts[place], maps.unbind(1), strict=True):

@@ -19,7 +19,7 @@ from pectl.core.data.study_store import StudyStore, store_digest
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.models.checkpoint import load_stage2
 from pectl.errors import InputMissingError, StudyRefusedError
-from pectl.pipeline.device import DeviceName, choose_device
+from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.run import RunFolder, read_run
 from pectl.pipeline.study_intake import Sources
@@ -46,8 +46,16 @@ class Chain:
     lineage: dict[str, str]
 
 
-def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, device: DeviceName) -> Chain:
+def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config: Config, device: DeviceName) -> Chain:
     """Load both stages and check that the second was trained on features of the first.
+
+    Args:
+        stage1: a finished run of train-stage1.
+        stage2: a finished run of train-stage2 on its features.
+        label: what to explain.
+        method: of the heat.
+        config: `stage1.extract_precision` is used: stage 1 sees a study as extract-features lets it.
+        device: where to compute.
 
     Raises:
         StoreError: a folder isn't a finished run.
@@ -59,10 +67,11 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, device
     windows = WindowsConfig.model_validate(described["windows"])
     features = feature_digest(store=run1.made_from["study_store"], stage1=run1.digest, windows=windows.digest())
     check_lineage(where=stage2, expected=features, found=run2.made_from["features"], what=f"features of {stage1}:")
-    place = choose_device(device)
+    fabric = make_fabric(device, config.stage1.extract_precision)
     explainer = Explainer(
-        encoder=load_encoder(stage1, place), classifier=load_stage2(RunFolder(stage2).best),
-        windows=windows, input_px=described["input_px"], label=label, method=method, device=place,
+        encoder=load_encoder(stage1, str(fabric.device)), classifier=load_stage2(RunFolder(stage2).best),
+        windows=windows, input_px=described["input_px"], label=label, method=method, device=fabric.device,
+        autocast=fabric.autocast,
     )  # fmt: skip
     lineage = {**run1.made_from, "stage1": run1.digest, "features": features, "stage2": run2.digest}
     decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))

@@ -63,7 +63,7 @@ def explain_run(
     Args:
         question: what to explain.
         out: the folder.
-        config: `evaluate.confidence`, `evaluate.bootstrap_replicates` and `seed` are used.
+        config: `stage1.extract_precision`, `evaluate.confidence`, `evaluate.bootstrap_replicates` and `seed` are used.
         device: where to compute.
         progress: called with (studies done, studies).
 
@@ -80,7 +80,9 @@ def explain_run(
             where=question.source, expected="a study store, which has splits", found="a folder without store.json",
             fix="run pectl preprocess first, or leave out --split",
         )  # fmt: skip
-    chain = load_chain(question.stage1, question.stage2, label=question.label, method=question.method, device=device)
+    chain = load_chain(
+        question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
+    )  # fmt: skip
     with open_source(question.source, chain) as store:
         if question.split is not None:
             return _explain_split(store, question, chain, out, config, progress)

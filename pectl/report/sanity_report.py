@@ -64,7 +64,8 @@ def check_sanity(
     Args:
         question: what to check.
         out: the folder.
-        config: `evaluate.confidence`, `evaluate.bootstrap_replicates` and `seed` (of the random weights) are used.
+        config: `stage1.extract_precision`, `evaluate.confidence`, `evaluate.bootstrap_replicates` and `seed` (of the
+            random weights) are used.
         device: where to compute.
         progress: called with (studies done, studies).
 
@@ -75,7 +76,9 @@ def check_sanity(
         LineageError: the runs don't belong to each other or to the store.
         InputMissingError: no such study or split.
     """
-    chain = load_chain(question.stage1, question.stage2, label=question.label, method=question.method, device=device)
+    chain = load_chain(
+        question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
+    )  # fmt: skip
     with open_source(question.source, chain) as store:
         uids = _chosen(store, question, chain)
         cascades = {}

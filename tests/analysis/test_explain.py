@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -64,6 +65,19 @@ def study(make_study: StudyFactory) -> Study:
     made.hu[:] = -1000
     made.hu[CLOT] = 100
     return made
+
+
+def test_a_forward_pass_in_bf16_is_within_its_rounding_of_one_in_fp32(study: Study) -> None:
+    torch.manual_seed(0)
+    encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True))
+    judge = SequenceClassifier(stage2_spec(feature_size=encoder.feature_size))
+    plain = explainer(encoder=encoder, classifier=judge, method="layer-cam")
+    half = replace(plain, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+    expected, found = plain.explain(study), half.explain(study)
+    assert found.window_logit.tolist() == pytest.approx(expected.window_logit.tolist(), abs=0.05)
+    assert found.window_logit.tolist() != expected.window_logit.tolist()
+    assert found.heat.dtype == np.float32
+    assert np.corrcoef(found.heat.ravel(), expected.heat.ravel())[0, 1] > 0.95
 
 
 def test_heat_lies_on_what_stage_1_saw(study: Study) -> None:

@@ -5,6 +5,10 @@ import json
 import h5py
 import pandas as pd
 import pytest
+import torch
+
+from pectl.config import load_config
+from pectl.report.explain_chain import load_chain
 
 
 @pytest.fixture
@@ -97,6 +101,16 @@ def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):
     assert found["seen_in_training_as"] == "test"
     for name, answer in found["exam"].items():
         assert answer["probability"] == pytest.approx(row[f"{name}_calibrated"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "lower"), [("auto", False), ("bf16", True)])
+def test_stage_1_sees_a_study_in_the_precision_of_extraction(chain, precision, lower):
+    config = load_config(chain.config, [f"stage1.extract_precision={precision}"])
+    made = load_chain(
+        chain.stage1, chain.tcn, label="pe_present", method="layer-cam", config=config, device="cpu"
+    ).explainer  # fmt: skip
+    with made.autocast():
+        assert torch.is_autocast_enabled("cpu") is lower
 
 
 def test_a_split_needs_a_store(chain, explain):
