@@ -1,7 +1,9 @@
 """Processes that read batches beside the training, and hand them over in shared memory that is used again and again."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
@@ -103,6 +105,15 @@ def _worker_loader(load: Callable[[K], Batch], keys: list[K], workers: int) -> "
 def _start_worker(_: int) -> None:
     for number in REQUEUE_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_training, daemon=True).start()
+
+
+def _end_with_the_training() -> None:
+    """End once the training has: torch watches the parent process, which is the fork server and outlives a SIGKILL."""
+    training = multiprocessing.parent_process()
+    if training is not None:
+        training.join()
+        os._exit(1)
 
 
 def _end_workers() -> None:

@@ -133,6 +133,25 @@ raise SystemExit(5)
     assert subprocess.run([sys.executable, "-c", code], timeout=200, check=False).returncode == 5
 
 
+def test_workers_of_a_program_that_was_killed_end_too() -> None:
+    code = """
+import sys, time
+from tests.pipeline.test_loader import Loader, Numbers, keys
+reader = Loader(Numbers(), workers=1).read(keys(), [])
+print(int(next(reader)[1][0]), flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        worker = Path("/proc") / program.stdout.readline().strip()
+        assert worker.is_dir()
+        program.kill()
+    deadline = time.monotonic() + 60
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not worker.exists()
+
+
 def test_shares_cover_a_batch() -> None:
     for total, parts in ((5, 2), (7, 3), (4, 4), (13, 5)):
         shares = whole(total).split(parts)
