@@ -95,19 +95,20 @@ def _window_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFram
 
 
 def _image_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFrame:
-    """Score each source slice by the mean of the windows over its grid slice; 0 outside the lung box."""
-    covered = np.zeros(int(sequence.window_start[-1]) + sequence.window_length)
-    total = covered.copy()
+    """Score each source slice by the least of the windows over its grid slice; 0 outside the lung box.
+
+    A window shows PE if any of its slices does, so no slice is likelier to than the least likely window over it.
+    """
+    least = np.ones(int(sequence.window_start[-1]) + sequence.window_length)
     for start, value in zip(sequence.window_start, score, strict=True):
-        covered[start : start + sequence.window_length] += 1
-        total[start : start + sequence.window_length] += value
-    mean = total / covered  # every grid slice lies in some window
+        over = slice(start, start + sequence.window_length)
+        least[over] = np.minimum(least[over], value)
     index = sequence.source.grid_index
     return pd.DataFrame(
         {
             "StudyInstanceUID": sequence.uid,
             "SOPInstanceUID": sequence.source.sop_instance_uid,
-            "score": np.where(index >= 0, mean[np.maximum(index, 0)], 0.0),
+            "score": np.where(index >= 0, least[np.maximum(index, 0)], 0.0),
             "label": sequence.source.label,
         }
     )
