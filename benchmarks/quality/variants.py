@@ -49,6 +49,7 @@ VARIANTS = {
                 "stage1.schedule=constant",
                 "stage1.weight_decay=0",
                 *_PAPER_CROP,
+                "stage2.model=tcn",
                 "stage2.hidden=128",
                 "stage2.causal=true",
                 "stage2.dropout=0.2",
@@ -102,7 +103,8 @@ VARIANTS = {
         Variant(name="slim-32", meaning="a backbone twice as wide", changes=("stage1.backbone=slim_32",)),
         # stage 2, one choice each
         Variant(name="causal", meaning="stage 2 looks back only", changes=("stage2.causal=true",)),
-        Variant(name="gru", meaning="a GRU for the TCN", changes=("stage2.model=gru",)),
+        Variant(name="tcn", meaning="the paper's TCN", changes=("stage2.model=tcn",)),
+        Variant(name="gru", meaning="a GRU, both ways", changes=("stage2.model=gru",)),
         Variant(
             name="hierarchical",
             meaning="exam labels that cohere by construction",
