@@ -66,10 +66,10 @@ class Decisions:
         return pd.DataFrame(columns, index=exam.index)
 
     def check_not_fitted_on(self, predictions: Predictions) -> None:
-        """Refuse to judge a model on the data that its decisions were fitted on.
+        """Refuse to judge a model on the data that its decisions were fitted on; another cohort may be judged.
 
         Raises:
-            PredictionsError: the same split, a study that was fitted on, or a split of another fingerprint.
+            PredictionsError: the same split, or a study that was fitted on.
         """
         if self.split is None:
             return
@@ -81,13 +81,6 @@ class Decisions:
                 where=f"split {predictions.split!r}", expected="studies that the decisions weren't fitted on",
                 found=f"they were fitted on {self.n_studies} studies of {self.split!r}{shared}",
                 fix="evaluate other studies, or fit the decisions on others",
-            )  # fmt: skip
-        fingerprints = {self.split_fingerprint, predictions.split_fingerprint} - {""}
-        if len(fingerprints) > 1:
-            raise PredictionsError(
-                where=f"split {predictions.split!r}", expected=f"the split {self.split_fingerprint}",
-                found=predictions.split_fingerprint,
-                fix="fit the decisions again on this split's validation part",
             )  # fmt: skip
 
     def check_fitted_for(self, stage2: str | None) -> None:
