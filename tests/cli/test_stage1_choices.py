@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pectl.config import WindowsConfig
+from pectl.config import WindowsConfig, load_config
 from pectl.core.data.feature_store import FeatureStore
 from pectl.core.data.intensity import prepare
 from pectl.core.data.labels import PE_LABELS
@@ -72,8 +72,11 @@ def test_later_commands_scale_hu_as_the_run_did_whatever_their_own_configuration
     found = FeatureStore.open(chosen.features).read(study.uid).features
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
     assert np.abs(found - other).max() > 1e-2
-    explainer = load_chain(chosen.stage1, chosen.stage2, label="pe_window", method="grad-cam", device="cpu").explainer
-    logits = explainer.explain(study).window_logit
+    other_config = load_config(None, [])
+    made = load_chain(
+        chosen.stage1, chosen.stage2, label="pe_window", method="grad-cam", config=other_config, device="cpu"
+    )
+    logits = made.explainer.explain(study).window_logit
     np.testing.assert_allclose(logits, FeatureStore.open(chosen.features).read(study.uid).window_logit, atol=1e-3)
 
 
