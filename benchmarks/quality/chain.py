@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from benchmarks.quality.variants import Variant
-from pectl.config import load_config
+from pectl.config import Config, load_config
 from pectl.core.data.stamp import digest_of
 
 _RULE = ("evaluate.threshold_rule=target-specificity", "evaluate.target=0.85")
@@ -72,16 +73,18 @@ class Chain:
     seed: int
     changes: tuple[str, ...]
 
+    @cached_property
+    def _config(self) -> Config:
+        return load_config(self.experiment.config, list(self.changes), self.seed)
+
     @property
     def _stage1_name(self) -> str:
         """All that the training of stage 1 depends on besides the store: variants that agree in it share it."""
-        config = load_config(self.experiment.config, list(self.changes), self.seed)
-        return digest_of(config.windows.digest(), config.stage1.digest(), self.seed)[:12]
+        return digest_of(self._config.windows.digest(), self._config.stage1.digest(), self.seed)[:12]
 
     @property
     def _name(self) -> str:
-        config = load_config(self.experiment.config, list(self.changes), self.seed)
-        return f"{self.variant.name}-{digest_of(self._stage1_name, config.stage2.digest())[:8]}-{self.seed}"
+        return f"{self.variant.name}-{digest_of(self._stage1_name, self._config.stage2.digest())[:8]}-{self.seed}"
 
     @property
     def stage1(self) -> Path:

@@ -18,6 +18,7 @@ from benchmarks.quality.chain import Chain, Experiment
 from benchmarks.quality.paired import (
     Draws,
     Measured,
+    Statistic,
     Tables,
     exam_auroc,
     measure,
@@ -97,18 +98,15 @@ def _measured(tables: dict[str, Tables]) -> dict[str, dict[str, Measured]]:
     }
 
 
-def _brier(tables: Tables, draws: Draws) -> NDArray[np.float64]:
-    """Return the Brier score of the calibrated probability of PE."""
-    part = tables.exam[tables.exam[f"{PE_PRESENT}_truth"].notna()]
-    error = (part[f"{PE_PRESENT}_calibrated"] - part[f"{PE_PRESENT}_truth"]).to_numpy(np.float64)
-    return replicate_ratio(error**2, np.ones_like(error), draws.rows(part), draws.weights)
+def _error(power: int) -> Statistic:
+    """Mean power of the calibrated probability of PE less the truth: 2 is the Brier score, 1 the mean excess."""
 
+    def statistic(tables: Tables, draws: Draws) -> NDArray[np.float64]:
+        part = tables.exam[tables.exam[f"{PE_PRESENT}_truth"].notna()]
+        error = (part[f"{PE_PRESENT}_calibrated"] - part[f"{PE_PRESENT}_truth"]).to_numpy(np.float64)
+        return replicate_ratio(error**power, np.ones_like(error), draws.rows(part), draws.weights)
 
-def _excess(tables: Tables, draws: Draws) -> NDArray[np.float64]:
-    """Return the mean calibrated probability of PE less the share of studies with PE."""
-    part = tables.exam[tables.exam[f"{PE_PRESENT}_truth"].notna()]
-    error = (part[f"{PE_PRESENT}_calibrated"] - part[f"{PE_PRESENT}_truth"]).to_numpy(np.float64)
-    return replicate_ratio(error, np.ones_like(error), draws.rows(part), draws.weights)
+    return statistic
 
 
 MEASURES = {
@@ -116,8 +114,8 @@ MEASURES = {
     "window sensitivity": window_sensitivity,
     "window specificity": window_specificity,
     "pe_present AUROC": exam_auroc(PE_PRESENT),
-    "pe_present Brier score": _brier,
-    "mean probability - prevalence": _excess,
+    "pe_present Brier score": _error(2),
+    "mean probability - prevalence": _error(1),
 }
 
 

@@ -1,6 +1,7 @@
 """Which device, precision and processes a command runs with."""
 
 import os
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,7 +11,9 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
 
+from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.errors import DeviceError
 from pectl.pipeline.processes import Processes, find_processes
 
@@ -30,7 +33,7 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Pr
 
     Raises:
         DeviceError: no GPU where one was asked for, fewer than processes, or one that lacks the precision; fp16 on a
-            CPU. Whether bf16 gradients are right on a CPU is for a training to check (core/models/bf16_gradients).
+            CPU. Whether bf16 gradients are right on a CPU is for a training to check (`check_gradients`).
     """
     accelerator = choose_device(device)
     _check_devices(accelerator, processes)
@@ -41,6 +44,24 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Pr
     )  # fmt: skip
     fabric.launch()
     return fabric
+
+
+def check_gradients(
+    fabric: Fabric, precision: Precision, model: nn.Module, example: Callable[[], tuple[Tensor, ...]]
+) -> None:
+    """Check, before a training in bf16 on a CPU, that this CPU computes the model's gradients right.
+
+    Args:
+        fabric: of the training.
+        precision: as configured.
+        model: in fp32.
+        example: makes the model's inputs for a small batch.
+
+    Raises:
+        DeviceError: it doesn't; the layers are named.
+    """
+    if precision == "bf16" and fabric.device.type == "cpu":
+        check_bf16_gradients(model, *example())
 
 
 def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:

@@ -60,8 +60,7 @@ def predict(model: nn.Module, sequences: Many[Sequence], split: str, fingerprint
     exam, pe, window = [], [], []
     for first in range(0, len(sequences), BATCH):
         batch = collate(sequences[first : first + BATCH])
-        seen = (batch.features, batch.window_logit, batch.place, batch.mask)
-        out = model(*(part.to(device) for part in seen))
+        out = model(*(part.to(device) for part in batch.inputs()))
         exam.append(out.exam.sigmoid().cpu().numpy())
         pe.append(out.pe.sigmoid().cpu().numpy())
         window += [row[real].sigmoid().cpu().numpy() for row, real in zip(out.window, batch.mask, strict=True)]

@@ -20,13 +20,12 @@ from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.data.study_store import MADE_BY, StudyStore, study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
-from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.core.models.checkpoint import load_stage1, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder, WindowLogits
 from pectl.core.models.weights import load_pretrained
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
-from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.device import DeviceName, check_gradients, make_fabric
 from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage1
 from pectl.pipeline.loader import Batch, Key, Rows
@@ -70,8 +69,7 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     pretrained = load_pretrained(task.model, config.stage1.weights, config.windows)
     splits = splits_with_seen(store, pretrained)
     made_from = {"study_store": store.stamp.digest, "split": store.split_fingerprint} | made_from_weights(pretrained)
-    if config.stage1.precision == "bf16" and fabric.device.type == "cpu":
-        check_bf16_gradients(task.model, task.example())
+    check_gradients(fabric, config.stage1.precision, task.model, task.example)
     estimate = estimate_stage1(config, encoder_spec(config), gpu=fabric.device.type == "cuda")
     run = RunFolder(out)
 
@@ -230,10 +228,10 @@ class Stage1Task:
             logits, labels, pe, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
         )
 
-    def example(self) -> Tensor:
+    def example(self) -> tuple[Tensor]:
         """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
         px = self.config.stage1.input_px
-        return self._laid_out(torch.rand(2, self.model.spec.in_channels, self.config.windows.length, px, px))
+        return (self._laid_out(torch.rand(2, self.model.spec.in_channels, self.config.windows.length, px, px)),)
 
     def _laid_out(self, x: Tensor) -> Tensor:
         last = self.config.stage1.channels_last

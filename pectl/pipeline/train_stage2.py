@@ -20,13 +20,12 @@ from pectl.core.data.sequences import collate
 from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.decisions.decisions import fit_decisions
-from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.core.models.checkpoint import load_stage2, weights_digest
 from pectl.core.models.layers import see_share
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec, StudyLogits
 from pectl.core.ranking import auroc
 from pectl.errors import TrainingError
-from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.device import DeviceName, check_gradients, make_fabric
 from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage2
 from pectl.pipeline.loader import Batch, Key, Rows
@@ -69,9 +68,7 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
     torch.manual_seed(config.seed)
     model = _new_classifier(config, train)
     sequences = [*train.sequences, *val.sequences]
-    if config.stage2.precision == "bf16" and fabric.device.type == "cpu":
-        batch = collate(sequences[:2])
-        check_bf16_gradients(model, batch.features, batch.window_logit, batch.mask)
+    check_gradients(fabric, config.stage2.precision, model, lambda: collate(sequences[:2]).inputs())
     estimate = estimate_stage2(
         config, model, studies=len(sequences), windows=sum(len(s.features) for s in sequences),
         gpu=fabric.device.type == "cuda",

@@ -28,6 +28,10 @@ class SequenceBatch(NamedTuple):
     mask: Tensor
     """(B, N) bool."""
 
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what a sequence classifier is called with, in its order."""
+        return self.features, self.window_logit, self.place, self.mask
+
 
 def collate(sequences: Many[Sequence], *, length: int = 0) -> SequenceBatch:
     """Pad studies to the longest of them, or to `length` windows if that is more."""

@@ -6,6 +6,7 @@ with AMX (docs/design.md, traps). So it is measured, layer by layer, before a tr
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from pectl.errors import DeviceError
 
@@ -60,9 +61,9 @@ def _fed(model: nn.Module, *inputs: Tensor) -> dict[str, tuple[Convolution, Tens
 
 
 def _error(conv: Convolution, x: Tensor) -> float:
-    weight, given = conv.weight, x.clone().requires_grad_()
-    with torch.enable_grad():
-        exact = conv(given)
+    given = x.clone().requires_grad_()
+    with torch.enable_grad(), parametrize.cached():  # a weight-normed weight is made anew at each look, else
+        weight, exact = conv.weight, conv(given)
         pull = torch.rand_like(exact)
         wanted = torch.autograd.grad(exact, (weight, given), pull)
         with torch.autocast(x.device.type, torch.bfloat16):

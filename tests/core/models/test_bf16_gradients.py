@@ -7,7 +7,9 @@ from torchvision.models import video
 
 from pectl.core.models.bf16_gradients import TOLERANCE, check_bf16_gradients, gradient_errors
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier
 from pectl.errors import DeviceError
+from tests.stage2_specs import stage2_spec
 
 
 class Doubled(nn.Conv3d):
@@ -31,6 +33,16 @@ def test_rounding_passes_and_leaves_the_network_as_it_was() -> None:
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("model", ["tcn", "gru"])
+def test_stage_2_can_be_checked_whose_weights_are_normed(model: str) -> None:
+    torch.manual_seed(0)
+    classifier = SequenceClassifier(stage2_spec(model=model, ensemble=2))
+    inputs = torch.rand(2, 5, 3), torch.rand(2, 5), torch.rand(2, 5, 2), torch.ones(2, 5, dtype=torch.bool)
+    errors = gradient_errors(classifier, *inputs)
+    assert len(errors) == (6 if model == "tcn" else 0)  # a shortcut and two of its block, for each member
+    assert all(0 <= error < TOLERANCE for error in errors.values())
 
 
 def test_wrong_gradients_are_refused_and_their_layer_is_named() -> None:
