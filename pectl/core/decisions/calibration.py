@@ -64,12 +64,18 @@ def fit_calibrator(label: BoolArray, score: FloatArray, kind: str) -> Calibrator
 
 
 def _fit_temperature(label: BoolArray, score: FloatArray) -> Calibrator:
-    """Find the temperature of least log loss; log loss is unimodal in 1 / temperature."""
+    """Find the temperature of least log loss; log loss is unimodal in 1 / temperature.
+
+    Of n cases of a class the targets are (n + 1) / (n + 2) and, for the other class, 1 / (n + 2) (Platt 1999): scores
+    that rank without a fault would otherwise become certain.
+    """
     logit = logits(score)
-    signed = np.where(label, -logit, logit)
+    positive = int(label.sum())
+    target = np.where(label, (positive + 1) / (positive + 2), 1 / (label.size - positive + 2))
 
     def loss(log_temperature: float) -> float:
-        return float(np.mean(np.logaddexp(0.0, signed * np.exp(-log_temperature))))
+        scaled = logit * np.exp(-log_temperature)
+        return float(np.mean(np.logaddexp(0.0, scaled) - target * scaled))
 
     best = minimize_scalar(loss, bounds=_LOG_TEMPERATURE_RANGE, method="bounded", options={"xatol": 1e-6})
     return Calibrator("temperature", temperature=round(float(np.exp(best.x)), 6))

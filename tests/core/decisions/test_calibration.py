@@ -27,8 +27,12 @@ def test_temperature_is_where_log_loss_is_least():
     label, score = _overconfident(n=300)
     best = fit_calibrator(label, score, "temperature").temperature
 
+    n = label.sum()
+    target = np.where(label, (n + 1) / (n + 2), 1 / (300 - n + 2))
+
     def loss(temperature):
-        return np.mean(np.logaddexp(0, np.where(label, -1, 1) * logits(score) / temperature))
+        p = sigmoid(logits(score) / temperature)
+        return -np.mean(target * np.log(p) + (1 - target) * np.log(1 - p))
 
     assert loss(best) <= min(loss(best * 1.01), loss(best / 1.01))
 
@@ -51,6 +55,14 @@ def test_isotonic_equals_scikit_learn_up_to_the_margin():
 def test_isotonic_of_a_separating_score_is_never_certain():
     calibrator = fit_calibrator(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.6, 0.7]), "isotonic")
     assert calibrator.apply(np.array([0.1, 0.7])).tolist() == pytest.approx([1 / 6, 5 / 6])
+
+
+def test_temperature_of_a_separating_score_is_never_certain():
+    label, score = np.repeat([False, True], 4), np.repeat([0.3, 0.7], 4)
+    calibrated = fit_calibrator(label, score, "temperature").apply(score)
+    assert calibrated == pytest.approx(np.where(label, 5 / 6, 1 / 6), abs=1e-5)  # one more case of either kind
+    surer = fit_calibrator(label, np.where(label, 0.999, 0.001), "temperature").apply(np.array([0.001, 0.999]))
+    assert surer == pytest.approx([1 / 6, 5 / 6], abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["temperature", "isotonic"])
