@@ -19,7 +19,7 @@ from benchmarks.timing import Row, shortest
 from pectl.config import Config, Stage1Config, WindowsConfig
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5
 from pectl.core.data.intensity import prepare
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.core.data.share import Share, whole
 from pectl.core.data.study_store import study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
@@ -76,7 +76,7 @@ def make_source(folder: Path, *, studies: int, side: int) -> WindowSource:
     labels = {str(number): rng.integers(0, 2, SLICES).astype(np.int8) for number in range(studies)}
     index = WindowIndex.build(labels, length=LENGTH, stride=5)
     reader = WindowReader(partial(study_path, folder / f"store-{side}"), length=LENGTH)
-    unknown = np.full((studies, len(PE_LABELS)), np.nan, np.float32)
+    unknown = np.full((studies, len(MULTITASK_LABELS)), np.nan, np.float32)
     return WindowSource(reader, {"train": index, "val": index}, {"train": unknown, "val": unknown})
 
 

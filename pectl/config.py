@@ -219,8 +219,8 @@ class Stage1Config(OptimizerConfig):
     """How a slice's logit comes from the logits of its places: `log-mean-exp`, a soft maximum, gives every place a
     share of the gradient and learns many times faster than `max`, the largest (docs/quality.md)."""
     multitask_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of the loss of heads for side, central and chronic PE, asked of windows with PE alone; 0 has none (the
-    paper)."""
+    """Weight of the loss of heads for side, central and chronic PE, asked of windows with PE alone, and for RV/LV, of
+    all windows of studies with PE; 0 has none (the paper)."""
     sampling: Literal["natural", "balanced"] = "natural"
     """`balanced` draws positive and negative windows equally often."""
     epochs: Annotated[int, Field(ge=1)] = 20

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, UNKNOWN
+from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, PE_LABELS, UNKNOWN
 from pectl.core.models.stage1 import WindowLogits
 from pectl.pipeline.penalty import PLAIN, Penalty
 
-WINDOW_MEANS = 3
-"""Of stage 1: windows, runs of slices, labels of the PE that windows show."""
+WINDOW_MEANS = 4
+"""Of stage 1: windows, runs of slices, labels of the PE that windows show, RV/LV."""
 EXAM_MEANS = 2
 """Of stage 2: exam labels, windows."""
 
@@ -27,32 +27,41 @@ def mean_loss(sums: Tensor, weights: Tensor) -> Tensor:
 
 
 def window_sums(
-    logits: WindowLogits, slice_labels: Tensor, pe: Tensor, *, slice_weight: float, multitask_weight: float
+    logits: WindowLogits, slice_labels: Tensor, study: Tensor, *, slice_weight: float, multitask_weight: float
 ) -> Tensor:
-    """Return the (WINDOW_MEANS,) sums of binary cross-entropy over windows, runs of slices and labels of PE.
+    """Return the (WINDOW_MEANS,) sums of binary cross-entropy over windows, runs of slices, labels of PE and RV/LV.
 
     Args:
         logits: of B windows.
         slice_labels: (B, T) int8, -1 unknown; every window has a known label.
-        pe: (B, 5) PE_LABELS, NaN unknown or undefined.
+        study: (B, 6) MULTITASK_LABELS, NaN unknown or undefined.
         slice_weight: weight of the slices' part.
-        multitask_weight: weight of the part of the labels of PE.
+        multitask_weight: weight of the labels of PE, and again of RV/LV.
     """
     target = (slice_labels == 1).any(1).float()
     windows = F.binary_cross_entropy_with_logits(logits.window.float(), target, reduction="sum")
-    slices = kinds = windows.new_zeros(())
+    slices = kinds = ratio = windows.new_zeros(())
     if logits.slices is not None:
         runs = _runs(slice_labels, logits.slices.shape[1])  # (B, T2)
         slices = slice_weight * _known_cross_entropy(logits.slices.float(), runs).sum()
-    if logits.pe is not None:
-        kinds = multitask_weight * _known_cross_entropy(logits.pe.float(), pe).sum()
-    return torch.stack([windows, slices, kinds])
+    if logits.study is not None:
+        heads, answers = _kinds_and_ratio(logits.study.float()), _kinds_and_ratio(study)
+        kinds, ratio = (
+            multitask_weight * _known_cross_entropy(head, answer).sum()
+            for head, answer in zip(heads, answers, strict=True)
+        )
+    return torch.stack([windows, slices, kinds, ratio])
 
 
-def window_weights(slice_labels: Tensor, pe: Tensor, *, runs: int) -> Tensor:
-    """Return the (WINDOW_MEANS,) weights: windows, known runs of slices (of `runs` a window), known labels of PE."""
-    known = ~torch.isnan(_runs(slice_labels, runs)), ~torch.isnan(pe)
+def window_weights(slice_labels: Tensor, study: Tensor, *, runs: int) -> Tensor:
+    """Return the (WINDOW_MEANS,) weights: windows, then known runs of slices (`runs` a window), labels of PE, RV/LV."""
+    known = [~torch.isnan(part) for part in (_runs(slice_labels, runs), *_kinds_and_ratio(study))]
     return torch.tensor([len(slice_labels), *(int(part.sum()) for part in known)], dtype=torch.float64)
+
+
+def _kinds_and_ratio(study: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 6) MULTITASK_LABELS -> (B, 5) PE_LABELS and (B, 1) RV/LV, which more windows have."""
+    return study[:, : len(PE_LABELS)], study[:, len(PE_LABELS) :]
 
 
 def _runs(slice_labels: Tensor, count: int) -> Tensor:

@@ -15,7 +15,7 @@ from pectl.config import Config
 from pectl.core.data.augment import augment, swap_sides
 from pectl.core.data.h5 import open_h5
 from pectl.core.data.intensity import prepare, to_channels
-from pectl.core.data.labels import EXAM_LABELS, PE_LABELS
+from pectl.core.data.labels import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.data.study_store import MADE_BY, StudyStore, study_path
@@ -147,18 +147,18 @@ def _known_windows(store: StudyStore, split: str, config: Config) -> WindowIndex
 class WindowSource:
     """Reads batches of the windows of a store whose label is known.
 
-    A batch is int16 HU (B, T, S, S), slice labels (B, T), and PE_LABELS of the windows' studies (B, 5), which are not
-    defined (NaN) for a window without PE.
+    A batch is int16 HU (B, T, S, S), slice labels (B, T), and MULTITASK_LABELS of the windows' studies (B, 6), NaN
+    where they are not defined: those of PE for a window without PE, RV/LV for a study without.
 
     Attributes:
         reader: of the store.
         splits: the windows of `train` and `val`.
-        pe: (n, 5) PE_LABELS of their studies, NaN unknown.
+        labels: (n, 6) MULTITASK_LABELS of their studies, NaN unknown or undefined.
     """
 
     reader: WindowReader
     splits: dict[str, WindowIndex]
-    pe: dict[str, NDArray[np.float32]]
+    labels: dict[str, NDArray[np.float32]]
 
     @classmethod
     def of(cls, store: StudyStore, config: Config) -> "WindowSource":
@@ -169,21 +169,23 @@ class WindowSource:
         """
         reader = WindowReader(partial(study_path, store.path), length=config.windows.length)
         splits = {split: _known_windows(store, split, config) for split in ("train", "val")}
-        columns = [EXAM_LABELS.index(name) for name in PE_LABELS]
-        pe = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
-        return cls(reader, splits, pe)
+        columns = [EXAM_LABELS.index(name) for name in MULTITASK_LABELS]
+        labels = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
+        return cls(reader, splits, labels)
 
     def __call__(self, key: Key) -> Batch:
         """Read the windows of a share."""
         index, rows = self.splits[key.split], key.rows[key.share.rows]
         hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist())
-        pe = self.pe_of(key.split, rows)
-        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows]), torch.from_numpy(pe)
+        labels = self.labels_of(key.split, rows)
+        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows]), torch.from_numpy(labels)
 
-    def pe_of(self, split: str, rows: Rows) -> NDArray[np.float32]:
-        """Return (B, 5) PE_LABELS of windows, NaN where they are unknown or the window shows no PE."""
+    def labels_of(self, split: str, rows: Rows) -> NDArray[np.float32]:
+        """Return (B, 6) MULTITASK_LABELS of windows, NaN where unknown, and PE_LABELS where the window shows no PE."""
         index = self.splits[split]
-        return np.where(index.label[rows, None] == 1, self.pe[split][index.study[rows]], np.float32(np.nan))
+        labels = self.labels[split][index.study[rows]]
+        labels[index.label[rows] != 1, : len(PE_LABELS)] = np.nan
+        return labels
 
 
 class Stage1Task:
@@ -212,20 +214,20 @@ class Stage1Task:
         return np.split(np.arange(len(self.val)), range(size, len(self.val), size))
 
     def weights(self, batch: Batch) -> Tensor:
-        """Return the weights of the loss: windows, known runs of slices, known labels of PE."""
+        """Return the weights of the loss: windows, and what is known of runs of slices, labels of PE, RV/LV."""
         return window_weights(batch[1], batch[2], runs=self.model.slice_runs(self.config.windows.length))
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Augment on the device, and return the sums of the loss."""
-        hu, labels, pe = (part.to(self.fabric.device) for part in batch)
+        hu, slices, study = (part.to(self.fabric.device) for part in batch)
         changed, mirrored = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
         logits = model(self._laid_out(to_channels(changed, self.config.windows)))
-        return self._loss(logits, labels, swap_sides(pe, mirrored))
+        return self._loss(logits, slices, swap_sides(study, mirrored))
 
-    def _loss(self, logits: WindowLogits, labels: Tensor, pe: Tensor) -> Tensor:
+    def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor) -> Tensor:
         stage = self.config.stage1
         return window_sums(
-            logits, labels, pe, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
+            logits, slices, study, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
         )
 
     def example(self) -> tuple[Tensor]:
@@ -239,23 +241,23 @@ class Stage1Task:
 
     def judge(self, model: nn.Module, batch: Batch) -> Judged:
         """Return the loss and the scores of validation windows."""
-        hu, labels, pe = (part.to(self.fabric.device) for part in batch)
+        hu, slices, study = (part.to(self.fabric.device) for part in batch)
         logits = model(self._laid_out(prepare(hu, self.config.windows, self.config.stage1.input_px)))
-        scores = (logits.window,) if logits.pe is None else (logits.window, logits.pe)
+        scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
         outputs = tuple(part.float().cpu().numpy() for part in scores)
-        return Judged(self._loss(logits, labels, pe), self.weights(batch), outputs)
+        return Judged(self._loss(logits, slices, study), self.weights(batch), outputs)
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
-        """Return the AUROC over the validation windows, and of each label of PE over those with PE.
+        """Return the AUROC over the validation windows, and of each multitask head over those whose label is defined.
 
         A label that no window has, or all have, is left out, in every epoch alike.
         """
-        window, *pe = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        window, *study = (np.concatenate(part) for part in zip(*outputs, strict=True))
         found = {"val_window_auroc": auroc(self.val.label == 1, window)}
-        if not pe:
+        if not study:
             return found
-        truth = self.load.pe_of("val", np.arange(len(self.val)))  # (M, 5)
-        for name, label, score in zip(PE_LABELS, truth.T, pe[0].T, strict=True):
+        truth = self.load.labels_of("val", np.arange(len(self.val)))  # (M, 6)
+        for name, label, score in zip(MULTITASK_LABELS, truth.T, study[0].T, strict=True):
             if {0.0, 1.0} <= set(label.tolist()):
                 known = ~np.isnan(label)
                 found[f"val_{name}_auroc"] = auroc(label[known] == 1, score[known])

@@ -29,7 +29,7 @@ AUROC: Lines = {
     "val_exam_auroc": ("PE present", GREEN), "val_window_auroc": ("windows", BLUE),
     "val_leftsided_pe_auroc": ("left", VERMILLION), "val_rightsided_pe_auroc": ("right", ORANGE),
     "val_central_pe_auroc": ("central", PURPLE), "val_chronic_pe_auroc": ("chronic", INK),
-    "val_acute_and_chronic_pe_auroc": ("acute and chronic", MUTED),
+    "val_acute_and_chronic_pe_auroc": ("acute and chronic", MUTED), "val_rv_lv_ratio_gte_1_auroc": ("RV/LV", GREEN),
 }  # fmt: skip
 RATE: Lines = {"learning_rate": ("rate", PURPLE)}
 MOST_MARKERS = 40

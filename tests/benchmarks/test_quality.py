@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.quality.__main__ import MEASURES
+from benchmarks.quality.comparison import MEASURES
 from benchmarks.quality.paired import Draws, Tables, common_windows, difference_text, measure
 from benchmarks.quality.variants import VARIANTS
 from pectl.analysis.competition import competition_loss

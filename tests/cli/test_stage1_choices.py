@@ -12,7 +12,7 @@ import torch
 from pectl.config import WindowsConfig, load_config
 from pectl.core.data.feature_store import FeatureStore
 from pectl.core.data.intensity import prepare
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.core.data.study_store import StudyStore
 from pectl.core.data.windows import window_starts
 from pectl.core.models.checkpoint import load_stage1
@@ -42,13 +42,13 @@ def chosen(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return made
 
 
-def test_metrics_hold_the_heads_of_pe_and_the_curves_are_drawn(chosen: Chain) -> None:
+def test_metrics_hold_the_multitask_heads_and_the_curves_are_drawn(chosen: Chain) -> None:
     table = pd.read_csv(chosen.stage1 / "metrics.csv")
     studies = pd.read_csv(chosen.store / "studies.csv")
     splits = pd.read_csv(chosen.store / "splits.csv")
     judged = studies[(splits["split"] == "val") & (studies["negative_exam_for_pe"] == 0)]
-    heads = [f"val_{name}_auroc" for name in PE_LABELS if judged[name].nunique() == 2]
-    assert 0 < len(heads) < 5
+    heads = [f"val_{name}_auroc" for name in MULTITASK_LABELS if judged[name].nunique() == 2]
+    assert 0 < len(heads) < 6
     assert list(table.columns) == ["epoch", "train_loss", "val_loss", "val_window_auroc", *heads, "learning_rate"]
     assert table.notna().all(axis=None)
     assert (chosen.stage1 / "learning_curves.png").stat().st_size > 0

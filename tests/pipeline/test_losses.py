@@ -21,13 +21,13 @@ def window_loss(
     labels: Tensor,
     *,
     slice_weight: float,
-    pe: Tensor | None = None,
+    study: Tensor | None = None,
     multitask_weight: float = 1.0,
 ) -> Tensor:
     runs = 1 if logits.slices is None else logits.slices.shape[1]
-    pe = torch.full((len(labels), 5), NAN) if pe is None else pe
-    sums = window_sums(logits, labels, pe, slice_weight=slice_weight, multitask_weight=multitask_weight)
-    return mean_loss(sums, window_weights(labels, pe, runs=runs))
+    study = torch.full((len(labels), 6), NAN) if study is None else study
+    sums = window_sums(logits, labels, study, slice_weight=slice_weight, multitask_weight=multitask_weight)
+    return mean_loss(sums, window_weights(labels, study, runs=runs))
 
 
 def exam_loss(exam: Tensor, targets: Tensor, window: Tensor, labels: Tensor, weight: float = 1.0) -> Tensor:
@@ -64,17 +64,17 @@ def test_nothing_known_is_zero_with_a_zero_gradient() -> None:
 
 def test_sums_and_weights_of_shares_add_up() -> None:
     torch.manual_seed(0)
-    logits = WindowLogits(torch.randn(5), torch.randn(5, 4), torch.randn(5, 5))
+    logits = WindowLogits(torch.randn(5), torch.randn(5, 4), torch.randn(5, 6))
     labels = torch.randint(-1, 2, (5, 8), dtype=torch.int8)
-    pe = torch.tensor([[0.0] * 5, [NAN] * 5, [1.0, NAN, 0.0, 1.0, NAN], [NAN] * 5, [1.0] * 5])
+    study = torch.tensor([[0.0] * 6, [NAN] * 6, [1.0, NAN, 0.0, 1.0, NAN, 1.0], [NAN] * 5 + [0.0], [1.0] * 5 + [NAN]])
     shares = [slice(0, 2), slice(2, 5)]
     weigh = {"slice_weight": 0.5, "multitask_weight": 0.3}
-    sums = [window_sums(WindowLogits(*(x[s] for x in logits)), labels[s], pe[s], **weigh) for s in shares]
-    torch.testing.assert_close(sum(sums), window_sums(logits, labels, pe, **weigh))
+    sums = [window_sums(WindowLogits(*(x[s] for x in logits)), labels[s], study[s], **weigh) for s in shares]
+    torch.testing.assert_close(sum(sums), window_sums(logits, labels, study, **weigh))
     assert (sum(sums) > 0).all()
-    weights = [window_weights(labels[s], pe[s], runs=4) for s in shares]
-    assert torch.equal(sum(weights), window_weights(labels, pe, runs=4))
-    assert sum(weights)[2] == 13
+    weights = [window_weights(labels[s], study[s], runs=4) for s in shares]
+    assert torch.equal(sum(weights), window_weights(labels, study, runs=4))
+    assert sum(weights)[2:].tolist() == [13, 3]
 
 
 def test_exam_loss_has_the_competitions_weights_and_masks_the_undefined() -> None:
@@ -109,24 +109,26 @@ def test_slices_are_judged_in_runs_and_the_unknown_are_masked() -> None:
     assert loss.item() == pytest.approx(bce(0.2, 1) + 0.5 * parts, rel=1e-6)
 
 
-def test_labels_of_pe_are_judged_where_they_are_known() -> None:
+def test_labels_of_pe_and_rv_lv_are_judged_where_they_are_known_each_by_its_own_mean() -> None:
     labels = torch.tensor([[0, 1], [0, 0], [1, 1]], dtype=torch.int8)
-    pe = torch.tensor([[1.0, 0.0, NAN, NAN, NAN], [NAN] * 5, [NAN, NAN, 1.0, NAN, NAN]])
-    heads = torch.tensor([[0.4, -0.6, 9.0, 9.0, 9.0], [9.0] * 5, [9.0, 9.0, 1.3, 9.0, 9.0]], requires_grad=True)
-    loss = window_loss(
-        WindowLogits(torch.tensor([0.2, 0.1, -0.3]), None, heads), labels, slice_weight=0.0, pe=pe, multitask_weight=0.7
+    study = torch.tensor([[1.0, 0.0, NAN, NAN, NAN, 0.0], [NAN] * 5 + [1.0], [NAN, NAN, 1.0, NAN, NAN, NAN]])
+    heads = torch.tensor(
+        [[0.4, -0.6, 9.0, 9.0, 9.0, -0.8], [9.0] * 5 + [0.9], [9.0, 9.0, 1.3, 9.0, 9.0, 9.0]], requires_grad=True
     )
+    logits = WindowLogits(torch.tensor([0.2, 0.1, -0.3]), None, heads)
+    loss = window_loss(logits, labels, slice_weight=0.0, study=study, multitask_weight=0.7)
     windows = (bce(0.2, 1) + bce(0.1, 0) + bce(-0.3, 1)) / 3
     kinds = (bce(0.4, 1) + bce(-0.6, 0) + bce(1.3, 1)) / 3
-    assert loss.item() == pytest.approx(windows + 0.7 * kinds, rel=1e-6)
+    ratio = (bce(-0.8, 0) + bce(0.9, 1)) / 2
+    assert loss.item() == pytest.approx(windows + 0.7 * (kinds + ratio), rel=1e-6)
     loss.backward()
-    assert torch.equal(heads.grad != 0, ~torch.isnan(pe))
+    assert torch.equal(heads.grad != 0, ~torch.isnan(study))
 
 
-def test_a_batch_without_pe_gives_the_heads_of_pe_a_zero_gradient() -> None:
-    heads = torch.ones(2, 5, requires_grad=True)
+def test_a_batch_without_pe_gives_the_multitask_heads_a_zero_gradient() -> None:
+    heads = torch.ones(2, 6, requires_grad=True)
     logits = WindowLogits(torch.zeros(2), None, heads)
     loss = window_loss(logits, torch.zeros(2, 4, dtype=torch.int8), slice_weight=0.0)
     loss.backward()
     assert loss.item() == pytest.approx(math.log(2))
-    assert torch.equal(heads.grad, torch.zeros(2, 5))
+    assert torch.equal(heads.grad, torch.zeros(2, 6))

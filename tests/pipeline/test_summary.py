@@ -84,7 +84,7 @@ def test_heads_of_pe_and_group_norm_are_in_the_summary() -> None:
     config = SMALL.model_copy(update={"stage1": SMALL.stage1.model_copy(update=choices)})
     layers, plain = ({one.name: one for one in summarise_stage1(made)} for made in (config, SMALL))
     head = layers["multitask_head"]
-    assert (head.output, head.parameters, head.flops) == ((1, 5), 5 * 129, 2 * 5 * 128)
+    assert (head.output, head.parameters, head.flops) == ((1, 6), 6 * 129, 2 * 6 * 128)
     whole = layers["WindowEncoder"]
-    assert whole.parameters == plain["WindowEncoder"].parameters + 5 * 129
-    assert whole.flops == plain["WindowEncoder"].flops + 2 * 5 * 128
+    assert whole.parameters == plain["WindowEncoder"].parameters + 6 * 129
+    assert whole.flops == plain["WindowEncoder"].flops + 2 * 6 * 128

@@ -152,7 +152,7 @@ def test_channels_last_changes_the_layout_and_rounding_alone() -> None:
         assert model.backbone.layer3.conv1[0].weight.is_contiguous(memory_format=layout)
         model.zero_grad()
         logits = model(x.contiguous(memory_format=layout))
-        window_sums(logits, labels, torch.ones(2, 5), slice_weight=1.0, multitask_weight=1.0).sum().backward()
+        window_sums(logits, labels, torch.ones(2, 6), slice_weight=1.0, multitask_weight=1.0).sum().backward()
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -6,7 +6,7 @@ import matplotlib.image
 import pytest
 from matplotlib.axes import Axes
 
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.report import learning_curves
 from pectl.report.learning_curves import draw_learning_curves
 
@@ -45,9 +45,9 @@ def test_losses_that_differ_much_have_a_logarithmic_axis(tmp_path: Path, monkeyp
     assert loss.get_yscale() == "log"
 
 
-def test_every_head_of_pe_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = [f"val_{name}_auroc" for name in PE_LABELS]
-    rows = [",".join([ROWS[0], *heads]), *(f"{row},0.1,0.2,0.3,0.4,0.{row[0]}" for row in ROWS[1:])]
+def test_every_multitask_head_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = [f"val_{name}_auroc" for name in MULTITASK_LABELS]
+    rows = [",".join([ROWS[0], *heads]), *(f"{row},0.1,0.2,0.3,0.4,0.{row[0]},0.6" for row in ROWS[1:])]
     monkeypatch.setattr("tests.report.test_learning_curves.ROWS", rows)
     _, (_, area, _) = draw(tmp_path, monkeypatch, 0.7)
     drawn = {line.get_label(): list(line.get_ydata()) for line in area.lines}
@@ -56,3 +56,4 @@ def test_every_head_of_pe_has_its_line(tmp_path: Path, monkeypatch: pytest.Monke
     assert drawn["central (0.3 kept)"] == [0.3] * 3
     assert drawn["chronic (0.4 kept)"] == [0.4] * 3
     assert drawn["acute and chronic (0.2 kept)"] == [0.1, 0.2, 0.3]
+    assert drawn["RV/LV (0.6 kept)"] == [0.6] * 3

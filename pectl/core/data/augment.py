@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
 from pectl.core.data.intensity import AIR_HU
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.core.data.share import Share, whole
 
 DRAWS = 7
@@ -54,8 +54,8 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
 
 
 def swap_sides(targets: Tensor, mirrored: Tensor) -> Tensor:
-    """Exchange left and right in the (B, len(PE_LABELS)) labels of the windows that are mirrored, (B,) bool."""
-    columns = [PE_LABELS.index(_OTHER_SIDE.get(name, name)) for name in PE_LABELS]
+    """Exchange left and right in the (B, len(MULTITASK_LABELS)) labels of the windows that are mirrored, (B,) bool."""
+    columns = [MULTITASK_LABELS.index(_OTHER_SIDE.get(name, name)) for name in MULTITASK_LABELS]
     return torch.where(mirrored.to(targets.device).unsqueeze(1), targets[:, columns], targets)
 
 

@@ -30,6 +30,9 @@ EXAM_LABELS = (
 PE_LABELS = ("leftsided_pe", "rightsided_pe", "central_pe", "chronic_pe", "acute_and_chronic_pe")
 """The exam labels that say of PE where it is and how old, which a window with PE can show."""
 
+MULTITASK_LABELS = (*PE_LABELS, "rv_lv_ratio_gte_1")
+"""The exam labels that stage 1 can be taught: those of PE by windows with PE, RV/LV by all of a study with PE."""
+
 COMPETITION_WEIGHTS = {
     "negative_exam_for_pe": 0.0736196319,
     "indeterminate": 0.09202453988,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import video
 from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
 
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.core.models.layers import SlimResNet3d
 from pectl.core.models.norm import use_group_norm, use_own_batch_norm
 from pectl.errors import WeightsError
@@ -46,7 +46,7 @@ class Stage1Spec:
     in_channels: int
     slice_supervision: bool
     multitask: bool = False
-    """There are heads for PE_LABELS; the defaults are what checkpoints without these words have."""
+    """There are heads for MULTITASK_LABELS; the defaults are what checkpoints without these words have."""
     norm: str = "batch"
     """`batch` or `group`."""
     slice_pooling: str = "max"
@@ -69,8 +69,8 @@ class WindowLogits(NamedTuple):
     """(B,) PE in the window."""
     slices: Tensor | None
     """(B, T2) PE in each run of T/T2 slices, fp32; None without slice supervision."""
-    pe: Tensor | None = None
-    """(B, 5) each of PE_LABELS of the window's study, if the window shows PE; None without multitask heads."""
+    study: Tensor | None = None
+    """(B, 6) each of MULTITASK_LABELS of the window's study; None without multitask heads."""
 
 
 class WindowEncoder(nn.Module):
@@ -78,7 +78,7 @@ class WindowEncoder(nn.Module):
 
     With slice supervision a linear head judges each place of layer2, and a slice's logit is pooled from its places
     (`slice_pooling`); the window logit is then the sum of the head on the pooled feature and the largest slice logit.
-    Multitask heads on the pooled feature say what kind of PE the window shows.
+    Multitask heads on the pooled feature say what kind of PE the window shows, and how wide the right heart is.
     """
 
     def __init__(self, spec: Stage1Spec) -> None:
@@ -92,7 +92,7 @@ class WindowEncoder(nn.Module):
         self.feature_size = known.layer4_channels
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
-        self.multitask_head = nn.Linear(known.layer4_channels, len(PE_LABELS)) if spec.multitask else None
+        self.multitask_head = nn.Linear(known.layer4_channels, len(MULTITASK_LABELS)) if spec.multitask else None
 
     def slice_runs(self, length: int) -> int:
         """Return T2, the slice logits of a window of `length` slices."""
@@ -113,12 +113,12 @@ class WindowEncoder(nn.Module):
     def forward_head(self, feature: Feature) -> WindowLogits:
         """Return the logits of the windows."""
         window = self.head(feature.pooled).squeeze(-1)  # (B,)
-        pe = None if self.multitask_head is None else self.multitask_head(feature.pooled)  # (B, 5)
+        study = None if self.multitask_head is None else self.multitask_head(feature.pooled)  # (B, 6)
         if self.slice_head is None:
-            return WindowLogits(window, None, pe)
+            return WindowLogits(window, None, study)
         places = self.slice_head(feature.layer2.movedim(1, -1)).float().flatten(2)  # (B, T2, H2 W2)
         slices = SLICE_POOLING[self.spec.slice_pooling](places)  # (B, T2)
-        return WindowLogits(window + slices.amax(dim=1), slices, pe)
+        return WindowLogits(window + slices.amax(dim=1), slices, study)
 
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""

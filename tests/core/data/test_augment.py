@@ -4,7 +4,7 @@ from torch.testing import assert_close
 from pectl.config import AugmentConfig
 from pectl.core.data.augment import UNENHANCED_HU, augment, swap_sides
 from pectl.core.data.intensity import AIR_HU
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.core.data.share import whole
 
 STILL = AugmentConfig(flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0)
@@ -136,9 +136,9 @@ def test_a_windows_contrast_phase_is_alike_in_whatever_share_of_its_batch_it_is(
 
 
 def test_mirrored_windows_exchange_left_and_right_and_nothing_else() -> None:
-    assert PE_LABELS[:2] == ("leftsided_pe", "rightsided_pe")
+    assert MULTITASK_LABELS[:2] == ("leftsided_pe", "rightsided_pe")
     nan = float("nan")
-    targets = torch.tensor([[1.0, 0, 1, 0, 1], [1, 0, 1, 0, 1], [nan, 1, nan, 0, 0], [nan] * 5])
+    targets = torch.tensor([[1.0, 0, 1, 0, 1, 0], [1, 0, 1, 0, 1, 0], [nan, 1, nan, 0, 0, 1], [nan] * 6])
     out = swap_sides(targets, torch.tensor([True, False, True, True]))
-    wanted = torch.tensor([[0.0, 1, 1, 0, 1], [1, 0, 1, 0, 1], [1, nan, nan, 0, 0], [nan] * 5])
+    wanted = torch.tensor([[0.0, 1, 1, 0, 1, 0], [1, 0, 1, 0, 1, 0], [1, nan, nan, 0, 0, 1], [nan] * 6])
     assert_close(out, wanted, equal_nan=True, atol=0, rtol=0)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pectl.core.data.labels import PE_LABELS
+from pectl.core.data.labels import MULTITASK_LABELS
 from pectl.core.models.stage1 import BACKBONES, SLICE_POOLING, Stage1Spec, WindowEncoder
 from pectl.errors import WeightsError
 
@@ -99,10 +99,10 @@ def test_multitask_heads_look_at_the_feature_and_leave_the_other_logits_alone(sl
     plain.load_state_dict({name: model.state_dict()[name] for name in plain.state_dict()})
     feature = model.forward_features(torch.rand(2, 3, 10, 32, 32))
     logits, without = model.forward_head(feature), plain.forward_head(feature)
-    torch.testing.assert_close(logits.pe, model.multitask_head(feature.pooled))
-    assert logits.pe.shape == (2, len(PE_LABELS)) == (2, 5)
+    torch.testing.assert_close(logits.study, model.multitask_head(feature.pooled))
+    assert logits.study.shape == (2, len(MULTITASK_LABELS)) == (2, 6)
     assert torch.equal(logits.window, without.window)
-    assert without.pe is None
+    assert without.study is None
 
 
 def test_r3d_10_is_r3d_18_with_one_block_a_layer() -> None:
