@@ -1,8 +1,8 @@
-"""One trained model on phantoms scanned in other ways: `robustness.md`, `robustness.json`.
+"""Trained models on phantoms scanned in other ways: `robustness.md`, `robustness.json`.
 
     python -m benchmarks.quality.shifts --out quality --seed 0
 
-The studies are new to the model, and the same anatomies, emboli and seeds under every shift, so that differences are
+The studies are new to the models, and the same anatomies, emboli and seeds under every shift, so that differences are
 paired. Calibration and thresholds are those fitted on the validation split of the unshifted cohort.
 """
 
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from benchmarks.quality.chain import Chain, Experiment
 from benchmarks.quality.paired import (
     Draws,
-    Measured,
+    Results,
     Statistic,
     Tables,
+    difference_text,
     exam_auroc,
     measure,
     plain,
@@ -49,53 +50,73 @@ SHIFTS = {
 
 
 def main() -> None:
-    """Make each shifted cohort, apply the model, measure, write."""
+    """Make each shifted cohort, apply the models, measure, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.shifts", description=__doc__.split("\n")[0])
     parser.add_argument("--config", type=Path, default=Path("sample_configs/phantom.toml"))
     parser.add_argument("--out", type=Path, required=True, help="folder of python -m benchmarks.quality")
-    parser.add_argument("--seed", type=int, default=0, help="of the model that was trained there")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", help="as it was trained")
+    parser.add_argument("--seed", type=int, default=0, help="of the models that were trained there")
+    parser.add_argument("--variants", nargs="*", default=[], choices=list(VARIANTS), metavar="NAME", help="beside ours")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", help="as they were trained")
     parser.add_argument("--studies", type=int, default=60, help="of each cohort")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     experiment = Experiment(given.config, given.out, tuple(given.overrides), given.workers)
-    chain = experiment.chain(VARIANTS[OURS], given.seed)
-    folders = {name: _evaluated(chain, name, given.studies, given.workers) for name in SHIFTS}
-    results = _measured({name: Tables.read(folder) for name, folder in folders.items()})
-    head = f"{given.studies} studies under each shift; intervals by a bootstrap over studies. {RESEARCH_USE}"
-    text = f"{head}\n\n{table('scanned otherwise', results, value_text)}\n"
+    chains = {name: experiment.chain(VARIANTS[name], given.seed) for name in dict.fromkeys([OURS, *given.variants])}
+    results: dict[str, Results] = {}
+    for name, chain in chains.items():
+        folders = {shift: _evaluated(chain, shift, given.studies, given.workers) for shift in SHIFTS}
+        results[name] = _measured({shift: Tables.read(folder) for shift, folder in folders.items()})
+    text = _report(results, given.studies)
     (given.out / "robustness.md").write_text(text)
-    (given.out / "robustness.json").write_text(json.dumps(plain(results), indent=2))
+    (given.out / "robustness.json").write_text(json.dumps({name: plain(rows) for name, rows in results.items()}))
     print(text)
 
 
 def _evaluated(chain: Chain, shift: str, studies: int, workers: int) -> Path:
-    """Return the evaluation of the model on a shifted cohort."""
+    """Return the evaluation of a model on a shifted cohort."""
     folder = chain.experiment.out / "shifts" / shift.replace(" ", "-").replace(",", "")
-    evaluation, splits = folder / "evaluation", folder / "splits.csv"
-    if (evaluation / "metrics.json").exists():
-        return evaluation
-    changes = (f"phantom.studies={studies}", *SHIFTS[shift])
-    chain.pectl("phantom", folder / "cohort", "--workers", workers, changes=changes, seed=COHORT_SEED)
-    labels = folder / "cohort" / "train.csv"
-    uids = pd.read_csv(labels, dtype=str)["StudyInstanceUID"].unique()
-    pd.DataFrame({"StudyInstanceUID": uids, "split": "test"}).to_csv(splits, index=False)
-    test = ("split.method=csv", f"split.csv={splits.resolve()}")
-    chain.pectl(
-        "preprocess", folder / "cohort" / "train", "--labels", labels, "--out", folder / "store", "--workers", workers,
-        changes=test,
-    )  # fmt: skip
-    chain.pectl("extract-features", folder / "store", "--stage1", chain.stage1, "--out", folder / "features")
-    chain.pectl("evaluate", folder / "features", "--stage2", chain.stage2, "--out", evaluation)
+    store, features = folder / "store", folder / "features" / chain.stage1.name
+    evaluation = folder / "evaluation" / chain.evaluation.name
+    if not (store / "studies.csv").exists():
+        _preprocess(chain, folder, (f"phantom.studies={studies}", *SHIFTS[shift]), workers)
+    if not (features / "studies.csv").exists():
+        chain.pectl("extract-features", store, "--stage1", chain.stage1, "--out", features)
+    if not (evaluation / "metrics.json").exists():
+        chain.pectl("evaluate", features, "--stage2", chain.stage2, "--out", evaluation)
     return evaluation
 
 
-def _measured(tables: dict[str, Tables]) -> dict[str, dict[str, Measured]]:
+def _preprocess(chain: Chain, folder: Path, changes: tuple[str, ...], workers: int) -> None:
+    """Make phantoms, and the store of them: all are test studies."""
+    cohort, splits = folder / "cohort", folder / "splits.csv"
+    chain.pectl("phantom", cohort, "--workers", workers, changes=changes, seed=COHORT_SEED)
+    labels = cohort / "train.csv"
+    uids = pd.read_csv(labels, dtype=str)["StudyInstanceUID"].unique()
+    pd.DataFrame({"StudyInstanceUID": uids, "split": "test"}).to_csv(splits, index=False)
+    chain.pectl(
+        "preprocess", cohort / "train", "--labels", labels, "--out", folder / "store", "--workers", workers,
+        changes=("split.method=csv", f"split.csv={splits.resolve()}"),
+    )  # fmt: skip
+
+
+def _measured(tables: dict[str, Tables]) -> Results:
     draws = Draws.over(pd.Index(sorted(tables[UNSHIFTED].exam["StudyInstanceUID"])))
     return {
         name: {what: measure([part], statistic, draws) for what, statistic in MEASURES.items()}
         for name, part in tables.items()
     }
+
+
+def _report(results: dict[str, Results], studies: int) -> str:
+    """Return a table for each model, and its differences to ours, as Markdown."""
+    head = f"{studies} studies under each shift; intervals by a bootstrap over studies. {RESEARCH_USE}"
+    ours, blocks = results[OURS], [head]
+    for name, rows in results.items():
+        blocks.append(table(f"scanned otherwise, {name}", rows, value_text))
+        if rows is not ours:
+            gaps = {shift: {what: ours[shift][what] - rows[shift][what] for what in MEASURES} for shift in rows}
+            blocks.append(table(f"ours minus {name}", gaps, difference_text))
+    return "\n\n".join(blocks) + "\n"
 
 
 def _error(power: int) -> Statistic:

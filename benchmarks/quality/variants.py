@@ -95,6 +95,19 @@ VARIANTS = {
             changes=("windows.hu_scaling=per-slice",),
         ),
         Variant(
+            name="contrast-gain",
+            meaning="each window's contrast medium made fainter or brighter",
+            changes=("stage1.augment.contrast_gain=[0.3, 1.3]",),
+        ),
+        Variant(
+            name="no-contrast-gain",
+            meaning="contrast medium as it is",
+            changes=("stage1.augment.contrast_gain=[1.0, 1.0]",),
+        ),
+        Variant(name="batch-8", meaning="twice as many steps of 8 windows", changes=("stage1.batch_size=8",)),
+        Variant(name="batch-32", meaning="half as many steps of 32 windows", changes=("stage1.batch_size=32",)),
+        Variant(name="no-warm-up", meaning="the highest rate at once", changes=("stage1.warmup_fraction=0",)),
+        Variant(
             name="constant-rate",
             meaning="no warm-up and no decay, the paper's 4e-4",
             changes=("stage1.schedule=constant", "stage1.learning_rate=4e-4"),
