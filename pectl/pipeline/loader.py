@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pectl.core.data.share import Share
+from pectl.core.data.windows import Empty, empty_hu
 from pectl.pipeline.reading_processes import ReadingProcesses
 
 T = TypeVar("T")
@@ -33,8 +34,8 @@ class Key(NamedTuple):
 class Load(Protocol):
     """Reads a share of a batch as tensors of as many rows. Draws no random numbers; can be pickled for workers."""
 
-    def __call__(self, key: Key) -> Batch:
-        """Return what the key names."""
+    def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
+        """Return what the key names; HU go into an array of `empty`, which a worker shares with the training."""
 
 
 class Loader:

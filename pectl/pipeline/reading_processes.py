@@ -4,16 +4,18 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle
 from multiprocessing.util import Finalize
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pectl.core.data.windows import Empty
 from pectl.errors import PectlError, WorkerError
 from pectl.pipeline.stopping import REQUEUE_SIGNALS
 
@@ -21,24 +23,23 @@ K = TypeVar("K")
 Batch = tuple[Tensor, ...]
 AHEAD = 2
 """Batches that each process reads ahead."""
-SLOTS = AHEAD + 1
-"""Places for batches of each process: those ahead, and the one that is being copied out."""
 
 
 class ReadingProcesses(Generic[K]):
     """Reads batches by their keys in processes of its own, in the order of the keys.
 
-    A fresh page of shared memory costs more than reading what it holds, so each process keeps its places, and a batch
-    is copied out before the next is asked for: only then can the process fill that place again.
+    A fresh page of shared memory costs more than reading what it holds, and a copy half of that, so each process keeps
+    its places and the training has the batches there. Beside each place stands which tensors of its batch are still
+    known; the process fills it again once none is, and makes another if all are taken.
     """
 
-    def __init__(self, load: Callable[[K], Batch], workers: int) -> None:
+    def __init__(self, load: Callable[[K, Empty], Batch], workers: int) -> None:
         self._keys: list[K] = []
         self._loader = _worker_loader(load, self._keys, workers)
-        self._mapped: deque[Batch] = deque(maxlen=SLOTS * workers)  # torch maps what it still knows only once
+        self._mapped: dict[int, Batch] = {}  # by place: torch maps again what it no longer knows
 
     def read(self, keys: Sequence[K]) -> Iterator[Batch]:
-        """Yield the batches, in memory of this process.
+        """Yield the batches; each is there as long as it, or a view of it, is known.
 
         Raises:
             WorkerError: a process died. An error of ours in one of them is raised as it is.
@@ -49,26 +50,40 @@ class ReadingProcesses(Generic[K]):
             shared = iter(self._loader)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return map(self._copy, _sound(shared))
+        return map(self._lend, _sound(shared))
 
-    def _copy(self, shared: Batch) -> Batch:
-        """Copy a batch by numpy: in one thread, where torch would start as many as the training has."""
-        self._mapped.append(shared)
-        return tuple(torch.from_numpy(tensor.numpy().copy()) for tensor in shared)
+    def _lend(self, held: Batch) -> Batch:
+        """Return a batch of a place; what of it isn't known any more is told to the process."""
+        known, *tensors = held
+        self._mapped[known.data_ptr()] = held
+        return tuple(_lent(tensor.numpy(), known, number) for number, tensor in enumerate(tensors))
+
+
+def _lent(array: NDArray[Any], known: Tensor, number: int) -> Tensor:
+    weakref.finalize(array, known.__setitem__, number, 0).atexit = False
+    return torch.from_numpy(array)
 
 
 class _Batches(Dataset["Batch | PectlError"], Generic[K]):
     """Batches by key, for workers; an error of ours travels as a value, whole."""
 
-    def __init__(self, load: Callable[[K], Batch]) -> None:
+    def __init__(self, load: Callable[[K, Empty], Batch]) -> None:
         self._load = load
-        self._slots = cycle([_Slot() for _ in range(SLOTS)])
+        self._slots: list[_Slot] = []
 
     def __getitem__(self, key: K) -> Batch | PectlError:
         try:
-            return next(self._slots).hold(self._load(key))
+            slot = self._free_slot()
+            return slot.hold(self._load(key, slot.empty_hu))
         except PectlError as error:
             return error
+
+    def _free_slot(self) -> "_Slot":
+        for slot in self._slots:
+            if slot.free():
+                return slot
+        self._slots.append(_Slot())
+        return self._slots[-1]
 
 
 class _Slot:
@@ -76,21 +91,46 @@ class _Slot:
 
     def __init__(self) -> None:
         self._bytes: list[Tensor] = []
+        self._places: list[Tensor] = []
+        self._known = torch.zeros(0, dtype=torch.uint8)
+
+    def free(self) -> bool:
+        """Whether no tensor of the batch that was held is known any more."""
+        return not self._known.any()
+
+    def empty_hu(self, shape: tuple[int, ...]) -> NDArray[np.int16]:
+        """Return an array in shared memory, to be filled for the next batch."""
+        array: NDArray[np.int16] = self._place(torch.Size(shape), torch.int16).numpy()
+        return array
 
     def hold(self, batch: Batch) -> Batch:
-        """Copy a batch here, and return it."""
-        while len(self._bytes) < len(batch):
+        """Return which tensors of the batch are known, 1 for each, and the batch in shared memory.
+
+        What isn't there yet is copied.
+        """
+        filled = {place.data_ptr(): place for place in self._places}
+        there = [filled[at] if (at := tensor.data_ptr()) in filled else self._copy(tensor) for tensor in batch]
+        if len(self._known) != len(batch):
+            self._known = torch.zeros(len(batch), dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]  # torch's
+        self._known.fill_(1)
+        self._places = []
+        return (self._known, *there)
+
+    def _copy(self, tensor: Tensor) -> Tensor:
+        return self._place(tensor.shape, tensor.dtype).copy_(tensor)
+
+    def _place(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Return a new place of this shape and type, over the memory of its predecessors if that is large enough."""
+        number, nbytes = len(self._places), shape.numel() * dtype.itemsize
+        if number == len(self._bytes):
             self._bytes.append(torch.empty(0, dtype=torch.uint8))
-        return tuple(self._place(index, tensor).copy_(tensor) for index, tensor in enumerate(batch))
-
-    def _place(self, index: int, tensor: Tensor) -> Tensor:
-        """Return a shared tensor like the given one, over the memory of its predecessors if that is large enough."""
-        if self._bytes[index].nbytes < tensor.nbytes:
-            self._bytes[index] = torch.empty(tensor.nbytes, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]  # torch's
-        return self._bytes[index][: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        if self._bytes[number].nbytes < nbytes:
+            self._bytes[number] = torch.empty(nbytes, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]  # torch's
+        self._places.append(self._bytes[number][:nbytes].view(dtype).view(shape))
+        return self._places[-1]
 
 
-def _worker_loader(load: Callable[[K], Batch], keys: list[K], workers: int) -> "DataLoader[Batch | PectlError]":
+def _worker_loader(load: Callable[[K, Empty], Batch], keys: list[K], workers: int) -> "DataLoader[Batch | PectlError]":
     """Return torch's loader over the keys that the list will hold when it is iterated."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])

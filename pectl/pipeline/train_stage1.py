@@ -19,7 +19,7 @@ from pectl.core.data.labels import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
 from pectl.core.data.study_store import MADE_BY, StudyStore, study_path
-from pectl.core.data.windows import WindowIndex, WindowReader
+from pectl.core.data.windows import Empty, WindowIndex, WindowReader, empty_hu
 from pectl.core.models.checkpoint import load_stage1, weights_digest
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder, WindowLogits
 from pectl.core.models.weights import load_pretrained
@@ -173,10 +173,10 @@ class WindowSource:
         labels = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
         return cls(reader, splits, labels)
 
-    def __call__(self, key: Key) -> Batch:
+    def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
         """Read the windows of a share."""
         index, rows = self.splits[key.split], key.rows[key.share.rows]
-        hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist())
+        hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist(), empty)
         labels = self.labels_of(key.split, rows)
         return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows]), torch.from_numpy(labels)
 

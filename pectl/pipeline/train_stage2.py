@@ -19,6 +19,7 @@ from pectl.core.data.predictions import pe_truth
 from pectl.core.data.sequences import collate
 from pectl.core.data.share import Share
 from pectl.core.data.stamp import digest_of
+from pectl.core.data.windows import Empty, empty_hu
 from pectl.core.decisions.decisions import fit_decisions
 from pectl.core.models.checkpoint import load_stage2, weights_digest
 from pectl.core.models.layers import see_share
@@ -161,7 +162,7 @@ class Stage2Task:
         """Return study positions in the order of the split."""
         return np.split(np.arange(len(self.val.sequences)), range(BATCH, len(self.val.sequences), BATCH))
 
-    def load(self, key: Key) -> Batch:
+    def load(self, key: Key, _: Empty = empty_hu, /) -> Batch:
         """Return a share's sequences, padded to the longest of the whole batch, their targets and window weights."""
         studies = self.train if key.split == "train" else self.val
         rows, length = key.rows[key.share.rows], max(len(studies.sequences[i].features) for i in key.rows)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pectl.config import Config, Stage2Config
 from pectl.core.data.share import Share
+from pectl.core.data.windows import Empty, empty_hu
 from pectl.core.models.layers import see_share
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 from pectl.pipeline.device import make_fabric
@@ -50,7 +51,7 @@ class StubTask:
     def val_batches(self) -> list[Rows]:
         return np.array_split(np.arange(len(self.features)), 3)
 
-    def load(self, key: Key) -> Batch:
+    def load(self, key: Key, _: Empty = empty_hu, /) -> Batch:
         self.on_load(key)
         rows = key.rows[key.share.rows]
         return self.features[rows], self.targets[rows]

@@ -98,6 +98,15 @@ class WindowIndex:
         return WindowIndex(self.uids, self.study[rows], self.start[rows], self.slice_labels[rows], self.label[rows])
 
 
+Empty = Callable[[tuple[int, ...]], NDArray[np.int16]]
+"""Makes an array of a shape, of whatever its memory holds."""
+
+
+def empty_hu(shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """Return an array in memory of its own."""
+    return np.empty(shape, np.int16)
+
+
 class WindowReader:
     """Reads windows of int16 HU in batches; keeps some study files open. A copy in another process opens its own."""
 
@@ -110,14 +119,19 @@ class WindowReader:
         """Leave the open files behind."""
         return vars(self) | {"_open": OrderedDict()}
 
-    def read(self, uids: Sequence[str], starts: Sequence[int]) -> NDArray[np.int16]:
+    def read(self, uids: Sequence[str], starts: Sequence[int], empty: Empty = empty_hu) -> NDArray[np.int16]:
         """Return (B, T, S, S) int16 HU of the windows that start at `starts` in the studies `uids`.
+
+        Args:
+            uids: B studies, one for each window.
+            starts: (B,) first slices.
+            empty: where the array's memory comes from.
 
         Raises:
             StoreError: a study file is missing or damaged; it is named.
         """
         first = self._volume(uids[0])
-        batch = np.empty((len(uids), self._length, *first.shape[1:]), np.int16)
+        batch = empty((len(uids), self._length, *first.shape[1:]))
         for row, (uid, start) in enumerate(zip(uids, starts, strict=True)):
             volume = self._volume(uid)
             try:
