@@ -59,6 +59,7 @@ def draw_learning_curves(run: Path) -> SavedFigure:
         area.set_ylim(min(0.45, area.get_ylim()[0]), 1.02)
         if len(area.get_legend_handles_labels()[0]) > CROWDED:
             area.set_ylim(bottom=area.get_ylim()[0] - 0.12)
+            area.set_yticks([tick for tick in area.get_yticks() if 0 <= tick <= 1])
             area.legend(loc="lower center", ncols=2, fontsize=7, handlelength=1)
         _draw(rate, metrics, RATE, kept, "Learning rate")
         rate.set_ylim(bottom=0)

@@ -57,3 +57,4 @@ def test_every_multitask_head_has_its_line(tmp_path: Path, monkeypatch: pytest.M
     assert drawn["chronic (0.4 kept)"] == [0.4] * 3
     assert drawn["acute and chronic (0.2 kept)"] == [0.1, 0.2, 0.3]
     assert drawn["RV/LV (0.6 kept)"] == [0.6] * 3
+    assert all(0 <= tick <= 1 for tick in area.get_yticks())
