@@ -87,9 +87,9 @@ def _keys(source: WindowSource, size: int, count: int) -> list[Key]:
 
 
 def _windows(source: WindowSource, workers: int) -> Row:
-    """Read random windows as fast as they come."""
-    batches = Loader(source, workers=workers).read(_keys(source, 16, 84), [])
-    for _ in range(4):
+    """Read random windows as fast as they come, once every place in shared memory has been used."""
+    batches = Loader(source, workers=workers).read(_keys(source, 16, 272), [])
+    for _ in range(16):
         next(batches)
     begin = time.perf_counter()
     count = sum(len(batch[0]) for batch in batches)
