@@ -15,8 +15,9 @@ from benchmarks.quality.paired import (
     common_windows,
     competition_loss,
     difference_text,
+    differences,
     exam_auroc,
-    measure,
+    measure_all,
     plain,
     table,
     value_text,
@@ -62,11 +63,8 @@ def _measured(tables: dict[str, list[Tables]]) -> tuple[Results, dict[str, objec
     everything = [part for seeds in tables.values() for part in seeds]
     windows, exam = common_windows(everything), everything[0].exam
     draws = Draws.over(pd.Index(sorted(exam["StudyInstanceUID"])))
-    results: Results = {}
-    for name, seeds in tables.items():
-        chosen = [part.on(windows) for part in seeds]
-        results[name] = {what: measure(chosen, statistic, draws) for what, statistic in MEASURES.items()}
-    return results, {
+    chosen = {name: [part.on(windows) for part in seeds] for name, seeds in tables.items()}
+    return measure_all(chosen, MEASURES, draws), {
         "studies": len(exam), "with PE": int(exam["pe_present_truth"].sum()), "windows": len(windows),
         "replicates": draws.weights.shape[1] - 1,
     }  # fmt: skip
@@ -76,7 +74,7 @@ def _report(results: Results, about: dict[str, object]) -> str:
     """Return both tables as Markdown."""
     head = "Test split: " + ", ".join(f"{what} {value}" for what, value in about.items()) + f". {RESEARCH_USE}"
     (first, one), *others = results.items()
-    gaps = {name: {what: one[what] - row[what] for what in row} for name, row in others}
+    gaps = {name: differences(one, row) for name, row in others}
     blocks = [head, table("variant", results, value_text)]
     if gaps:
         blocks.append(table(f"{first} minus", gaps, difference_text))

@@ -4,7 +4,7 @@ A measure is the mean over the seeds that a variant was trained with. A replicat
 variant, seed and measure, so differences are paired. The intervals hold for other studies; the seeds are what they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,19 @@ def measure(seeds: Sequence[Tables], statistic: Statistic, draws: Draws) -> Meas
     """Return a measure, averaged over seeds."""
     values = np.mean([statistic(tables, draws) for tables in seeds], axis=0)
     return Measured(float(values[0]), values[1:])
+
+
+def measure_all(rows: Mapping[str, Sequence[Tables]], measures: Mapping[str, Statistic], draws: Draws) -> Results:
+    """Return every measure of every row, each a name and the tables of its seeds."""
+    return {
+        name: {what: measure(seeds, statistic, draws) for what, statistic in measures.items()}
+        for name, seeds in rows.items()
+    }
+
+
+def differences(one: Mapping[str, Measured], other: Mapping[str, Measured]) -> dict[str, Measured]:
+    """Return the paired difference of each measure."""
+    return {what: one[what] - other[what] for what in other}
 
 
 def common_windows(tables: Sequence[Tables]) -> pd.MultiIndex:

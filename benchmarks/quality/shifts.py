@@ -21,8 +21,9 @@ from benchmarks.quality.paired import (
     Statistic,
     Tables,
     difference_text,
+    differences,
     exam_auroc,
-    measure,
+    measure_all,
     plain,
     table,
     value_text,
@@ -68,7 +69,8 @@ def main() -> None:
         results[name] = _measured({shift: Tables.read(folder) for shift, folder in folders.items()})
     text = _report(results, given.studies)
     (given.out / "robustness.md").write_text(text)
-    (given.out / "robustness.json").write_text(json.dumps({name: plain(rows) for name, rows in results.items()}))
+    found = {name: plain(rows) for name, rows in results.items()}
+    (given.out / "robustness.json").write_text(json.dumps(found, indent=2))
     print(text)
 
 
@@ -101,10 +103,7 @@ def _preprocess(chain: Chain, folder: Path, changes: tuple[str, ...], workers: i
 
 def _measured(tables: dict[str, Tables]) -> Results:
     draws = Draws.over(pd.Index(sorted(tables[UNSHIFTED].exam["StudyInstanceUID"])))
-    return {
-        name: {what: measure([part], statistic, draws) for what, statistic in MEASURES.items()}
-        for name, part in tables.items()
-    }
+    return measure_all({name: [part] for name, part in tables.items()}, MEASURES, draws)
 
 
 def _report(results: dict[str, Results], studies: int) -> str:
@@ -114,7 +113,7 @@ def _report(results: dict[str, Results], studies: int) -> str:
     for name, rows in results.items():
         blocks.append(table(f"scanned otherwise, {name}", rows, value_text))
         if rows is not ours:
-            gaps = {shift: {what: ours[shift][what] - rows[shift][what] for what in MEASURES} for shift in rows}
+            gaps = {shift: differences(ours[shift], row) for shift, row in rows.items()}
             blocks.append(table(f"ours minus {name}", gaps, difference_text))
     return "\n\n".join(blocks) + "\n"
 
