@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.timing import Row, shortest
 from pectl.analysis.bootstrap import replicate_auroc, study_weights
-from pectl.core.data.labels import EXAM_LABELS, QA_LABELS
+from pectl.core.data.names import EXAM_LABELS, QA_LABELS
 from pectl.core.ranking import auroc
 
 STUDIES, IMAGES_PER_STUDY = 7_200, 249

@@ -24,9 +24,8 @@ from pectl.core.decisions.decisions import Decisions
 from pectl.core.models.checkpoint import save_model, weights_digest
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.pipeline.networks import classifier_spec, encoder_spec
 from pectl.pipeline.run import RunFolder
-from pectl.pipeline.train_stage1 import encoder_spec
-from pectl.pipeline.train_stage2 import classifier_spec
 
 _NOBODY = pd.Series(dtype=str, name="split", index=pd.Index([], name="StudyInstanceUID"))
 

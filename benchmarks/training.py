@@ -19,15 +19,16 @@ from benchmarks.timing import Row, shortest
 from pectl.config import Config, Stage1Config, WindowsConfig
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5
 from pectl.core.data.intensity import prepare
-from pectl.core.data.labels import MULTITASK_LABELS
+from pectl.core.data.names import MULTITASK_LABELS
 from pectl.core.data.share import Share, whole
 from pectl.core.data.study_store import study_path
 from pectl.core.data.windows import WindowIndex, WindowReader
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Batch, Key, Loader
 from pectl.pipeline.losses import mean_loss
+from pectl.pipeline.networks import new_encoder
+from pectl.pipeline.stage1 import Stage1Task, WindowSource
 from pectl.pipeline.step import Stepper
-from pectl.pipeline.train_stage1 import Stage1Task, WindowSource, new_encoder
 
 SLICES, LENGTH = 120, 10
 DEMO = Stage1Config(backbone="slim_16", input_px=96, batch_size=16, slice_loss_weight=1.0)

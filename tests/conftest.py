@@ -10,9 +10,10 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from pectl.core.data.labels import EXAM_LABELS, STUDY_LABELS
+from pectl.core.data.names import EXAM_LABELS, STUDY_LABELS
 from pectl.core.data.predictions import Predictions
-from pectl.core.data.study_store import SourceSlices, Study
+from pectl.core.data.source import SourceSlices
+from pectl.core.data.study_store import Study
 from pectl.core.decisions.consistency import PATTERNS
 
 Cohort = tuple[Predictions, pd.DataFrame]

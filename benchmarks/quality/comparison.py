@@ -25,7 +25,7 @@ from benchmarks.quality.paired import (
     window_sensitivity,
     window_specificity,
 )  # fmt: skip
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import PE_PRESENT
 from pectl.core.data.stamp import RESEARCH_USE
 
 EXAM_LABELS = (PE_PRESENT, "leftsided_pe", "rightsided_pe", "central_pe", "rv_lv_ratio_gte_1", "chronic_pe")

@@ -33,7 +33,7 @@ from benchmarks.quality.paired import (
 )  # fmt: skip
 from benchmarks.quality.variants import OURS, VARIANTS
 from pectl.analysis.bootstrap import replicate_ratio
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import PE_PRESENT
 from pectl.core.data.stamp import RESEARCH_USE
 
 UNSHIFTED = "none"

@@ -13,8 +13,7 @@ from pectl.analysis.intervals import UNDEFINED, Interval
 from pectl.analysis.measure import Json, jsonable
 from pectl.config import EvaluateConfig
 from pectl.core.data.files import atomic_path, read_json, write_json
-from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.ranking import BoolArray, FloatArray
 from pectl.errors import InputMissingError, PredictionsError

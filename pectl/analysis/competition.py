@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.metrics import log_losses
-from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, UNKNOWN
+from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, UNKNOWN
 from pectl.core.data.predictions import competition_truth
 
 

@@ -10,10 +10,8 @@ from pectl.analysis.measure import Json, Units, jsonable, measure_decided
 from pectl.analysis.metrics import Confusion
 from pectl.analysis.subgroups import attributes, subgroups
 from pectl.config import EvaluateConfig
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
 from pectl.core.data.predictions import (
-    ALL_STUDIES,
-    PE_PRESENT,
     Indeterminate,
     Predictions,
     RvLv,

@@ -16,8 +16,7 @@ from pectl.analysis import heat_geometry as geometry
 from pectl.analysis.gradcam import LABELS, Method, Pull, SeenWindows, merge, pull_of, window_heat
 from pectl.config import WindowsConfig
 from pectl.core.data.intensity import prepare
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.data.study_store import Study
 from pectl.core.data.windows import window_places, window_starts
 from pectl.core.models.stage1 import WindowEncoder

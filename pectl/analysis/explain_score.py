@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_baselines import Measured, lung_positions, vessel_brightness
 from pectl.analysis.heat_geometry import left_share, leftness
-from pectl.core.data.labels import UNKNOWN
+from pectl.core.data.names import UNKNOWN
 from pectl.core.data.study_store import Study
 from pectl.core.ranking import auroc
 

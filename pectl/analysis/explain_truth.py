@@ -1,8 +1,5 @@
 """Score heat against the masks of a phantom: does it point at a clot, and does it lie in arteries?"""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
@@ -11,40 +8,11 @@ from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_baselines import Measured, vessel_brightness
 from pectl.analysis.explain_score import Measures
 from pectl.analysis.heat_geometry import grid_to_lps
+from pectl.analysis.phantom_truth import BoolArray, Truth
 from pectl.core.data.study_store import Study
-from pectl.errors import InputMissingError
 
 TOLERANCE_MM = 5.0
 """The pointing game counts a peak so near to an embolus as a hit (Zhang et al. 2018, in mm)."""
-
-BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Truth:
-    """Masks of one phantom, (D, H, W) bool, and the affine from (d, h, w, 1) to LPS mm."""
-
-    embolus: BoolArray
-    artery: BoolArray
-    lung: BoolArray
-    affine: NDArray[np.float64]
-    spacing_mm: NDArray[np.float64]
-
-
-def read_truth(path: Path) -> Truth:
-    """Read `truth/<StudyInstanceUID>.npz` of `pectl phantom`.
-
-    Raises:
-        InputMissingError: no such file, or it lacks a mask.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return Truth(**{name: data[name] for name in Truth.__dataclass_fields__})
-    except (OSError, KeyError, ValueError) as error:
-        raise InputMissingError(
-            where=path, expected="the truth of a phantom", found=str(error).splitlines()[0],
-            fix="give the folder truth/ of pectl phantom",
-        ) from error  # fmt: skip
 
 
 def score_truth(study: Study, explanation: Explanation, truth: Truth) -> Measures:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.core.decisions.calibration import logits, sigmoid
+from pectl.core.logistic import logits, sigmoid
 from pectl.core.ranking import BoolArray, FloatArray, sorted_classes
 
 ECE_BINS = 10

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.measure import Json, Units, measure
-from pectl.core.data.labels import UNKNOWN
+from pectl.core.data.names import UNKNOWN
 from pectl.core.ranking import BoolArray
 
 SMALL = 10

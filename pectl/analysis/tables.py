@@ -6,8 +6,8 @@ import pandas as pd
 
 from pectl.analysis.exam_level import JudgedExams
 from pectl.core.data.files import atomic_path
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import INDETERMINATE, NEGATIVE, PE_PRESENT, Predictions, pe_truth
+from pectl.core.data.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
+from pectl.core.data.predictions import Predictions, pe_truth
 from pectl.core.decisions.consistency import Projection
 
 SUBMISSION_NAME = "submission.csv"

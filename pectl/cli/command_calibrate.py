@@ -62,7 +62,7 @@ def _aimed(sensitivity: float | None, overrides: list[str]) -> list[str]:
 
 
 def _show(fitted: "Decisions") -> None:
-    from pectl.core.data.predictions import PE_PRESENT
+    from pectl.core.data.names import PE_PRESENT
     from pectl.core.decisions.conformal import SURE
 
     threshold, band = fitted.thresholds[PE_PRESENT], fitted.band

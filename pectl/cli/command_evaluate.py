@@ -93,7 +93,7 @@ def _with_sizes(judged: "Judged", folder: Path | None) -> "pd.DataFrame":
     """Return the truth, with the volume of the emboli where a phantom's truth tells it."""
     if folder is None:
         return judged.truth
-    from pectl.analysis.embolus_size import embolus_volumes_ml
+    from pectl.analysis.phantom_truth import embolus_volumes_ml
 
     sizes = embolus_volumes_ml(folder, judged.predictions.uids())
     return judged.truth.assign(embolus_volume_ml=sizes)

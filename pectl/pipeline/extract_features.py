@@ -15,17 +15,18 @@ from pectl.config import Config, WindowsConfig, write_config
 from pectl.core.data.feature_store import FORMAT, VERSION, Sequence, feature_digest, write_sequence
 from pectl.core.data.files import atomic_path
 from pectl.core.data.intensity import prepare
-from pectl.core.data.splits import read_run_splits, refuse_trained_on
+from pectl.core.data.splits import refuse_trained_on
 from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.data.study_store import Study, StudyStore, study_path
+from pectl.core.data.tables import read_run_splits
 from pectl.core.data.windows import window_labels, window_starts
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.estimate import Estimate, Expect, check_disk
 from pectl.pipeline.estimate_networks import estimate_extraction
 from pectl.pipeline.loader import read_ahead
+from pectl.pipeline.networks import load_encoder
 from pectl.pipeline.run import read_run
-from pectl.pipeline.train_stage1 import load_encoder
 
 Progress = Callable[[int, int], None]
 

@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pectl.core.data.feature_store import FeatureStore, Sequence
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT, Predictions
-from pectl.core.data.sequences import collate
-from pectl.core.data.splits import read_run_splits, refuse_trained_on
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.data.predictions import Predictions
+from pectl.core.data.sequences import BATCH, collate
+from pectl.core.data.splits import refuse_trained_on
 from pectl.core.data.stamp import check_lineage
+from pectl.core.data.tables import read_run_splits
 from pectl.core.models.checkpoint import load_stage2
 from pectl.errors import SplitError
 from pectl.pipeline.device import DeviceName, choose_device
 from pectl.pipeline.run import RunFolder, read_run
-
-BATCH = 64
 
 
 def predict_split(features: FeatureStore, stage2: Path, split: str, *, device: DeviceName) -> Predictions:

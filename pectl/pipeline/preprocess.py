@@ -18,7 +18,8 @@ from pectl.core.data.intake import make_study
 from pectl.core.data.labels import read_labels
 from pectl.core.data.lungs import check_available
 from pectl.core.data.splits import check_method
-from pectl.core.data.study_store import MADE_BY, study_path, write_study
+from pectl.core.data.study_store import study_path, write_study
+from pectl.core.data.tables import MADE_BY
 from pectl.core.data.verdicts import Verdict, read_verdict, write_verdict
 from pectl.core.data.workers import run_in_processes
 from pectl.errors import InputMissingError

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pectl.core.data.splits import read_run_splits, refuse_trained_on
+from pectl.core.data.splits import refuse_trained_on
 from pectl.core.data.study_store import StudyStore
+from pectl.core.data.tables import read_run_splits
 from pectl.core.models.weights import Pretrained
 
 _log = logging.getLogger(__name__)

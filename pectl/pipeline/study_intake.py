@@ -10,7 +10,8 @@ from pectl.config import PreprocessConfig
 from pectl.core.data.cohort import Cohort, PackedStudy, in_shard
 from pectl.core.data.findings import Finding
 from pectl.core.data.intake import Examined, StudyLabels, examine
-from pectl.core.data.labels import STUDY_LABELS, Breach, Labels
+from pectl.core.data.labels import Breach, Labels
+from pectl.core.data.names import STUDY_LABELS
 from pectl.core.data.previews import preview_path, write_preview
 from pectl.core.data.verdicts import Verdict
 from pectl.pipeline.estimate import Expect

@@ -10,8 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pectl.config import Config
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import PLACE_CHANNELS, SequenceClassifier
-from pectl.pipeline.train_stage1 import encoder_spec
-from pectl.pipeline.train_stage2 import classifier_spec
+from pectl.pipeline.networks import classifier_spec, encoder_spec
 
 WINDOWS = 60
 """Windows of the study that stage 2 is shown; 300 slices at stride 5."""

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.subgroups import SMALL
-from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
 from pectl.report import evaluation_content as content
 from pectl.report.feature_map_figure import draw_feature_map
 from pectl.report.figures import (

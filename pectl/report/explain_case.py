@@ -7,8 +7,7 @@ import pandas as pd
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_score import Measures
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.data.study_store import Study
 from pectl.core.decisions.decisions import Decisions
 

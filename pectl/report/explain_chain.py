@@ -13,17 +13,18 @@ from pectl.analysis.gradcam import Method
 from pectl.config import Config, WindowsConfig, load_config
 from pectl.core.data.feature_store import feature_digest
 from pectl.core.data.files import read_json
-from pectl.core.data.splits import read_run_splits, refuse_trained_on
+from pectl.core.data.splits import refuse_trained_on
 from pectl.core.data.stamp import check_lineage
 from pectl.core.data.study_store import StudyStore, store_digest
+from pectl.core.data.tables import read_run_splits
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.models.checkpoint import load_stage2
 from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.pipeline.device import DeviceName, make_fabric
+from pectl.pipeline.networks import load_encoder
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.run import RunFolder, read_run
 from pectl.pipeline.study_intake import Sources
-from pectl.pipeline.train_stage1 import load_encoder
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ import numpy as np
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_summary import jsonable
-from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.data.study_store import Study
 from pectl.report.explain_case import Case

@@ -7,8 +7,7 @@ import numpy as np
 
 from pectl.core.data.files import read_json, write_json, write_text
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import PE_PRESENT
+from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.report import explain_figures as figures
 from pectl.report.environment import inline_file, template_environment

@@ -11,8 +11,9 @@ from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_baselines import Measured
 from pectl.analysis.explain_score import Measures, score_labels
 from pectl.analysis.explain_summary import StudyScore, summarise
-from pectl.analysis.explain_truth import read_truth, score_truth
+from pectl.analysis.explain_truth import score_truth
 from pectl.analysis.gradcam import Method
+from pectl.analysis.phantom_truth import read_truth
 from pectl.config import Config
 from pectl.core.data.files import write_json
 from pectl.core.data.study_store import Study, StudyStore

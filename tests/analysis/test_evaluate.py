@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from pectl.analysis.competition import competition_loss
 from pectl.analysis.evaluate import evaluate
 from pectl.config import EvaluateConfig
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import ALL_STUDIES, as_competition
+from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS
+from pectl.core.data.predictions import as_competition
 from pectl.core.data.predictions_csv import read_predictions
 from pectl.core.decisions.consistency import violations
 from pectl.core.decisions.decisions import fit_decisions

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pectl.analysis.explain import Explanation, find_peak
-from pectl.analysis.explain_truth import Truth, read_truth, score_truth
+from pectl.analysis.explain_truth import score_truth
+from pectl.analysis.phantom_truth import Truth, read_truth
 from pectl.core.data.study_store import Study
 from pectl.errors import InputMissingError
 

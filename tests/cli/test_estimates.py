@@ -72,7 +72,7 @@ def test_time_that_is_left(chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_checkpoints_of_a_run_count_every_copy(chain) -> None:
     from pectl.config import load_config
     from pectl.pipeline.estimate_networks import estimate_stage1
-    from pectl.pipeline.train_stage1 import encoder_spec
+    from pectl.pipeline.networks import encoder_spec
 
     config = load_config(chain.config, [])
     weights = (chain.stage1 / "checkpoints" / "best" / "model.safetensors").stat().st_size

@@ -12,7 +12,7 @@ import torch
 from pectl.config import WindowsConfig, load_config
 from pectl.core.data.feature_store import FeatureStore
 from pectl.core.data.intensity import prepare
-from pectl.core.data.labels import MULTITASK_LABELS
+from pectl.core.data.names import MULTITASK_LABELS
 from pectl.core.data.study_store import StudyStore
 from pectl.core.data.windows import window_starts
 from pectl.core.models.checkpoint import load_stage1

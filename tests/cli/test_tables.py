@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pectl.cli.app import app
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import EXAM_LABELS
 from pectl.core.data.splits import ma2022
 from pectl.errors import LineageError, PredictionsError
 

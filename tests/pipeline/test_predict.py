@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pectl.core.data.feature_store import Sequence
-from pectl.core.data.study_store import SourceSlices
+from pectl.core.data.source import SourceSlices
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.pipeline.predict import predict
 from tests.stage2_specs import stage2_spec

@@ -5,9 +5,8 @@ from torch import nn
 from pectl.config import Config, Stage1Config, Stage2Config, WindowsConfig
 from pectl.core.models.stage1 import BACKBONES, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.pipeline.networks import classifier_spec, encoder_spec
 from pectl.pipeline.summary import WINDOWS, summarise_stage1, summarise_stage2
-from pectl.pipeline.train_stage1 import encoder_spec
-from pectl.pipeline.train_stage2 import classifier_spec
 
 SMALL = Config(
     stage1=Stage1Config(backbone="slim_16", input_px=32, slice_loss_weight=1.0),

@@ -14,7 +14,8 @@ from pectl.core.data.windows import WindowIndex, WindowReader
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Key, Loader
 from pectl.pipeline.losses import WINDOW_MEANS
-from pectl.pipeline.train_stage1 import Stage1Task, WindowSource, new_encoder
+from pectl.pipeline.networks import new_encoder
+from pectl.pipeline.stage1 import Stage1Task, WindowSource
 
 NAN = np.nan
 LABELS = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0], [NAN] * 6, [1, 1, NAN, 0, 0, 0]], np.float32)

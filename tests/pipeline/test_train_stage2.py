@@ -7,12 +7,13 @@ import torch
 from pectl.config import Config, Stage2Config
 from pectl.core.data.feature_store import Sequence
 from pectl.core.data.share import whole
-from pectl.core.data.study_store import SourceSlices
+from pectl.core.data.source import SourceSlices
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Key
 from pectl.pipeline.losses import mean_loss
-from pectl.pipeline.train_stage2 import Stage2Task, _positive_share, _Studies, classifier_spec
+from pectl.pipeline.networks import classifier_spec
+from pectl.pipeline.stage2 import SplitStudies, Stage2Task, _positive_share
 
 IMAGES = ([1, 0, 0, 1], [0, 0, 0, 0], [1, -1, -1, 0])
 SHARES = (0.5, 0.0, 0.5)
@@ -35,7 +36,7 @@ def sequence(uid: str, images: list[int]) -> Sequence:
 def task(**changes: object) -> Stage2Task:
     config = Config(stage2=Stage2Config(hidden=4, dropout=0.0, **changes))
     sequences = [sequence(f"1.{place}", images) for place, images in enumerate(IMAGES)]
-    studies = _Studies(
+    studies = SplitStudies(
         sequences,
         np.random.default_rng(0).integers(0, 2, (3, 9)).astype(np.float32),
         np.array([_positive_share(one.source.label) for one in sequences], np.float32),

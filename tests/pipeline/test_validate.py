@@ -10,7 +10,7 @@ import pytest
 
 from pectl.config import Config, PreprocessConfig
 from pectl.core.data.dicom_index import index_files
-from pectl.core.data.labels import STUDY_LABELS
+from pectl.core.data.names import STUDY_LABELS
 from pectl.errors import LabelsError
 from pectl.pipeline import study_intake
 from pectl.pipeline.preprocess import preprocess

@@ -17,7 +17,7 @@ from pectl.analysis.explain import Explanation, find_peak
 from pectl.analysis.explain_score import score_labels
 from pectl.analysis.explain_summary import BASELINES
 from pectl.analysis.heat_geometry import left_share, source_heat
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import EXAM_LABELS
 from pectl.core.data.study_store import Study
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions

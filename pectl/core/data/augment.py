@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
 from pectl.core.data.intensity import AIR_HU
-from pectl.core.data.labels import MULTITASK_LABELS
+from pectl.core.data.names import MULTITASK_LABELS
 from pectl.core.data.share import Share, whole
 
 DRAWS = 7

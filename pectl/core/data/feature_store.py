@@ -10,17 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.data.h5 import create_h5, open_h5
+from pectl.core.data.source import SourceSlices, read_source, write_source
 from pectl.core.data.splits import split_fingerprint
 from pectl.core.data.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
-from pectl.core.data.study_store import (
-    SourceSlices,
-    exam_targets,
-    read_source,
-    read_splits,
-    read_studies,
-    study_path,
-    write_source,
-)
+from pectl.core.data.study_store import study_path
+from pectl.core.data.tables import exam_targets, read_splits, read_studies
 from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-feature-store", 1

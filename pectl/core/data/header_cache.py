@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from pectl.core.data.dicom import SliceHeader
 from pectl.core.data.files import atomic_path
+from pectl.core.data.patients import normal_patient_id
 from pectl.core.data.sources import FileEntry
-from pectl.core.data.splits import normal_patient_id
 from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-dicom-index", 1

@@ -14,11 +14,12 @@ from pectl.config import PreprocessConfig
 from pectl.core.data.archives import unpacked
 from pectl.core.data.dicom import SliceHeader, is_safe_uid
 from pectl.core.data.findings import Finding
-from pectl.core.data.labels import STUDY_LABELS, UNKNOWN
 from pectl.core.data.lungs import Box, find_lungs
+from pectl.core.data.names import STUDY_LABELS, UNKNOWN
 from pectl.core.data.resample import Grid, resample_box
 from pectl.core.data.series import SeriesChoice, choose_series
-from pectl.core.data.study_store import SourceSlices, Study
+from pectl.core.data.source import SourceSlices
+from pectl.core.data.study_store import Study
 from pectl.core.data.verdicts import Verdict
 from pectl.core.data.volume import Volume, read_volume
 from pectl.errors import StoreError, StudyRefusedError

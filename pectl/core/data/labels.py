@@ -12,53 +12,10 @@ from pectl.core.data.csv_columns import csv_columns
 from pectl.core.data.fixed_width import read_fixed_width
 from pectl.core.data.label_checks import missing_uids, raise_breaches, without_undefined, wrong_values
 from pectl.core.data.label_rules import breaches
+from pectl.core.data.names import IMAGE, IMAGE_LABEL, STUDY, STUDY_LABELS
 from pectl.errors import LabelsError
 
-EXAM_LABELS = (
-    "negative_exam_for_pe",
-    "indeterminate",
-    "chronic_pe",
-    "acute_and_chronic_pe",
-    "central_pe",
-    "leftsided_pe",
-    "rightsided_pe",
-    "rv_lv_ratio_gte_1",
-    "rv_lv_ratio_lt_1",
-)
-"""The nine exam labels, in the order used for every array with a label axis."""
-
-PE_LABELS = ("leftsided_pe", "rightsided_pe", "central_pe", "chronic_pe", "acute_and_chronic_pe")
-"""The exam labels that say of PE where it is and how old, which a window with PE can show."""
-
-MULTITASK_LABELS = (*PE_LABELS, "rv_lv_ratio_gte_1")
-"""The exam labels that stage 1 can be taught: those of PE by windows with PE, RV/LV by all of a study with PE."""
-
-COMPETITION_WEIGHTS = {
-    "negative_exam_for_pe": 0.0736196319,
-    "indeterminate": 0.09202453988,
-    "chronic_pe": 0.1042944785,
-    "acute_and_chronic_pe": 0.1042944785,
-    "central_pe": 0.1877300613,
-    "leftsided_pe": 0.06257668712,
-    "rightsided_pe": 0.06257668712,
-    "rv_lv_ratio_gte_1": 0.2346625767,
-    "rv_lv_ratio_lt_1": 0.0782208589,
-}
-"""Weight of each exam label in the competition's log loss (RSNA STR PE Detection, 2020)."""
-
-IMAGE_WEIGHT = 0.07361963
-"""Weight of one image, to be multiplied by its study's share of positive images."""
-
-UNKNOWN = -1
-"""A label that isn't known, in int8 label arrays."""
-
-QA_LABELS = ("qa_motion", "qa_contrast", "flow_artifact", "true_filling_defect_not_pe")
-"""Labels of image quality and confounders; of the study, like the exam labels."""
-
-STUDY_LABELS = EXAM_LABELS + QA_LABELS
-
-_STUDY, _IMAGE, _PRESENT = "StudyInstanceUID", "SOPInstanceUID", "pe_present_on_image"
-_COLUMNS = (_STUDY, _IMAGE, _PRESENT, *STUDY_LABELS)
+_COLUMNS = (STUDY, IMAGE, IMAGE_LABEL, *STUDY_LABELS)
 
 
 @dataclass(frozen=True)
@@ -81,10 +38,10 @@ class Labels:
         index = pd.MultiIndex(
             levels=[self.exam.index, pd.Index(self._row_image)],  # type: ignore[list-item]  # the stubs know lists only
             codes=[self._row_study, np.arange(len(self._row_study))],  # type: ignore[list-item]
-            names=[_STUDY, _IMAGE],
+            names=[STUDY, IMAGE],
             verify_integrity=False,
         )
-        return pd.Series(self._row_label, index=index, name=_PRESENT)
+        return pd.Series(self._row_label, index=index, name=IMAGE_LABEL)
 
     def of_images(self, study_uid: str) -> dict[str, int]:
         """Return the image labels of one study by SOPInstanceUID; empty for a study without labels."""
@@ -133,15 +90,15 @@ def inspect_labels(path: Path) -> tuple[Labels, dict[str, list[Breach]]]:
     """
     _require_columns(path, csv_columns(path, what="a labels table", error=LabelsError), _COLUMNS)
     table, faults = _read_table(path)
-    study, uids = pd.factorize(table.pop(_STUDY).to_numpy(object), sort=True)
-    images = table.pop(_IMAGE).to_numpy(object)
-    present = table.pop(_PRESENT).to_numpy(np.int8)
+    study, uids = pd.factorize(table.pop(STUDY).to_numpy(object), sort=True)
+    images = table.pop(IMAGE).to_numpy(object)
+    present = table.pop(IMAGE_LABEL).to_numpy(np.int8)
     exam, differing = _by_study(table, study, uids)
     any_present = np.bincount(study, weights=present, minlength=len(uids)) > 0
     rules = {"labels of the study differ between its rows": differing, **breaches(exam, any_present)}
     faulty = {breach.study for found in faults.values() for breach in found}  # what follows is no second breach
     broken = {rule: [Breach(uid, uid) for uid in found if uid not in faulty] for rule, found in rules.items()}
-    repeated = {f"{_IMAGE} occurs more than once": _repeated(images, uids, study)}
+    repeated = {f"{IMAGE} occurs more than once": _repeated(images, uids, study)}
     return Labels(without_undefined(exam), study, images, present), repeated | faults | broken
 
 
@@ -156,21 +113,21 @@ def _require_columns(path: Path, found: list[str], needed: tuple[str, ...]) -> N
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, list[Breach]]]:
     """Read the needed columns compactly; where they don't fit, read text to name what is wrong in which row."""
-    labels: dict[str, type] = dict.fromkeys((_PRESENT, *STUDY_LABELS), np.int8)
-    types = labels | {_STUDY: object, _IMAGE: object}
+    labels: dict[str, type] = dict.fromkeys((IMAGE_LABEL, *STUDY_LABELS), np.int8)
+    types = labels | {STUDY: object, IMAGE: object}
     table = read_fixed_width(path, list(_COLUMNS))
     if table is None or table.dtypes.to_dict() != types:
         table = _parse_csv(path, types)
     if table.empty:
         raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
-    study = table[_STUDY].to_numpy(object)
-    faults = missing_uids(table, (_STUDY, _IMAGE)) | wrong_values(table, (_PRESENT, *STUDY_LABELS))
+    study = table[STUDY].to_numpy(object)
+    faults = missing_uids(table, (STUDY, IMAGE)) | wrong_values(table, (IMAGE_LABEL, *STUDY_LABELS))
     broken = {
         rule: [Breach(_uid_or_empty(study[row]), example) for row, example in found.items()]
         for rule, found in faults.items()
         if found
     }
-    return (table.dropna(subset=[_STUDY, _IMAGE]) if broken else table).astype(labels), broken
+    return (table.dropna(subset=[STUDY, IMAGE]) if broken else table).astype(labels), broken
 
 
 def _uid_or_empty(value: object) -> str:
@@ -191,7 +148,7 @@ def _by_study(
     first = np.empty(len(uids), np.intp)
     first[study[::-1]] = np.arange(len(study))[::-1]
     differs = np.zeros(len(study), bool)
-    exam = pd.DataFrame(index=pd.Index(uids, name=_STUDY))
+    exam = pd.DataFrame(index=pd.Index(uids, name=STUDY))
     for name in STUDY_LABELS:
         values = table[name].to_numpy()
         differs |= values != values[first][study]

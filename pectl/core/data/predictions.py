@@ -7,18 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import INDETERMINATE, NEGATIVE, PE_PRESENT, RV_LV
 
-NEGATIVE, INDETERMINATE = EXAM_LABELS[:2]
-RV_LV = ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")
-PE_PRESENT = "pe_present"
-"""Derived exam label: neither negative nor indeterminate."""
 EXTERNAL = "external"
 """Name of the split of predictions that were read from a CSV."""
 Indeterminate = Literal["exclude", "as-negative"]
 RvLv = Literal["given-pe", "with-pe"]
-ALL_STUDIES = {f"{name}_all_studies": name for name in RV_LV}
-"""RV/LV labels judged as the competition and the paper do: absent, not undefined, in studies without PE."""
 
 
 @dataclass(frozen=True)

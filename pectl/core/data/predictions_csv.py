@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.core.data.csv_columns import csv_columns
-from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
+from pectl.core.data.names import EXAM_LABELS, UNKNOWN
 from pectl.core.data.predictions import EXTERNAL, Predictions
 from pectl.core.data.truth import IMAGE_LABEL, Truth
 from pectl.errors import PredictionsError

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from pectl.core.data.feature_store import Sequence
-from pectl.core.data.labels import UNKNOWN
+from pectl.core.data.names import UNKNOWN
 from pectl.core.data.windows import window_places
 
 
@@ -50,3 +50,6 @@ def _padded(rows: list[Tensor], length: int, value: float = 0.0) -> Tensor:
     batch = pad_sequence(rows, batch_first=True, padding_value=value)
     missing = max(0, length - batch.shape[1])
     return F.pad(batch, (0, 0) * (batch.dim() - 2) + (0, missing), value=value) if missing else batch
+
+
+BATCH = 64

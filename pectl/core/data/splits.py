@@ -8,34 +8,12 @@ import pandas as pd
 
 from pectl.config import SplitConfig
 from pectl.core.data.stamp import digest_of
-from pectl.errors import InputMissingError, SplitError, StoreError
+from pectl.errors import InputMissingError, SplitError
 
 SPLITS = ("train", "val", "test")
 
 _MA2022_SEED, _MA2022_HELD_OUT = 100, 1000
 """Ma et al. 2022 (and the winner of the competition before them): seed 100, 1000 test, 1000 validation."""
-_PLACEHOLDERS = frozenset({"", "0", "anon", "anonymous", "anonymized", "anonymised", "none", "patient", "unknown"})
-
-
-def normal_patient_id(patient_id: str) -> str:
-    """Return PatientID as it is compared; empty for placeholders, which many patients share."""
-    patient = patient_id.strip().lower()
-    return "" if patient in _PLACEHOLDERS else patient
-
-
-def patient_groups(patient_id: dict[str, str]) -> dict[str, str]:
-    """Name the patient of each study by the first of that patient's studies, so that no id is kept.
-
-    Args:
-        patient_id: PatientID, or a token of it, by StudyInstanceUID; empty and placeholder ids leave a study its
-            own patient.
-    """
-    first: dict[str, str] = {}
-    groups = {}
-    for uid in sorted(patient_id):
-        patient = normal_patient_id(patient_id[uid])
-        groups[uid] = first.setdefault(patient, uid) if patient else uid
-    return groups
 
 
 def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd.Series[str]":
@@ -237,22 +215,6 @@ def _check_csv(path: Path, splits: "pd.Series[str]", uids: "pd.Index[str]") -> N
             where=path, expected="one of train, val and test for each study", found="; ".join(found),
             fix="correct the table",
         )  # fmt: skip
-
-
-def read_run_splits(run: Path) -> "pd.Series[str]":
-    """Read the splits that a run was trained with, by StudyInstanceUID.
-
-    Raises:
-        StoreError: the run has no `splits.csv`.
-    """
-    path = run / "splits.csv"
-    try:
-        return pd.read_csv(path, dtype=str).set_index("StudyInstanceUID")["split"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            where=path, expected="the splits that the run was trained with", found=f"no such table ({error})",
-            fix="train the run again",
-        ) from error  # fmt: skip
 
 
 def refuse_trained_on(

@@ -15,37 +15,19 @@ from numpy.typing import NDArray
 from pectl.config import PreprocessConfig
 from pectl.core.data.files import read_json
 from pectl.core.data.h5 import VOXEL_FILTER, create_h5, open_h5
-from pectl.core.data.labels import EXAM_LABELS, STUDY_LABELS
+from pectl.core.data.names import STUDY_LABELS
+from pectl.core.data.source import SourceSlices, read_source, write_source
 from pectl.core.data.splits import split_fingerprint
 from pectl.core.data.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
+from pectl.core.data.tables import MADE_BY, exam_targets, read_splits, read_studies
 from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-study-store", 1
-MADE_BY = "pectl preprocess"
 ROW_COLUMNS = (
     "StudyInstanceUID", "series_uid", "n_slices", "n_source_slices", "slice_step_mm", "spacing", "flags",
     "kernel", "manufacturer", *STUDY_LABELS,
 )  # fmt: skip
 """Columns of `studies.csv` that come from the study's own file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceSlices:
-    """The n original slices of a study, from feet to head.
-
-    Attributes:
-        sop_instance_uid: (n,) str.
-        position_mm: (n,) along the slice normal.
-        label: (n,) int8, -1 unknown.
-        grid_index: (n,) int32, the nearest slice of the grid; -1 outside the box.
-        image_position_patient: (n, 3) LPS mm.
-    """
-
-    sop_instance_uid: NDArray[np.object_]
-    position_mm: NDArray[np.float64]
-    label: NDArray[np.int8]
-    grid_index: NDArray[np.int32]
-    image_position_patient: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,24 +84,6 @@ def write_study(path: Path, study: Study) -> None:
         file["slice_label"] = study.slice_label
         write_source(file, study.source)
         file.attrs.update(_attributes(study))
-
-
-def write_source(file: h5py.File, source: SourceSlices) -> None:
-    """Write the group `/source`."""
-    group = file.create_group("source")
-    text = h5py.string_dtype("utf-8")
-    group.create_dataset("sop_instance_uid", data=list(source.sop_instance_uid), dtype=text)
-    for name in ("position_mm", "label", "grid_index", "image_position_patient"):
-        group[name] = getattr(source, name)
-
-
-def read_source(file: h5py.File) -> SourceSlices:
-    """Read the group `/source`."""
-    group = file["source"]
-    return SourceSlices(
-        sop_instance_uid=np.asarray(group["sop_instance_uid"].asstr()[:], object),
-        **{name: group[name][:] for name in ("position_mm", "label", "grid_index", "image_position_patient")},
-    )
 
 
 def _attributes(study: Study) -> dict[str, object]:
@@ -208,55 +172,6 @@ def study_row(path: Path) -> dict[str, object]:
         }
     )
     return {name: row[name] for name in ROW_COLUMNS}
-
-
-def read_studies(store: Path) -> pd.DataFrame:
-    """Read `studies.csv` by StudyInstanceUID; labels are 0.0, 1.0 or NaN.
-
-    Raises:
-        StoreError: it isn't there or lacks columns.
-    """
-    text = ("StudyInstanceUID", "series_uid", "spacing", "flags", "kernel", "manufacturer", "patient_group")
-    types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(STUDY_LABELS, np.float64)
-    table = _read_table(store / "studies.csv", types)
-    table[list(text)] = table[list(text)].fillna("")
-    return table.set_index("StudyInstanceUID")
-
-
-def read_splits(store: Path) -> "pd.Series[str]":
-    """Read `splits.csv` as train, val or test by StudyInstanceUID.
-
-    Raises:
-        StoreError: it isn't there or lacks columns.
-    """
-    table = _read_table(store / "splits.csv", {"StudyInstanceUID": str, "split": str})
-    return table.set_index("StudyInstanceUID")["split"]
-
-
-def _read_table(path: Path, types: dict[str, Any]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=types)
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            where=path,
-            expected="a table of a finished store",
-            found=_reason(error),
-            fix=f"run {MADE_BY} again",
-        ) from error
-    if missing := [name for name in types if name not in table.columns]:
-        raise StoreError(
-            where=path, expected="all columns", found=f"no {', '.join(missing)}", fix=f"run {MADE_BY} again"
-        )
-    return table
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-
-
-def exam_targets(studies: pd.DataFrame, uids: Iterable[str]) -> NDArray[np.float32]:
-    """Return the nine exam labels of studies as (n, 9), NaN where unknown or undefined."""
-    return studies.loc[list(uids), list(EXAM_LABELS)].to_numpy(np.float32)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import pandas as pd
 from pectl.core.data.csv_columns import csv_columns
 from pectl.core.data.label_checks import missing_uids, raise_breaches, without_undefined, wrong_values
 from pectl.core.data.label_rules import breaches
-from pectl.core.data.labels import EXAM_LABELS, QA_LABELS, STUDY_LABELS, read_labels
+from pectl.core.data.labels import read_labels
+from pectl.core.data.names import EXAM_LABELS, QA_LABELS, STUDY_LABELS
 from pectl.errors import LabelsError
 
 _STUDY, _SERIES, _IMAGE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.data.h5 import open_h5
-from pectl.core.data.labels import UNKNOWN
+from pectl.core.data.names import UNKNOWN
 from pectl.errors import ConfigError, StoreError
 
 OPEN_FILES = 64

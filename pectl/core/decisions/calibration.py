@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize_scalar
 
-FloatArray = NDArray[np.float64]
+from pectl.core.logistic import FloatArray, logits, sigmoid
+
 BoolArray = NDArray[np.bool_]
 Kind = Literal["identity", "temperature", "isotonic"]
 
 _LOG_TEMPERATURE_RANGE = (-4.0, 4.0)
 """Temperatures from 0.018 to 55: a fit at either end says that the scores carry no information."""
-_LOGIT_CLIP = 1e-7
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,3 @@ def _fit_isotonic(label: BoolArray, score: FloatArray) -> Calibrator:
     return Calibrator(
         "isotonic", knots_score=tuple(distinct[ends].tolist()), knots_probability=tuple(fitted[ends].tolist())
     )
-
-
-def logits(score: FloatArray) -> FloatArray:
-    """Return log(p / (1 - p)) with p kept 1e-7 from 0 and 1."""
-    clipped = np.clip(score, _LOGIT_CLIP, 1 - _LOGIT_CLIP)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float64)
-
-
-def sigmoid(logit: FloatArray) -> FloatArray:
-    """Return 1 / (1 + exp(-logit)) without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)), np.float64)

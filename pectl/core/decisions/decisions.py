@@ -9,17 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.config import EvaluateConfig
-from pectl.core.data.labels import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import (
-    ALL_STUDIES,
-    EXTERNAL,
-    PE_PRESENT,
-    Predictions,
-    as_competition,
-    competition_truth,
-    pe_score,
-    pe_truth,
-)
+from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.data.predictions import EXTERNAL, Predictions, as_competition, competition_truth, pe_score, pe_truth
 from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band

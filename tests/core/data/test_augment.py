@@ -4,7 +4,7 @@ from torch.testing import assert_close
 from pectl.config import AugmentConfig
 from pectl.core.data.augment import UNENHANCED_HU, augment, swap_sides
 from pectl.core.data.intensity import AIR_HU
-from pectl.core.data.labels import MULTITASK_LABELS
+from pectl.core.data.names import MULTITASK_LABELS
 from pectl.core.data.share import whole
 
 STILL = AugmentConfig(flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0)

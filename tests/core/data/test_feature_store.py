@@ -14,7 +14,7 @@ from pectl.core.data.feature_store import (
 )
 from pectl.core.data.h5 import create_h5
 from pectl.core.data.sequences import collate
-from pectl.core.data.study_store import SourceSlices
+from pectl.core.data.source import SourceSlices
 from pectl.errors import StoreError
 
 

@@ -7,7 +7,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.data.dicom import find_files, read_header
 from pectl.core.data.findings import Finding
 from pectl.core.data.intake import StudyLabels, examine, make_study
-from pectl.core.data.labels import STUDY_LABELS
+from pectl.core.data.names import STUDY_LABELS
 
 CONFIG = PreprocessConfig(in_plane_px=64, slice_spacing_mm=3.0)
 EXAM = dict.fromkeys(STUDY_LABELS)

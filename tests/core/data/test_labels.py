@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pectl.core.data.labels import EXAM_LABELS, QA_LABELS, Labels, inspect_labels, read_labels
+from pectl.core.data.labels import Labels, inspect_labels, read_labels
+from pectl.core.data.names import EXAM_LABELS, QA_LABELS
 from pectl.errors import InputMissingError, LabelsError
 
 # the columns of the published train.csv, in its order

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import EXAM_LABELS
 from pectl.core.data.predictions import Predictions, as_competition, pe_score, pe_truth
 from pectl.core.data.predictions_csv import match_labels, read_predictions
 from pectl.core.data.truth import Truth

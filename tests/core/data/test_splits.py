@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 
 from pectl.config import SplitConfig
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import EXAM_LABELS
+from pectl.core.data.patients import patient_groups
 from pectl.core.data.splits import (
     SPLITS,
     check_leaks,
     check_method,
     ma2022,
     make_splits,
-    patient_groups,
-    read_run_splits,
     refuse_trained_on,
     split_fingerprint,
 )
+from pectl.core.data.tables import read_run_splits
 from pectl.errors import InputMissingError, SplitError, StoreError
 
 ROOT = Path(__file__).parents[3]

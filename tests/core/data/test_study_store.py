@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from pectl.config import PreprocessConfig
-from pectl.core.data.labels import EXAM_LABELS, STUDY_LABELS
+from pectl.core.data.names import EXAM_LABELS, STUDY_LABELS
+from pectl.core.data.source import SourceSlices
 from pectl.core.data.splits import split_fingerprint
 from pectl.core.data.stamp import Stamp, write_stamp
 from pectl.core.data.study_store import (
     FORMAT,
     ROW_COLUMNS,
     VERSION,
-    SourceSlices,
     Study,
     StudyStore,
     read_study,

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pectl.core.data.labels import EXAM_LABELS, QA_LABELS, read_labels
+from pectl.core.data.labels import read_labels
+from pectl.core.data.names import EXAM_LABELS, QA_LABELS
 from pectl.core.data.truth import Truth, read_truth
 from pectl.errors import InputMissingError, LabelsError
 

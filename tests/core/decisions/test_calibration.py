@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
-from pectl.core.decisions.calibration import Calibrator, fit_calibrator, logits, sigmoid
+from pectl.core.decisions.calibration import Calibrator, fit_calibrator
+from pectl.core.logistic import logits, sigmoid
 
 
 def _overconfident(n=4000, temperature=2.5, seed=0):

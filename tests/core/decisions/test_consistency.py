@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pectl.core.data.labels import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
+from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
 from pectl.core.decisions.consistency import MARGIN, PATTERNS, clipping_heuristic, project, violations
 
 CONSISTENT_PE = dict(zip(EXAM_LABELS, [0.1, 0.1, 0.2, 0.3, 0.4, 0.9, 0.2, 0.8, 0.3], strict=True))

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from pectl.config import EvaluateConfig
-from pectl.core.data.labels import EXAM_LABELS
-from pectl.core.data.predictions import ALL_STUDIES, PE_PRESENT
+from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
 from pectl.core.decisions.thresholds import Threshold

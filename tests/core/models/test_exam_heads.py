@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pectl.core.data.labels import EXAM_LABELS
+from pectl.core.data.names import EXAM_LABELS
 from pectl.core.decisions.consistency import PATTERNS
 from pectl.core.models.exam_heads import EXAM_HEADS, LOCATIONS, HierarchicalHead, IndependentHead
 
