@@ -11,8 +11,8 @@ from benchmarks.evaluation import evaluation_rows
 from benchmarks.explaining import explain_rows
 from benchmarks.intake import intake_rows
 from benchmarks.timing import Row, shortest
-from pectl.core.data.study_store import StudyStore
-from pectl.core.data.windows import WindowReader
+from pectl.core.batches.windows import WindowReader
+from pectl.core.stores.study_store import StudyStore
 
 
 def main() -> None:

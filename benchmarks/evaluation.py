@@ -10,13 +10,13 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.timing import Row, shortest
 from pectl.analysis.bootstrap import replicate_auroc, study_weights
-from pectl.core.data.names import EXAM_LABELS, QA_LABELS
-from pectl.core.ranking import auroc
+from pectl.core.labels.names import EXAM_LABELS, QA_LABELS
+from pectl.core.statistics.ranking import auroc
 
 STUDIES, IMAGES_PER_STUDY = 7_200, 249
 WINDOWS, REPLICATES = 180_000, 1000
 _READ_OURS = (
-    "from pathlib import Path; from pectl.core.data.labels import read_labels; read_labels(Path({path!r})).image"
+    "from pathlib import Path; from pectl.core.labels.table import read_labels; read_labels(Path({path!r})).image"
 )
 _READ_PANDAS = "import pandas as pd; pd.read_csv({path!r})"
 
@@ -103,7 +103,7 @@ def _evaluate(predictions: Path, labels: Path, out: Path) -> Row:
 
 def _measured(code: str) -> tuple[float, float]:
     """Return the seconds of code in a new process, without imports, and the process' peak memory in MB."""
-    before = "import pathlib, re, time, pandas, pectl.core.data.labels; t = time.perf_counter()"
+    before = "import pathlib, re, time, pandas, pectl.core.labels.table; t = time.perf_counter()"
     peak = r"re.search(r'VmHWM:\s+(\d+)', pathlib.Path('/proc/self/status').read_text())[1]"
     program = f"{before}; {code}; print(); print(time.perf_counter() - t, {peak})"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

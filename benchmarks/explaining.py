@@ -17,13 +17,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 from benchmarks.series import write_series
 from benchmarks.timing import Row
 from pectl.config import Config
-from pectl.core.data.feature_store import feature_digest
-from pectl.core.data.files import write_json
-from pectl.core.data.study_store import store_digest
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.models.checkpoint import save_model, weights_digest
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.storage.files import write_json
+from pectl.core.stores.feature_store import feature_digest
+from pectl.core.stores.study_store import store_digest
 from pectl.pipeline.networks import classifier_spec, encoder_spec
 from pectl.pipeline.run import RunFolder
 

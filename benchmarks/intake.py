@@ -21,8 +21,8 @@ from scipy import ndimage
 
 from benchmarks.series import PIXEL_MM, SIDE, SLICES, STEP_MM, SYNTAXES, write_series
 from benchmarks.timing import Row, shortest
-from pectl.core.data.dicom import find_files, read_header
-from pectl.core.data.volume import read_volume
+from pectl.core.dicom.headers import find_files, read_header
+from pectl.core.intake.volume import read_volume
 
 _TAGS = [
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "RescaleSlope",

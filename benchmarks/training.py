@@ -17,12 +17,12 @@ import torch
 
 from benchmarks.timing import Row, shortest
 from pectl.config import Config, Stage1Config, WindowsConfig
-from pectl.core.data.h5 import VOXEL_FILTER, create_h5
-from pectl.core.data.intensity import prepare
-from pectl.core.data.names import MULTITASK_LABELS
-from pectl.core.data.share import Share, whole
-from pectl.core.data.study_store import study_path
-from pectl.core.data.windows import WindowIndex, WindowReader
+from pectl.core.batches.intensity import prepare
+from pectl.core.batches.share import Share, whole
+from pectl.core.batches.windows import WindowIndex, WindowReader
+from pectl.core.labels.names import MULTITASK_LABELS
+from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
+from pectl.core.stores.study_store import study_path
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Batch, Key, Loader
 from pectl.pipeline.losses import mean_loss

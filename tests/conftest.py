@@ -10,11 +10,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from pectl.core.data.names import EXAM_LABELS, STUDY_LABELS
-from pectl.core.data.predictions import Predictions
-from pectl.core.data.source import SourceSlices
-from pectl.core.data.study_store import Study
 from pectl.core.decisions.consistency import PATTERNS
+from pectl.core.labels.names import EXAM_LABELS, STUDY_LABELS
+from pectl.core.labels.predictions import Predictions
+from pectl.core.stores.source import SourceSlices
+from pectl.core.stores.study_store import Study
 
 Cohort = tuple[Predictions, pd.DataFrame]
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"

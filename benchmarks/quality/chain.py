@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.quality.variants import Variant
 from pectl.config import Config, load_config
-from pectl.core.data.stamp import digest_of
+from pectl.core.storage.stamp import digest_of
 
 _RULE = ("evaluate.threshold_rule=target-specificity", "evaluate.target=0.85")
 """The paper's specificity, found on validation."""

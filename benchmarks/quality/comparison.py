@@ -25,8 +25,8 @@ from benchmarks.quality.paired import (
     window_sensitivity,
     window_specificity,
 )  # fmt: skip
-from pectl.core.data.names import PE_PRESENT
-from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.labels.names import PE_PRESENT
+from pectl.core.storage.stamp import RESEARCH_USE
 
 EXAM_LABELS = (PE_PRESENT, "leftsided_pe", "rightsided_pe", "central_pe", "rv_lv_ratio_gte_1", "chronic_pe")
 MEASURES = {

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pectl.analysis.bootstrap import Weights, percentile_interval, replicate_auroc, replicate_ratio, study_weights
 from pectl.analysis.metrics import log_losses
-from pectl.core.data.files import read_json
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, PE_PRESENT
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, PE_PRESENT
+from pectl.core.storage.files import read_json
 
 _STUDY = "StudyInstanceUID"
 _WINDOW = [_STUDY, "window_start"]

@@ -33,8 +33,8 @@ from benchmarks.quality.paired import (
 )  # fmt: skip
 from benchmarks.quality.variants import OURS, VARIANTS
 from pectl.analysis.bootstrap import replicate_ratio
-from pectl.core.data.names import PE_PRESENT
-from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.labels.names import PE_PRESENT
+from pectl.core.storage.stamp import RESEARCH_USE
 
 UNSHIFTED = "none"
 COHORT_SEED = 1000

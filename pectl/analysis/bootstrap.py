@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pectl.core.ranking import BoolArray, FloatArray
+from pectl.core.statistics.ranking import BoolArray, FloatArray
 
 IntArray = NDArray[np.intp]
 Weights = NDArray[np.float32]

@@ -12,10 +12,10 @@ from pectl.analysis.delong import auc_covariance
 from pectl.analysis.intervals import UNDEFINED, Interval
 from pectl.analysis.measure import Json, jsonable
 from pectl.config import EvaluateConfig
-from pectl.core.data.files import atomic_path, read_json, write_json
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.ranking import BoolArray, FloatArray
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.statistics.ranking import BoolArray, FloatArray
+from pectl.core.storage.files import atomic_path, read_json, write_json
+from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import InputMissingError, PredictionsError
 
 _MADE_BY = "pectl evaluate"

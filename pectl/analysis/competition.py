@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.metrics import log_losses
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, UNKNOWN
-from pectl.core.data.predictions import competition_truth
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, UNKNOWN
+from pectl.core.labels.predictions import competition_truth
 
 
 @dataclass(frozen=True)

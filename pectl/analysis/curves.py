@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.analysis.bootstrap import IntArray, Weights, study_weights
-from pectl.core.ranking import BoolArray, FloatArray
+from pectl.core.statistics.ranking import BoolArray, FloatArray
 
 GRID = np.linspace(0.0, 1.0, 101)
 """Abscissae of the bands."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pectl.core.ranking import BoolArray, FloatArray, sorted_classes
+from pectl.core.statistics.ranking import BoolArray, FloatArray, sorted_classes
 
 IntArray = NDArray[np.intp]
 

@@ -16,13 +16,13 @@ from pectl.analysis.measure import Json, Units, jsonable, measure_decided
 from pectl.analysis.paper_results import paper_block
 from pectl.analysis.tables import write_submission, write_tables
 from pectl.config import EvaluateConfig
-from pectl.core.data.files import write_json
-from pectl.core.data.names import PE_PRESENT, UNKNOWN
-from pectl.core.data.predictions import EXTERNAL, Predictions, as_competition
-from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
 from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions
-from pectl.core.ranking import FloatArray
+from pectl.core.labels.names import PE_PRESENT, UNKNOWN
+from pectl.core.labels.predictions import EXTERNAL, Predictions, as_competition
+from pectl.core.statistics.ranking import FloatArray
+from pectl.core.storage.files import write_json
+from pectl.core.storage.stamp import RESEARCH_USE
 
 STAGE1 = "pe_present_stage1"
 

@@ -10,8 +10,10 @@ from pectl.analysis.measure import Json, Units, jsonable, measure_decided
 from pectl.analysis.metrics import Confusion
 from pectl.analysis.subgroups import attributes, subgroups
 from pectl.config import EvaluateConfig
-from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
-from pectl.core.data.predictions import (
+from pectl.core.decisions.conformal import AbstainBand
+from pectl.core.decisions.decisions import Decisions, aligned_truth
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.predictions import (
     Indeterminate,
     Predictions,
     RvLv,
@@ -20,8 +22,6 @@ from pectl.core.data.predictions import (
     pe_score,
     pe_truth,
 )
-from pectl.core.decisions.conformal import AbstainBand
-from pectl.core.decisions.decisions import Decisions, aligned_truth
 
 _OTHER_WAY: Mapping[str, tuple[Indeterminate, str]] = {
     "exclude": ("as-negative", "pe_present_as_negative"),

@@ -15,12 +15,12 @@ from torch.nn import functional as F  # noqa: N812 - torch's own way
 from pectl.analysis import heat_geometry as geometry
 from pectl.analysis.gradcam import LABELS, Method, Pull, SeenWindows, merge, pull_of, window_heat
 from pectl.config import WindowsConfig
-from pectl.core.data.intensity import prepare
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.data.study_store import Study
-from pectl.core.data.windows import window_places, window_starts
+from pectl.core.batches.intensity import prepare
+from pectl.core.batches.windows import window_places, window_starts
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
+from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 
 

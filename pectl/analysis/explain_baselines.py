@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from pectl.core.data.coarse import COARSE_MM
-from pectl.core.data.lungs import lungs_in
-from pectl.core.data.study_store import Study
+from pectl.core.intake.coarse import COARSE_MM
+from pectl.core.intake.lungs import lungs_in
+from pectl.core.stores.study_store import Study
 
 VESSEL_HU = (150.0, 500.0)
 """Contrast in a vessel; averages above are bone."""

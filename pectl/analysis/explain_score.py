@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_baselines import Measured, lung_positions, vessel_brightness
 from pectl.analysis.heat_geometry import left_share, leftness
-from pectl.core.data.names import UNKNOWN
-from pectl.core.data.study_store import Study
-from pectl.core.ranking import auroc
+from pectl.core.labels.names import UNKNOWN
+from pectl.core.statistics.ranking import auroc
+from pectl.core.stores.study_store import Study
 
 _EVEN = 0.5
 """Slice AUROC of a heat that is the same everywhere in the lungs."""

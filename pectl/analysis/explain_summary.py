@@ -13,7 +13,7 @@ from pectl.analysis.explain_score import Measures
 from pectl.analysis.gradcam import METHOD_NAMES, Method
 from pectl.analysis.intervals import UNDEFINED, Interval, newcombe_paired, wilson
 from pectl.config import EvaluateConfig
-from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.storage.stamp import RESEARCH_USE
 
 YES_OR_NO = ("peak_in_pe_slice", "side_agreement", "pointing_game")
 """Measures that are 0 or 1 in a study; the others are shares and AUROCs."""

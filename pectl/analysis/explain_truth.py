@@ -8,8 +8,8 @@ from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_baselines import Measured, vessel_brightness
 from pectl.analysis.explain_score import Measures
 from pectl.analysis.heat_geometry import grid_to_lps
-from pectl.analysis.phantom_truth import BoolArray, Truth
-from pectl.core.data.study_store import Study
+from pectl.core.stores.phantom_truth import BoolArray, Truth
+from pectl.core.stores.study_store import Study
 
 TOLERANCE_MM = 5.0
 """The pointing game counts a peak so near to an embolus as a hit (Zhang et al. 2018, in mm)."""

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from pectl.core.data.predictions import Predictions
+from pectl.core.labels.predictions import Predictions
 
 MOST_OF_A_CLASS = 750
 """Windows drawn with PE, and as many without; more make a blot that takes minutes."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from pectl.core.data.study_store import Study
+from pectl.core.stores.study_store import Study
 
 FloatArray = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from pectl.analysis.intervals import UNDEFINED, Interval, newcombe, wald, wilson
 from pectl.analysis.metrics import Confusion
 from pectl.config import EvaluateConfig
 from pectl.core.decisions.decisions import Decisions
-from pectl.core.ranking import BoolArray, FloatArray, auroc
+from pectl.core.statistics.ranking import BoolArray, FloatArray, auroc
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.core.logistic import logits, sigmoid
-from pectl.core.ranking import BoolArray, FloatArray, sorted_classes
+from pectl.core.statistics.logistic import logits, sigmoid
+from pectl.core.statistics.ranking import BoolArray, FloatArray, sorted_classes
 
 ECE_BINS = 10
 """Equal-width bins of [0, 1] for the expected calibration error: [0, 0.1), [0.1, 0.2) ... [0.9, 1]."""

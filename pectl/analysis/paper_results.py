@@ -8,7 +8,7 @@ studies.
 from collections.abc import Mapping
 from typing import Any
 
-from pectl.core.data.names import ALL_STUDIES
+from pectl.core.labels.names import ALL_STUDIES
 
 PAPER = "Ma et al. 2022"
 PAPER_SPLIT_METHOD = "ma2022"

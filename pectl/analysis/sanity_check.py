@@ -18,9 +18,9 @@ from torch import Tensor
 
 from pectl.analysis.explain import Explainer
 from pectl.analysis.gradcam import PE_WINDOW
-from pectl.core.data.study_store import Study
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.study_store import Study
 
 INTACT = "trained"
 """Names the heat that all others are compared with."""

@@ -10,7 +10,7 @@ from pectl.analysis.bootstrap import percentile_interval, replicate_ratio, study
 from pectl.analysis.gradcam import METHOD_NAMES, Method
 from pectl.analysis.sanity_check import Step
 from pectl.config import EvaluateConfig
-from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.storage.stamp import RESEARCH_USE
 
 ALIKE = 0.5
 """Heat of the wholly random model passes while its rank correlation with the trained model's is below this."""

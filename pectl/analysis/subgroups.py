@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.measure import Json, Units, measure
-from pectl.core.data.names import UNKNOWN
-from pectl.core.ranking import BoolArray
+from pectl.core.labels.names import UNKNOWN
+from pectl.core.statistics.ranking import BoolArray
 
 SMALL = 10
 """With fewer positives or negatives than this, a subgroup's figures carry a warning."""

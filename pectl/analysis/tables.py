@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from pectl.analysis.exam_level import JudgedExams
-from pectl.core.data.files import atomic_path
-from pectl.core.data.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
-from pectl.core.data.predictions import Predictions, pe_truth
 from pectl.core.decisions.consistency import Projection
+from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
+from pectl.core.labels.predictions import Predictions, pe_truth
+from pectl.core.storage.files import atomic_path
 
 SUBMISSION_NAME = "submission.csv"
 _FLOAT_FORMAT = "%.9g"

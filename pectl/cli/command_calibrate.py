@@ -40,8 +40,8 @@ def calibrate(
     They and the abstain band are fitted on labelled predictions, and serve evaluate --decisions.
     """
     from pectl.config import load_config, write_config
-    from pectl.core.data.files import write_json
     from pectl.core.decisions.decisions import fit_decisions
+    from pectl.core.storage.files import write_json
 
     resolved = load_config(config, _aimed(target_sensitivity, overrides or []), seed)
     judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
@@ -62,8 +62,8 @@ def _aimed(sensitivity: float | None, overrides: list[str]) -> list[str]:
 
 
 def _show(fitted: "Decisions") -> None:
-    from pectl.core.data.names import PE_PRESENT
     from pectl.core.decisions.conformal import SURE
+    from pectl.core.labels.names import PE_PRESENT
 
     threshold, band = fitted.thresholds[PE_PRESENT], fitted.band
     sure = f"with {SURE:.0%} confidence"

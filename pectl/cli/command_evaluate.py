@@ -93,7 +93,7 @@ def _with_sizes(judged: "Judged", folder: Path | None) -> "pd.DataFrame":
     """Return the truth, with the volume of the emboli where a phantom's truth tells it."""
     if folder is None:
         return judged.truth
-    from pectl.analysis.phantom_truth import embolus_volumes_ml
+    from pectl.core.stores.phantom_truth import embolus_volumes_ml
 
     sizes = embolus_volumes_ml(folder, judged.predictions.uids())
     return judged.truth.assign(embolus_volume_ml=sizes)
@@ -105,7 +105,7 @@ def _explained(folder: Path | None, out: Path) -> dict[str, Any] | None:
         return None
     import os
 
-    from pectl.core.data.files import read_json
+    from pectl.core.storage.files import read_json
 
     summary = read_json(folder / "summary.json", made_by="pectl explain --split")
     for shown in summary["studies"].values():

@@ -42,7 +42,7 @@ def slurm(
     Time, memory and shares follow from the experiment and its number of studies.
     """
     from pectl.config import load_config
-    from pectl.core.data.labels import read_labels
+    from pectl.core.labels.table import read_labels
     from pectl.errors import InputMissingError
     from pectl.slurm.batch_files import SUBMIT, Experiment, write_batch_files
     from pectl.slurm.resources import default_resources, override_resources

@@ -19,7 +19,7 @@ from pectl.cli.training import train_and_show
 from pectl.pipeline.stopping import leaving_on_stop
 
 if TYPE_CHECKING:
-    from pectl.pipeline.estimate import Expect
+    from pectl.core.storage.estimate import Expect
 
 
 def train_stage2(

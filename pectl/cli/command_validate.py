@@ -54,7 +54,7 @@ def validate(
     Nothing is preprocessed. The codes are those of docs/codes.md.
     """
     from pectl.config import load_config
-    from pectl.core.data.series import describe_rules
+    from pectl.core.intake.series import describe_rules
     from pectl.pipeline.study_intake import Sources
     from pectl.pipeline.validate import validate as run
 

@@ -11,8 +11,8 @@ import typer
 from pectl.cli.console import console, say
 
 if TYPE_CHECKING:
-    from pectl.core.data.cohort import Fault
-    from pectl.core.data.verdicts import Verdict
+    from pectl.core.intake.cohort import Fault
+    from pectl.core.intake.verdicts import Verdict
 
 STRICT_EXIT = 3
 _MOST_LISTED = 20
@@ -42,8 +42,8 @@ def show_verdicts(verdicts: Sequence["Verdict"]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from pectl.core.data.findings import CODES
-    from pectl.core.data.verdicts import count_codes
+    from pectl.core.intake.findings import CODES
+    from pectl.core.intake.verdicts import count_codes
 
     table = Table(title=f"Verdicts on {len(verdicts)} studies", title_justify="left")
     for name in ("level", "code", "studies", "meaning"):

@@ -11,8 +11,8 @@ from pectl.cli.options import Device
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pectl.core.data.predictions import Predictions
     from pectl.core.decisions.decisions import Decisions
+    from pectl.core.labels.predictions import Predictions
 
 FeaturesArgument = Annotated[Path | None, typer.Argument(help="A feature store (with --stage2).")]
 Stage2Option = Annotated[Path | None, typer.Option("--stage2", help="A finished run of train-stage2.")]
@@ -58,8 +58,8 @@ def read_judged(run: tuple[Path | None, Path | None], tables: Tables, *, split: 
 
 def read_decisions(path: Path, judged: Judged) -> "Decisions":
     """Read what calibrate fitted; refuse it if it was fitted on another model's predictions."""
-    from pectl.core.data.files import read_json
     from pectl.core.decisions.decisions import Decisions
+    from pectl.core.storage.files import read_json
 
     decisions = Decisions.from_json(read_json(path, made_by="pectl calibrate"))
     decisions.check_fitted_for(judged.lineage.get("stage2"))
@@ -67,9 +67,9 @@ def read_decisions(path: Path, judged: Judged) -> "Decisions":
 
 
 def _of_run(features: Path, stage2: Path, split: str, device: Device) -> Judged:
-    from pectl.core.data.feature_store import FeatureStore
-    from pectl.core.data.files import read_json
     from pectl.core.decisions.decisions import Decisions
+    from pectl.core.storage.files import read_json
+    from pectl.core.stores.feature_store import FeatureStore
     from pectl.pipeline.predict import predict_split
     from pectl.pipeline.run import read_run
 
@@ -85,9 +85,9 @@ def _of_run(features: Path, stage2: Path, split: str, device: Device) -> Judged:
 def _of_tables(predictions: list[Path], labels: list[Path]) -> Judged:
     import pandas as pd
 
-    from pectl.core.data.files import file_digest
-    from pectl.core.data.predictions_csv import match_labels, read_predictions
-    from pectl.core.data.truth import read_truth
+    from pectl.core.labels.predictions_csv import match_labels, read_predictions
+    from pectl.core.labels.truth import read_truth
+    from pectl.core.storage.files import file_digest
 
     known = read_truth(labels)
     matched, truth = match_labels(read_predictions(predictions), known)
@@ -101,7 +101,7 @@ def _of_tables(predictions: list[Path], labels: list[Path]) -> Judged:
 
 def _split_of(series_uid: "pd.Series[str]", predictions: "Predictions") -> dict[str, Any]:
     """Say so if the studies are those that the paper's method holds out of the cohort, which makes it comparable."""
-    from pectl.core.data.splits import is_ma2022_test
+    from pectl.core.labels.splits import is_ma2022_test
 
     is_papers = is_ma2022_test(series_uid, predictions.uids())
     return {"split_method": "ma2022", "cohort": len(series_uid)} if is_papers else {}

@@ -10,7 +10,7 @@ from pectl.cli.watched import show_estimate
 from pectl.pipeline.processes import find_processes
 
 if TYPE_CHECKING:
-    from pectl.pipeline.estimate import Expect
+    from pectl.core.storage.estimate import Expect
     from pectl.pipeline.summary import Layer
 
 
@@ -41,7 +41,7 @@ def train_and_show(
 
 @contextmanager
 def _failure_noted(status: Path) -> Iterator[None]:
-    from pectl.core.status import mark_failed
+    from pectl.core.storage.status import mark_failed
 
     try:
         yield

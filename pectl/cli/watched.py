@@ -9,8 +9,8 @@ from pectl.cli.console import Report, console, progress
 from pectl.errors import Interrupted, WorkerError
 
 if TYPE_CHECKING:
-    from pectl.core.status import StatusFile
-    from pectl.pipeline.estimate import Estimate
+    from pectl.core.storage.estimate import Estimate
+    from pectl.core.storage.status import StatusFile
 
 
 class Watch:
@@ -65,7 +65,7 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
     Raises:
         Interrupted: SIGTERM or SIGUSR1 came before all was done.
     """
-    from pectl.core.status import StatusFile
+    from pectl.core.storage.status import StatusFile
     from pectl.pipeline.stopping import stop_requests
 
     status = StatusFile(out / status_name(shard))

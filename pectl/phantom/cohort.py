@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pectl.config import PhantomConfig
-from pectl.core.data.files import atomic_path
-from pectl.core.data.stamp import digest_of
-from pectl.core.data.workers import run_in_processes
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import digest_of
+from pectl.core.storage.workers import run_in_processes
 from pectl.errors import OutputExistsError, StoreError
 from pectl.phantom.acquisition import HALO_SLICES, Scanner, add_noise, draw_scanner, scan
 from pectl.phantom.dicom import Header, draw_id, write_series

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pectl.core.data.files import atomic_path
-from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.phantom.dicom import Header
 from pectl.phantom.emboli import Embolus
 from pectl.phantom.labels import CSV_COLUMNS, exam_labels

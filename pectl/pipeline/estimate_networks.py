@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pectl.config import Config
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
-from pectl.pipeline.estimate import Estimate, held_bytes
+from pectl.core.storage.estimate import Estimate, held_bytes
 
 SLICE_BYTES, FEATURE_FILE_BYTES = 60, 8_000
 """Of a study's file in a feature store: for each original slice, and without any."""

@@ -12,17 +12,17 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from pectl.config import Config, WindowsConfig, write_config
-from pectl.core.data.feature_store import FORMAT, VERSION, Sequence, feature_digest, write_sequence
-from pectl.core.data.files import atomic_path
-from pectl.core.data.intensity import prepare
-from pectl.core.data.splits import refuse_trained_on
-from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
-from pectl.core.data.study_store import Study, StudyStore, study_path
-from pectl.core.data.tables import read_run_splits
-from pectl.core.data.windows import window_labels, window_starts
+from pectl.core.batches.intensity import prepare
+from pectl.core.batches.windows import window_labels, window_starts
+from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.storage.estimate import Estimate, Expect, check_disk
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
+from pectl.core.stores.feature_store import FORMAT, VERSION, Sequence, feature_digest, write_sequence
+from pectl.core.stores.study_store import Study, StudyStore, study_path
+from pectl.core.stores.tables import read_run_splits
 from pectl.pipeline.device import DeviceName, make_fabric
-from pectl.pipeline.estimate import Estimate, Expect, check_disk
 from pectl.pipeline.estimate_networks import estimate_extraction
 from pectl.pipeline.loader import read_ahead
 from pectl.pipeline.networks import load_encoder

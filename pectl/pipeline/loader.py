@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pectl.core.data.share import Share
-from pectl.core.data.windows import Empty, empty_hu
+from pectl.core.batches.share import Share
+from pectl.core.batches.windows import Empty, empty_hu
 from pectl.pipeline.reading_processes import ReadingProcesses
 
 T = TypeVar("T")

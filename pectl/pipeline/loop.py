@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pectl.config import OptimizerConfig
-from pectl.core.data.share import Share, whole
+from pectl.core.batches.share import Share, whole
 from pectl.core.models.checkpoint import save_model
 from pectl.errors import Interrupted, TrainingError
 from pectl.pipeline.loader import Batch, Key, Loader

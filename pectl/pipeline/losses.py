@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, PE_LABELS, UNKNOWN
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, PE_LABELS, UNKNOWN
 from pectl.core.models.stage1 import WindowLogits
 from pectl.pipeline.penalty import PLAIN, Penalty
 

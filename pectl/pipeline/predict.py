@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pectl.core.data.feature_store import FeatureStore, Sequence
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.data.predictions import Predictions
-from pectl.core.data.sequences import BATCH, collate
-from pectl.core.data.splits import refuse_trained_on
-from pectl.core.data.stamp import check_lineage
-from pectl.core.data.tables import read_run_splits
+from pectl.core.batches.sequences import BATCH, collate
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.predictions import Predictions
+from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.checkpoint import load_stage2
+from pectl.core.storage.stamp import check_lineage
+from pectl.core.stores.feature_store import FeatureStore, Sequence
+from pectl.core.stores.tables import read_run_splits
 from pectl.errors import SplitError
 from pectl.pipeline.device import DeviceName, choose_device
 from pectl.pipeline.run import RunFolder, read_run

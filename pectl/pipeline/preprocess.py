@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pectl.config import Config
-from pectl.core.data.cohort import Fault, PackedStudy
-from pectl.core.data.dicom import SliceHeader
-from pectl.core.data.dicom_index import index_files
-from pectl.core.data.intake import make_study
-from pectl.core.data.labels import read_labels
-from pectl.core.data.lungs import check_available
-from pectl.core.data.splits import check_method
-from pectl.core.data.study_store import study_path, write_study
-from pectl.core.data.tables import MADE_BY
-from pectl.core.data.verdicts import Verdict, read_verdict, write_verdict
-from pectl.core.data.workers import run_in_processes
+from pectl.core.dicom.headers import SliceHeader
+from pectl.core.intake.cohort import Fault, PackedStudy
+from pectl.core.intake.estimate import estimate_preprocess
+from pectl.core.intake.examine import make_study
+from pectl.core.intake.index import index_files
+from pectl.core.intake.lungs import check_available
+from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.labels.splits import check_method
+from pectl.core.labels.table import read_labels
+from pectl.core.storage.estimate import Estimate, check_disk
+from pectl.core.storage.workers import run_in_processes
+from pectl.core.stores.study_store import study_path, write_study
+from pectl.core.stores.tables import MADE_BY
 from pectl.errors import InputMissingError
-from pectl.pipeline.estimate import Estimate, check_disk, estimate_preprocess
 from pectl.pipeline.store_index import begin_store, finish_store
 from pectl.pipeline.study_intake import (
     IntakeTask,

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pectl.core.data.splits import refuse_trained_on
-from pectl.core.data.study_store import StudyStore
-from pectl.core.data.tables import read_run_splits
+from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.weights import Pretrained
+from pectl.core.stores.study_store import StudyStore
+from pectl.core.stores.tables import read_run_splits
 
 _log = logging.getLogger(__name__)
 

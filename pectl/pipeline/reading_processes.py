@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pectl.core.data.windows import Empty
+from pectl.core.batches.windows import Empty
 from pectl.errors import PectlError, WorkerError
 from pectl.pipeline.stopping import REQUEUE_SIGNALS
 

@@ -14,12 +14,12 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from pectl.config import Config, write_config
-from pectl.core.data.files import atomic_path, read_json, write_json, write_text
-from pectl.core.data.stamp import Stamp, read_stamp, write_stamp
 from pectl.core.models.checkpoint import Model, save_model
-from pectl.core.status import StatusFile
+from pectl.core.storage.estimate import Estimate, Expect, check_disk
+from pectl.core.storage.files import atomic_path, read_json, write_json, write_text
+from pectl.core.storage.stamp import Stamp, read_stamp, write_stamp
+from pectl.core.storage.status import StatusFile
 from pectl.errors import OutputExistsError, StoreError, TrainingError
-from pectl.pipeline.estimate import Estimate, Expect, check_disk
 
 FORMAT, VERSION = "pectl-run", 1
 Resume = bool | Literal["changed"]

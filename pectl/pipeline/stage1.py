@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pectl.config import Config
-from pectl.core.data.augment import augment, swap_sides
-from pectl.core.data.h5 import open_h5
-from pectl.core.data.intensity import prepare, to_channels
-from pectl.core.data.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
-from pectl.core.data.share import Share
-from pectl.core.data.study_store import StudyStore, study_path
-from pectl.core.data.tables import MADE_BY
-from pectl.core.data.windows import Empty, WindowIndex, WindowReader, empty_hu
+from pectl.core.batches.augment import augment, swap_sides
+from pectl.core.batches.intensity import prepare, to_channels
+from pectl.core.batches.share import Share
+from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_hu
+from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.models.stage1 import WindowEncoder, WindowLogits
-from pectl.core.ranking import auroc
+from pectl.core.statistics.ranking import auroc
+from pectl.core.storage.h5 import open_h5
+from pectl.core.stores.study_store import StudyStore, study_path
+from pectl.core.stores.tables import MADE_BY
 from pectl.errors import TrainingError
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.losses import WINDOW_MEANS, window_sums, window_weights

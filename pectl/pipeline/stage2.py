@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pectl.config import Config
-from pectl.core.data.feature_store import FeatureStore, Sequence
-from pectl.core.data.names import EXAM_LABELS, UNKNOWN
-from pectl.core.data.predictions import pe_truth
-from pectl.core.data.sequences import BATCH, collate
-from pectl.core.data.share import Share
-from pectl.core.data.windows import Empty, empty_hu
+from pectl.core.batches.sequences import BATCH, collate
+from pectl.core.batches.share import Share
+from pectl.core.batches.windows import Empty, empty_hu
+from pectl.core.labels.names import EXAM_LABELS, UNKNOWN
+from pectl.core.labels.predictions import pe_truth
 from pectl.core.models.layers import see_share
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
-from pectl.core.ranking import auroc
+from pectl.core.statistics.ranking import auroc
+from pectl.core.stores.feature_store import FeatureStore, Sequence
 from pectl.errors import TrainingError
 from pectl.pipeline.loader import Batch, Key, Rows
 from pectl.pipeline.losses import EXAM_MEANS, StudyTruth, exam_sums, exam_weights

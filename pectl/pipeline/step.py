@@ -11,7 +11,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pectl.config import OptimizerConfig
-from pectl.core.data.share import Share
+from pectl.core.batches.share import Share
 from pectl.core.models.checkpoint import Model
 from pectl.pipeline.schedule import rate_factor
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from pectl.config import Config, write_config
-from pectl.core.data.files import atomic_path, file_digest
-from pectl.core.data.names import STUDY_LABELS
-from pectl.core.data.patients import patient_groups
-from pectl.core.data.series import describe_rules
-from pectl.core.data.splits import make_splits
-from pectl.core.data.stamp import Stamp, check_lineage, read_stamp, write_stamp
-from pectl.core.data.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_path, study_row
-from pectl.core.data.tables import MADE_BY
-from pectl.core.data.verdicts import Verdict, read_verdict, write_verdicts
+from pectl.core.dicom.patients import patient_groups
+from pectl.core.intake.series import describe_rules
+from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
+from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.labels.splits import make_splits
+from pectl.core.storage.files import atomic_path, file_digest
+from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
+from pectl.core.stores.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_path, study_row
+from pectl.core.stores.tables import MADE_BY
 from pectl.pipeline.study_intake import verdict_path
 
 _BEGUN, _FINISHED = "begun.json", "store.json"

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from pectl.config import PreprocessConfig
-from pectl.core.data.cohort import Cohort, PackedStudy, in_shard
-from pectl.core.data.findings import Finding
-from pectl.core.data.intake import Examined, StudyLabels, examine
-from pectl.core.data.labels import Breach, Labels
-from pectl.core.data.names import STUDY_LABELS
-from pectl.core.data.previews import preview_path, write_preview
-from pectl.core.data.verdicts import Verdict
-from pectl.pipeline.estimate import Expect
+from pectl.core.intake.cohort import Cohort, PackedStudy, in_shard
+from pectl.core.intake.examine import Examined, StudyLabels, examine
+from pectl.core.intake.findings import Finding
+from pectl.core.intake.previews import preview_path, write_preview
+from pectl.core.intake.verdicts import Verdict
+from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.labels.table import Breach, Labels
+from pectl.core.storage.estimate import Expect
 
 Progress = Callable[[int, int], None]
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pectl.core.data.share import Share
+from pectl.core.batches.share import Share
 from pectl.core.models.checkpoint import Model
 from pectl.pipeline.loader import Batch, Load, Rows
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 
 from pectl.config import Config
-from pectl.core.data.stamp import digest_of
-from pectl.core.data.study_store import StudyStore
 from pectl.core.models.checkpoint import weights_digest
 from pectl.core.models.weights import load_pretrained
+from pectl.core.storage.estimate import Expect
+from pectl.core.storage.stamp import digest_of
+from pectl.core.stores.study_store import StudyStore
 from pectl.pipeline.device import DeviceName, check_gradients, make_fabric
-from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage1
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.networks import encoder_spec, new_encoder

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 
 from pectl.config import Config
-from pectl.core.data.feature_store import FeatureStore
-from pectl.core.data.files import write_json
-from pectl.core.data.sequences import collate
-from pectl.core.data.stamp import digest_of
+from pectl.core.batches.sequences import collate
 from pectl.core.decisions.decisions import fit_decisions
 from pectl.core.models.checkpoint import load_stage2, weights_digest
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.storage.estimate import Expect
+from pectl.core.storage.files import write_json
+from pectl.core.storage.stamp import digest_of
+from pectl.core.stores.feature_store import FeatureStore
 from pectl.pipeline.device import DeviceName, check_gradients, make_fabric
-from pectl.pipeline.estimate import Expect
 from pectl.pipeline.estimate_networks import estimate_stage2
 from pectl.pipeline.loop import Progress, Trainer
 from pectl.pipeline.networks import classifier_spec

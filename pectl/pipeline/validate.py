@@ -6,15 +6,15 @@ from functools import partial
 from pathlib import Path
 
 from pectl.config import Config, write_config
-from pectl.core.data.cohort import Fault
-from pectl.core.data.dicom_index import index_files
-from pectl.core.data.files import atomic_path
-from pectl.core.data.labels import inspect_labels
-from pectl.core.data.lungs import check_available
-from pectl.core.data.series import describe_rules
-from pectl.core.data.stamp import digest_of
-from pectl.core.data.verdicts import Verdict, read_verdict, write_verdict, write_verdicts
-from pectl.core.data.workers import run_in_processes
+from pectl.core.intake.cohort import Fault
+from pectl.core.intake.index import index_files
+from pectl.core.intake.lungs import check_available
+from pectl.core.intake.series import describe_rules
+from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict, write_verdicts
+from pectl.core.labels.table import inspect_labels
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import digest_of
+from pectl.core.storage.workers import run_in_processes
 from pectl.errors import StoreError
 from pectl.pipeline.study_intake import (
     IntakeTask,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pectl.core.data.files import read_json, write_text
+from pectl.core.storage.files import read_json, write_text
 from pectl.report.environment import inline_file, template_environment
 from pectl.report.forest_figure import ForestLine, draw_forest
 from pectl.report.style import SavedFigure

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pectl.core.data.files import write_text
-from pectl.core.data.previews import preview_path
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.data.verdicts import read_verdict
+from pectl.core.intake.previews import preview_path
+from pectl.core.intake.verdicts import read_verdict
+from pectl.core.storage.files import write_text
+from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.pipeline.study_intake import verdict_path
 from pectl.report.environment import inline_file, template_environment
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
 from pectl.report.text import LABEL_TITLES, METHOD_TITLES, interval, number, percent, share
 
 Block = Mapping[str, Any]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.analysis.subgroups import SMALL
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
 from pectl.report import evaluation_content as content
 from pectl.report.feature_map_figure import draw_feature_map
 from pectl.report.figures import (

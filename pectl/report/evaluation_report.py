@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.core.data.files import read_json, write_text
-from pectl.core.data.names import PE_PRESENT
+from pectl.core.labels.names import PE_PRESENT
+from pectl.core.storage.files import read_json, write_text
 from pectl.report import evaluation_content as content
 from pectl.report.environment import inline_file, missing_input, template_environment
 from pectl.report.evaluation_figures import Tables, draw_figures

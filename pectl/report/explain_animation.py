@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pectl.analysis.explain import Explanation
-from pectl.core.data.files import atomic_path
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.data.study_store import Study
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.study_store import Study
 from pectl.report.explain_figures import ct_grey, paint, relative_heat
 
 _MOST_FRAMES = 80

@@ -7,9 +7,9 @@ import pandas as pd
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_score import Measures
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.data.study_store import Study
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.stores.study_store import Study
 
 
 class Answer(NamedTuple):

@@ -11,14 +11,14 @@ import pandas as pd
 from pectl.analysis.explain import Explainer
 from pectl.analysis.gradcam import Method
 from pectl.config import Config, WindowsConfig, load_config
-from pectl.core.data.feature_store import feature_digest
-from pectl.core.data.files import read_json
-from pectl.core.data.splits import refuse_trained_on
-from pectl.core.data.stamp import check_lineage
-from pectl.core.data.study_store import StudyStore, store_digest
-from pectl.core.data.tables import read_run_splits
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.checkpoint import load_stage2
+from pectl.core.storage.files import read_json
+from pectl.core.storage.stamp import check_lineage
+from pectl.core.stores.feature_store import feature_digest
+from pectl.core.stores.study_store import StudyStore, store_digest
+from pectl.core.stores.tables import read_run_splits
 from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.pipeline.device import DeviceName, make_fabric
 from pectl.pipeline.networks import load_encoder

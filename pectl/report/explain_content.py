@@ -7,9 +7,9 @@ import numpy as np
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.explain_summary import jsonable
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.data.study_store import Study
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.study_store import Study
 from pectl.report.explain_case import Case
 from pectl.report.text import label_title
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.heat_geometry import nearest_source_slice
-from pectl.core.data.files import atomic_path
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.data.study_store import Study
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.study_store import Study
 from pectl.report.style import MUTED, report_style
 
 PE_LEVEL_HU, PE_WIDTH_HU = 100.0, 700.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.core.data.files import atomic_path
+from pectl.core.storage.files import atomic_path
 
 _HEADER_BYTES, _DATA_OFFSET = 348, 352
 _FLOAT32 = 16

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pectl.analysis.explain import Explanation
-from pectl.core.data.names import EXAM_LABELS, UNKNOWN
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.data.study_store import Study
-from pectl.core.logistic import sigmoid
+from pectl.core.labels.names import EXAM_LABELS, UNKNOWN
+from pectl.core.statistics.logistic import sigmoid
+from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.study_store import Study
 from pectl.report.explain_figures import (
     bare_figure,
     ct_grey,

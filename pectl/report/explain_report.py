@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pectl.core.data.files import read_json, write_json, write_text
-from pectl.core.data.h5 import VOXEL_FILTER, create_h5
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.data.stamp import RESEARCH_USE
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.storage.files import read_json, write_json, write_text
+from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
+from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.report import explain_figures as figures
 from pectl.report.environment import inline_file, template_environment
 from pectl.report.explain_animation import write_animation

@@ -13,10 +13,10 @@ from pectl.analysis.explain_score import Measures, score_labels
 from pectl.analysis.explain_summary import StudyScore, summarise
 from pectl.analysis.explain_truth import score_truth
 from pectl.analysis.gradcam import Method
-from pectl.analysis.phantom_truth import read_truth
 from pectl.config import Config
-from pectl.core.data.files import write_json
-from pectl.core.data.study_store import Study, StudyStore
+from pectl.core.storage.files import write_json
+from pectl.core.stores.phantom_truth import read_truth
+from pectl.core.stores.study_store import Study, StudyStore
 from pectl.errors import InputMissingError
 from pectl.pipeline.device import DeviceName
 from pectl.report.explain_case import Case

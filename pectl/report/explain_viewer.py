@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pectl.analysis.explain import Explanation
 from pectl.analysis.heat_geometry import nearest_source_slice
-from pectl.core.data.study_store import Study
-from pectl.core.logistic import sigmoid
+from pectl.core.statistics.logistic import sigmoid
+from pectl.core.stores.study_store import Study
 from pectl.report.explain_figures import hot_slices, relative_heat
 from pectl.report.explain_overview import slice_attention
 

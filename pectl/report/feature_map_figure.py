@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pectl.core.ranking import BoolArray, FloatArray
+from pectl.core.statistics.ranking import BoolArray, FloatArray
 from pectl.report.style import BLUE, VERMILLION, SavedFigure, new_figure, report_style, save
 
 

@@ -11,7 +11,7 @@ from pectl.analysis.bootstrap import IntArray
 from pectl.analysis.curves import GRID, Curve, Curves, curves
 from pectl.analysis.intervals import wilson
 from pectl.analysis.metrics import calibration_bins
-from pectl.core.ranking import BoolArray, FloatArray
+from pectl.core.statistics.ranking import BoolArray, FloatArray
 from pectl.report.style import (
     BLUE,
     GREEN,

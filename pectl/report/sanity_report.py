@@ -13,9 +13,9 @@ from pectl.analysis.gradcam import Method
 from pectl.analysis.sanity_check import Step, cascade
 from pectl.analysis.sanity_summary import ALIKE, summarise_sanity
 from pectl.config import Config
-from pectl.core.data.files import write_json
-from pectl.core.data.stamp import RESEARCH_USE
-from pectl.core.data.study_store import Study, StudyStore
+from pectl.core.storage.files import write_json
+from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.study_store import Study, StudyStore
 from pectl.pipeline.device import DeviceName
 from pectl.report.explain_chain import Chain, choose_split, choose_study, load_chain, open_source
 from pectl.report.explain_figures import bare_figure, ct_grey, paint, save

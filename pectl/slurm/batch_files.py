@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
-from pectl.core.data.files import write_text
+from pectl.core.storage.files import write_text
 from pectl.errors import OutputExistsError
 from pectl.slurm.resources import STEPS, Resources, Step
 

@@ -10,7 +10,7 @@ from pectl.analysis.compare import compare, holm
 from pectl.analysis.delong import auc_covariance
 from pectl.analysis.evaluate import evaluate
 from pectl.config import EvaluateConfig
-from pectl.core.data.names import EXAM_LABELS
+from pectl.core.labels.names import EXAM_LABELS
 from pectl.errors import InputMissingError, PredictionsError, StoreError
 
 CONFIG = EvaluateConfig(bootstrap_replicates=200)

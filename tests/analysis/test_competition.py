@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pectl.analysis.competition import competition_loss
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS
 
 
 def _exam(rows):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pectl.analysis.phantom_truth import embolus_volumes_ml
+from pectl.core.stores.phantom_truth import embolus_volumes_ml
 from pectl.errors import InputMissingError
 
 

@@ -9,11 +9,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from pectl.analysis.competition import competition_loss
 from pectl.analysis.evaluate import evaluate
 from pectl.config import EvaluateConfig
-from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS
-from pectl.core.data.predictions import as_competition
-from pectl.core.data.predictions_csv import read_predictions
 from pectl.core.decisions.consistency import violations
 from pectl.core.decisions.decisions import fit_decisions
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS
+from pectl.core.labels.predictions import as_competition
+from pectl.core.labels.predictions_csv import read_predictions
 from pectl.errors import PredictionsError
 
 CONFIG = EvaluateConfig(bootstrap_replicates=200, prevalence=0.1)

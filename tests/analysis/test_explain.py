@@ -9,9 +9,9 @@ from torch import nn
 
 from pectl.analysis.explain import Explainer, find_peak
 from pectl.config import WindowsConfig
-from pectl.core.data.study_store import Study
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 from tests.stage2_specs import stage2_spec
 

@@ -8,7 +8,7 @@ from pectl.analysis.explain import Explanation, find_peak
 from pectl.analysis.explain_baselines import lung_positions, vessel_brightness
 from pectl.analysis.explain_score import score_labels
 from pectl.analysis.heat_geometry import left_share, source_heat
-from pectl.core.data.study_store import Study
+from pectl.core.stores.study_store import Study
 
 StudyFactory = Callable[..., Study]
 

@@ -7,8 +7,8 @@ import pytest
 
 from pectl.analysis.explain import Explanation, find_peak
 from pectl.analysis.explain_truth import score_truth
-from pectl.analysis.phantom_truth import Truth, read_truth
-from pectl.core.data.study_store import Study
+from pectl.core.stores.phantom_truth import Truth, read_truth
+from pectl.core.stores.study_store import Study
 from pectl.errors import InputMissingError
 
 StudyFactory = Callable[..., Study]

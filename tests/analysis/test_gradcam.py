@@ -14,8 +14,8 @@ from pectl.analysis.gradcam import (
     pull_of,
     window_heat,
 )
-from pectl.core.data.names import EXAM_LABELS
-from pectl.core.data.windows import window_places
+from pectl.core.batches.windows import window_places
+from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.models.stage1 import Feature, Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from tests.stage2_specs import stage2_spec

@@ -13,7 +13,7 @@ from pectl.analysis.heat_geometry import (
     source_heat,
     source_pixel_to_lps,
 )
-from pectl.core.data.study_store import Study
+from pectl.core.stores.study_store import Study
 
 ORIENTATIONS = {
     "supine": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),

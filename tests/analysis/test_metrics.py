@@ -7,7 +7,7 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from pectl.analysis import metrics
-from pectl.core.ranking import auroc
+from pectl.core.statistics.ranking import auroc
 
 
 @st.composite

@@ -10,9 +10,9 @@ from pectl.analysis.explain import Explainer
 from pectl.analysis.sanity_check import INTACT, Step, cascade, parts_of, rank_correlation, ssim
 from pectl.analysis.sanity_summary import summarise_sanity
 from pectl.config import EvaluateConfig, WindowsConfig
-from pectl.core.data.study_store import Study
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.study_store import Study
 from tests.stage2_specs import stage2_spec
 
 StudyFactory = Callable[..., Study]

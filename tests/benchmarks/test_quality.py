@@ -12,7 +12,7 @@ from benchmarks.quality.paired import Draws, Tables, common_windows, difference_
 from benchmarks.quality.variants import OURS, VARIANTS
 from pectl.analysis.competition import competition_loss
 from pectl.config import load_config
-from pectl.core.data.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 
 UIDS = [f"s{number:02d}" for number in range(40)]
 

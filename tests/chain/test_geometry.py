@@ -14,9 +14,9 @@ from torch import nn
 from pectl.analysis.explain import Explainer
 from pectl.analysis.heat_geometry import grid_to_lps, heat_on_source
 from pectl.config import Config, WindowsConfig
-from pectl.core.data.study_store import Study, StudyStore
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.study_store import Study, StudyStore
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.study_intake import Sources
 from pectl.report.explain_nifti import write_nifti

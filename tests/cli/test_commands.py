@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pectl.core.data.names import EXAM_LABELS
+from pectl.core.labels.names import EXAM_LABELS
 
 COMMANDS = (
     "demo", "phantom", "preprocess", "train-stage1", "extract-features", "train-stage2", "evaluate", "compare",

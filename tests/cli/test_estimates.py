@@ -52,10 +52,10 @@ def test_memory(chain, tmp_path: Path, command: tuple[str, ...], more: tuple[str
 @pytest.mark.slow
 def test_time_that_is_left(chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pectl.config import load_config
-    from pectl.core.status import StatusFile
+    from pectl.core.storage.status import StatusFile
     from pectl.pipeline.train_stage1 import train_stage1
 
-    monkeypatch.setattr("pectl.core.status.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("pectl.core.storage.status.HEARTBEAT_SECONDS", 0.0)
     status, told = StatusFile(tmp_path / "eta.json"), {}
 
     def progress(done: int, total: int) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pectl.config import WindowsConfig, load_config
-from pectl.core.data.feature_store import FeatureStore
-from pectl.core.data.intensity import prepare
-from pectl.core.data.names import MULTITASK_LABELS
-from pectl.core.data.study_store import StudyStore
-from pectl.core.data.windows import window_starts
+from pectl.core.batches.intensity import prepare
+from pectl.core.batches.windows import window_starts
+from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.models.checkpoint import load_stage1
+from pectl.core.stores.feature_store import FeatureStore
+from pectl.core.stores.study_store import StudyStore
 from pectl.report.explain_chain import load_chain
 from tests.cli.conftest import Chain, run_ok
 

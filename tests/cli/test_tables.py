@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pectl.cli.app import app
-from pectl.core.data.names import EXAM_LABELS
-from pectl.core.data.splits import ma2022
+from pectl.core.labels.names import EXAM_LABELS
+from pectl.core.labels.splits import ma2022
 from pectl.errors import LineageError, PredictionsError
 
 FEW = ("--set", "evaluate.bootstrap_replicates=100")
@@ -111,7 +111,7 @@ def test_levels_and_labels_in_tables_of_their_own(make_cohort, tables, tmp_path)
 
 
 def test_a_cohort_of_the_papers_split_is_recognised(tables, monkeypatch):
-    monkeypatch.setattr("pectl.core.data.splits._MA2022_HELD_OUT", 40)
+    monkeypatch.setattr("pectl.core.labels.splits._MA2022_HELD_OUT", 40)
     labels = pd.read_csv(tables / "labels.csv").assign(SeriesInstanceUID="s")
     labels.to_csv(tables / "labels.csv", index=False)
     ids = [f"{uid}_s" for uid in labels["StudyInstanceUID"]]
@@ -160,7 +160,7 @@ def test_one_whole_source_is_wanted(tmp_path, command, given):
 
 def test_tables_are_evaluated_without_pytorch():
     """It would take seconds and half a gigabyte."""
-    modules = "pectl.cli.judged, pectl.core.data.truth, pectl.analysis.evaluate, pectl.report.evaluation_report"
+    modules = "pectl.cli.judged, pectl.core.labels.truth, pectl.analysis.evaluate, pectl.report.evaluation_report"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 

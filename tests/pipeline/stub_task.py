@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pectl.config import Config, Stage2Config
-from pectl.core.data.share import Share
-from pectl.core.data.windows import Empty, empty_hu
+from pectl.core.batches.share import Share
+from pectl.core.batches.windows import Empty, empty_hu
 from pectl.core.models.layers import see_share
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
 from pectl.pipeline.device import make_fabric

@@ -32,8 +32,8 @@ from pydicom.uid import (
 )
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.data.findings import CODES
-from pectl.core.data.study_store import StudyStore
+from pectl.core.intake.findings import CODES
+from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.study_intake import Sources

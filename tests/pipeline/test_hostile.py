@@ -14,10 +14,10 @@ import pydicom
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.data.dicom import find_files
-from pectl.core.data.findings import CODES
-from pectl.core.data.study_store import StudyStore
-from pectl.core.data.verdicts import Verdict
+from pectl.core.dicom.headers import find_files
+from pectl.core.intake.findings import CODES
+from pectl.core.intake.verdicts import Verdict
+from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.study_intake import Sources

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pectl.core.data.share import Share, whole
-from pectl.core.data.windows import Empty, empty_hu
+from pectl.core.batches.share import Share, whole
+from pectl.core.batches.windows import Empty, empty_hu
 from pectl.errors import StoreError, WorkerError
 from pectl.pipeline.loader import Batch, Key, Loader
 from pectl.pipeline.reading_processes import _Slot

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS
 from pectl.core.models.stage1 import WindowLogits
 from pectl.pipeline.losses import StudyTruth, exam_sums, exam_weights, mean_loss, window_sums, window_weights
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from pectl.core.data.feature_store import Sequence
-from pectl.core.data.source import SourceSlices
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.feature_store import Sequence
+from pectl.core.stores.source import SourceSlices
 from pectl.pipeline.predict import predict
 from tests.stage2_specs import stage2_spec
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pectl.config import Config, PreprocessConfig, SplitConfig
-from pectl.core.data.names import STUDY_LABELS
-from pectl.core.data.study_store import StudyStore
+from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError, LabelsError, LineageError, SplitError, StoreError, WeightsError
 from pectl.pipeline import preprocess as module
 from pectl.pipeline.preprocess import preprocess as run

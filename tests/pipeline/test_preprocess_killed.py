@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.data.study_store import read_study
+from pectl.core.stores.study_store import read_study
 from pectl.errors import PectlError
 from pectl.pipeline.preprocess import preprocess
 from pectl.pipeline.study_intake import Sources, Watch, verdict_path

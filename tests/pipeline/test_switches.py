@@ -15,7 +15,7 @@ from lightning_fabric.plugins.precision.amp import MixedPrecision
 from safetensors.torch import load_file
 from torch import nn
 
-from pectl.core.data.share import Share, whole
+from pectl.core.batches.share import Share, whole
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.errors import Interrupted, TrainingError
 from pectl.pipeline.device import make_fabric

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from pectl.config import AugmentConfig, Config, Stage1Config, WindowsConfig
-from pectl.core.data.h5 import VOXEL_FILTER, create_h5
-from pectl.core.data.share import Share, whole
-from pectl.core.data.windows import WindowIndex, WindowReader
+from pectl.core.batches.share import Share, whole
+from pectl.core.batches.windows import WindowIndex, WindowReader
+from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Key, Loader
 from pectl.pipeline.losses import WINDOW_MEANS

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pectl.config import Config, Stage2Config
-from pectl.core.data.feature_store import Sequence
-from pectl.core.data.share import whole
-from pectl.core.data.source import SourceSlices
+from pectl.core.batches.share import whole
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.feature_store import Sequence
+from pectl.core.stores.source import SourceSlices
 from pectl.pipeline.device import make_fabric
 from pectl.pipeline.loader import Key
 from pectl.pipeline.losses import mean_loss

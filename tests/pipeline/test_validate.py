@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.data.dicom_index import index_files
-from pectl.core.data.names import STUDY_LABELS
+from pectl.core.intake.index import index_files
+from pectl.core.labels.names import STUDY_LABELS
 from pectl.errors import LabelsError
 from pectl.pipeline import study_intake
 from pectl.pipeline.preprocess import preprocess
@@ -104,7 +104,7 @@ def test_preprocess_leaves_the_same_verdicts(cohort, tmp_path):
 
 def test_preprocess_takes_over_the_index(cohort, tmp_path, monkeypatch):
     validate(Sources((cohort,)), tmp_path / "out", CONFIG)
-    monkeypatch.setattr("pectl.core.data.dicom_index.read_file", None)
+    monkeypatch.setattr("pectl.core.intake.index.read_file", None)
     summary = preprocess(Sources((cohort,), index=tmp_path / "out" / "dicom_index"), tmp_path / "store", CONFIG)
     assert (summary.n_done, summary.n_refused) == (2, 3)
     assert not (tmp_path / "store" / "dicom_index").exists()

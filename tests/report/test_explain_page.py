@@ -8,8 +8,8 @@ import pytest
 
 from pectl.analysis.explain import Explanation, find_peak
 from pectl.analysis.heat_geometry import left_share, source_heat
-from pectl.core.data.study_store import Study
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.stores.study_store import Study
 from pectl.report.explain_case import Case
 from pectl.report.explain_report import write_explanation
 

@@ -17,11 +17,11 @@ from pectl.analysis.explain import Explanation, find_peak
 from pectl.analysis.explain_score import score_labels
 from pectl.analysis.explain_summary import BASELINES
 from pectl.analysis.heat_geometry import left_share, source_heat
-from pectl.core.data.names import EXAM_LABELS
-from pectl.core.data.study_store import Study
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
 from pectl.core.decisions.thresholds import Threshold
+from pectl.core.labels.names import EXAM_LABELS
+from pectl.core.stores.study_store import Study
 from pectl.report.explain_animation import write_animation
 from pectl.report.explain_case import Case
 from pectl.report.explain_figures import ct_grey, hot_slices, paint, slice_caption

@@ -6,7 +6,7 @@ import matplotlib.image
 import pytest
 from matplotlib.axes import Axes
 
-from pectl.core.data.names import MULTITASK_LABELS
+from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.report import learning_curves
 from pectl.report.learning_curves import draw_learning_curves
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pectl.core.data.cohort import in_shard
-from pectl.core.data.study_store import StudyStore
+from pectl.core.intake.cohort import in_shard
+from pectl.core.stores.study_store import StudyStore
 
 pytestmark = pytest.mark.slurm
 

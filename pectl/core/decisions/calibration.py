@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize_scalar
 
-from pectl.core.logistic import FloatArray, logits, sigmoid
+from pectl.core.statistics.logistic import FloatArray, logits, sigmoid
 
 BoolArray = NDArray[np.bool_]
 Kind = Literal["identity", "temperature", "isotonic"]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

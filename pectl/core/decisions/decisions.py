@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.config import EvaluateConfig
-from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT, UNKNOWN
-from pectl.core.data.predictions import EXTERNAL, Predictions, as_competition, competition_truth, pe_score, pe_truth
-from pectl.core.data.stamp import RESEARCH_USE
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.labels.predictions import EXTERNAL, Predictions, as_competition, competition_truth, pe_score, pe_truth
+from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import LineageError, PredictionsError, StoreError
 
 EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)

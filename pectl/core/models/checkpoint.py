@@ -9,9 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pectl.core.data.files import atomic_path, file_digest, read_json, write_json
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
+from pectl.core.storage.files import atomic_path, file_digest, read_json, write_json
 from pectl.errors import StoreError
 
 Model = WindowEncoder | SequenceClassifier

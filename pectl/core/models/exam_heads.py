@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pectl.core.data.names import EXAM_LABELS
+from pectl.core.labels.names import EXAM_LABELS
 
 HeadName = Literal["independent", "hierarchical"]
 LOCATIONS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from pectl.core.data.share import Share, whole
+from pectl.core.batches.share import Share, whole
 from pectl.core.models.norm import BatchNorm1d, BatchNorm3d
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import video
 from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
 
-from pectl.core.data.names import MULTITASK_LABELS
+from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.models.layers import SlimResNet3d
 from pectl.core.models.norm import use_group_norm, use_own_batch_norm
 from pectl.errors import WeightsError

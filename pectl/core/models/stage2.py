@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pectl.core.data.names import EXAM_LABELS
+from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.models.encoders import GRU, TCN
 from pectl.core.models.exam_heads import EXAM_HEADS, HeadName
 from pectl.core.models.layers import LabelAttention

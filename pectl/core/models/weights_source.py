@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pectl.config import load_config
-from pectl.core.data.files import file_digest, read_json
 from pectl.core.models.stage1 import backbone_named
+from pectl.core.storage.files import file_digest, read_json
 from pectl.errors import WeightsError
 
 MADE_BY = "pectl train-stage1"

@@ -5,7 +5,7 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
-from pectl.core.logistic import logits, sigmoid
+from pectl.core.statistics.logistic import logits, sigmoid
 
 
 def _overconfident(n=4000, temperature=2.5, seed=0):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pectl.core.data.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
 from pectl.core.decisions.consistency import MARGIN, PATTERNS, clipping_heuristic, project, violations
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
 
 CONSISTENT_PE = dict(zip(EXAM_LABELS, [0.1, 0.1, 0.2, 0.3, 0.4, 0.9, 0.2, 0.8, 0.3], strict=True))
 CONSISTENT_NEGATIVE = dict.fromkeys(EXAM_LABELS, 0.1) | {"negative_exam_for_pe": 0.9}

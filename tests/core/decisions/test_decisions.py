@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from pectl.config import EvaluateConfig
-from pectl.core.data.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
 from pectl.core.decisions.thresholds import Threshold
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
 from pectl.errors import LineageError, PredictionsError, StoreError
 
 CONFIG = EvaluateConfig()

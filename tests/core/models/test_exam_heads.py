@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pectl.core.data.names import EXAM_LABELS
 from pectl.core.decisions.consistency import PATTERNS
+from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.models.exam_heads import EXAM_HEADS, LOCATIONS, HierarchicalHead, IndependentHead
 
 NEGATIVE, INDETERMINATE, CHRONIC, BOTH, CENTRAL, LEFT, RIGHT, LARGE, SMALL = range(9)

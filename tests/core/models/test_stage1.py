@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pectl.core.data.names import MULTITASK_LABELS
+from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.models.stage1 import BACKBONES, SLICE_POOLING, Stage1Spec, WindowEncoder
 from pectl.errors import WeightsError
 

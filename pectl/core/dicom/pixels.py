@@ -1,0 +1,227 @@
+"""One DICOM slice as HU: its own rescale, its own padding, every transfer syntax the plug-ins decode."""
+
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.encaps import get_frame
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, RLELossless
+
+from pectl.core.dicom.codestream import stream_size
+from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.tags import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    find_pixels,
+    inflate,
+    quiet_pydicom,
+)
+from pectl.errors import StudyRefusedError
+
+AIR_HU = -1024
+"""The lowest HU that is kept; padding and everything below become it."""
+_HIGHEST = 32767
+_LARGEST_SIDE = 4096
+_LONGEST_HEADER = 4 << 20
+_NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
+_UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
+
+
+def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
+    """Write the slice's HU into `out` (rows, columns): slope * value + intercept, padding as -1024.
+
+    Returns:
+        Whether there was padding; it lies in the corners, outside the circle of reconstruction.
+
+    Raises:
+        StudyRefusedError: truncated or undecodable pixel data.
+        OSError: the file can't be read.
+    """
+    stored = _read_stored(header)
+    padded = _padding_mask(header, stored)
+    _rescale(header, _used_bits(header, stored), out)
+    if padded is not None:
+        out[padded] = AIR_HU
+    slope, intercept = _rescale_of(header)
+    return padded is not None or slope * float(stored[0, 0]) + intercept < AIR_HU
+
+
+def check_pixel_header(header: SliceHeader) -> None:
+    """Check what the header promises before memory is allocated for it.
+
+    Raises:
+        StudyRefusedError: a size or a rescale that no CT slice has.
+    """
+    sides = (header.rows, header.columns)
+    if not all(16 <= side <= _LARGEST_SIDE for side in sides):
+        raise _refused(header, "absurd_size", "16 to 4096 rows and columns", f"{sides[0]} x {sides[1]}")
+    if header.bits_allocated != 16 or not 8 <= header.bits_stored <= 16:
+        found = f"{header.bits_stored} of {header.bits_allocated} bits"
+        raise _refused(header, "absurd_size", "8 to 16 stored bits in 16 allocated", found)
+    slope, intercept = header.slope, header.intercept
+    if slope is None or intercept is None or not 0 < slope <= 100 or abs(intercept) > _HIGHEST:
+        found = f"slope {slope}, intercept {intercept}"
+        raise _refused(header, "absurd_rescale", "RescaleSlope above 0 and a RescaleIntercept in range", found)
+
+
+def _read_stored(header: SliceHeader) -> NDArray[np.integer]:
+    if header.pixel_offset and header.transfer_syntax in _NATIVE:
+        return _read_native(header)
+    return _inflate(header) if header.transfer_syntax == DEFLATED else _decode(header)
+
+
+def _read_native(header: SliceHeader) -> NDArray[np.integer]:
+    """Read uncompressed pixels from their place in the file."""
+    count = header.rows * header.columns
+    before = 2 * count * header.frame
+    values: NDArray[np.integer] = np.fromfile(header.path, _dtype(header), count, offset=header.pixel_offset + before)
+    return _whole(header, values, header.pixel_length - before)
+
+
+def _whole(header: SliceHeader, values: NDArray[np.integer], n_bytes: int) -> NDArray[np.integer]:
+    """Shape the values of a slice, unless there are too few of them."""
+    count = header.rows * header.columns
+    if len(values) < count or n_bytes < 2 * count:
+        found = f"{max(0, min(2 * len(values), n_bytes))} bytes"
+        raise _refused(header, "truncated_pixel_data", f"{2 * count} bytes of pixel data", found)
+    return values.reshape(header.rows, header.columns)
+
+
+def _dtype(header: SliceHeader) -> str:
+    return "<i2" if header.signed else "<u2"
+
+
+def _inflate(header: SliceHeader) -> NDArray[np.integer]:
+    """Read the pixels of a deflated file, inflating no more of it than its header promises."""
+    n_bytes = 2 * header.rows * header.columns
+    try:
+        plain = inflate(header.path.read_bytes(), n_bytes + _LONGEST_HEADER)
+        offset, length = find_pixels(plain)
+    except (zlib.error, struct.error, IndexError, ValueError) as error:
+        raise _refused(header, "truncated_pixel_data", "deflated pixels", _first_words(error)) from error
+    part = plain[offset : offset + n_bytes]
+    return _whole(header, np.frombuffer(part[: len(part) // 2 * 2], _dtype(header)), min(length, len(part)))
+
+
+def _decode(header: SliceHeader) -> NDArray[np.integer]:
+    """Decode compressed or unusual pixel data with pydicom's plug-ins."""
+    with quiet_pydicom():
+        try:
+            dataset = _open_dataset(header.path, header.transfer_syntax)
+            if header.transfer_syntax not in _UNCOMPRESSED:
+                _check_stream(header, dataset)
+            frame = header.frame if header.frames > 1 else None
+            pixels: NDArray[np.integer] = pixel_array(dataset, raw=True, index=frame)
+        except (OSError, StudyRefusedError):
+            raise
+        except Exception as error:
+            native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
+            code = "truncated_pixel_data" if native else "undecodable_pixel_data"
+            raise _refused(header, code, f"pixels in {_name(header)}", _first_words(error)) from error
+    if pixels.shape != (header.rows, header.columns) or pixels.dtype.kind not in "iu":
+        found = f"{pixels.dtype} of shape {pixels.shape}"
+        expected = f"integers of shape {(header.rows, header.columns)}"
+        raise _refused(header, "undecodable_pixel_data", expected, found)
+    wanted = np.int16 if header.signed else np.uint16
+    return pixels.astype(wanted, copy=False)
+
+
+@lru_cache(maxsize=1)
+def _open_dataset(path: Path, transfer_syntax: str) -> pydicom.Dataset:
+    """Read a file; the last one stays at hand for its other frames, until `forget_dataset`."""
+    dataset = pydicom.dcmread(path, force=True)
+    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax)  # a file may lack it
+    return dataset
+
+
+def forget_dataset() -> None:
+    """Let go of the file that was decoded last."""
+    _open_dataset.cache_clear()
+
+
+def _check_stream(header: SliceHeader, dataset: pydicom.Dataset) -> None:
+    """Check what a compressed stream says about its own size, before a decoder allocates memory for it.
+
+    Raises:
+        StudyRefusedError: another size than the header's.
+    """
+    stream = get_frame(dataset.PixelData, header.frame, number_of_frames=header.frames)
+    expected = f"a stream of {header.rows} x {header.columns} pixels in {_name(header)}"
+    honest = 2 * header.rows * header.columns
+    if header.transfer_syntax == RLELossless and len(stream) > honest + honest // 64 + 1024:
+        raise _refused(header, "undecodable_pixel_data", expected, f"one of {len(stream)} bytes")
+    size = stream_size(stream)
+    if size is not None and size != (header.rows, header.columns, 1):
+        raise _refused(header, "undecodable_pixel_data", expected, " x ".join(map(str, size)))
+
+
+def _name(header: SliceHeader) -> str:
+    """Name a transfer syntax by word and number."""
+    uid = UID(header.transfer_syntax)
+    return f"{uid.name} ({uid})" if uid.name != uid else f"transfer syntax {uid[:64]}"
+
+
+def _padding_mask(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+    """Find padding that the rescale wouldn't already bring to -1024 or below."""
+    if header.padding is None:
+        return None
+    slope, intercept = _rescale_of(header)
+    if slope * header.padding + intercept <= AIR_HU:
+        return None
+    mask: NDArray[np.bool_] = stored == header.padding
+    return mask if mask.any() else None
+
+
+def _rescale_of(header: SliceHeader) -> tuple[float, float]:
+    """Return slope and intercept; `check_pixel_header` has seen that there are some."""
+    return header.slope or 1.0, header.intercept or 0.0
+
+
+def _used_bits(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Clear the bits above BitsStored, where old files keep overlays, and restore the sign."""
+    spare = 16 - header.bits_stored
+    if spare <= 0:
+        return stored
+    shifted: NDArray[np.integer] = np.right_shift(np.left_shift(stored, spare), spare)
+    return shifted
+
+
+def _rescale(header: SliceHeader, stored: NDArray[np.integer], out: NDArray[np.int16]) -> None:
+    slope, intercept = _rescale_of(header)
+    if slope == 1 and intercept.is_integer():
+        _shift(stored, int(intercept), out)
+    else:
+        scaled = np.rint(stored.astype(np.float32) * np.float32(slope) + np.float32(intercept))
+        out[...] = np.clip(scaled, AIR_HU, _HIGHEST)
+
+
+def _shift(stored: NDArray[np.integer], intercept: int, out: NDArray[np.int16]) -> None:
+    """Add an integer and limit to [-1024, 32767], in 16 bits throughout.
+
+    The limits are moved to the stored values; the sum then fits int16, and two's complement makes the
+    addition exact for signed and unsigned alike.
+    """
+    limits = np.iinfo(stored.dtype)
+    low = min(max(AIR_HU - intercept, limits.min), limits.max)
+    high = max(min(_HIGHEST - intercept, limits.max), low)
+    limited = np.clip(stored, stored.dtype.type(low), stored.dtype.type(high)).view(np.int16)
+    np.add(limited, np.array(intercept).astype(np.int16), out=out)
+
+
+def _refused(header: SliceHeader, code: str, expected: str, found: str) -> StudyRefusedError:
+    return StudyRefusedError(
+        code, where=f"SOPInstanceUID {header.sop_uid}", expected=expected, found=found,
+        fix="export the series again, or leave this study out",
+    )  # fmt: skip
+
+
+def _first_words(error: Exception) -> str:
+    """Name the failure without a file's path, which may hold a patient's name."""
+    return f"{type(error).__name__} in the decoder"

@@ -1,0 +1,197 @@
+"""The studies among the files of an index: headers in little memory, patients as tokens, files that can't be used."""
+
+import hashlib
+import json
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pectl.core.dicom.header_cache import Known
+from pectl.core.dicom.headers import SliceHeader, is_safe_uid
+from pectl.core.dicom.sources import FileEntry
+from pectl.core.intake.findings import Finding
+from pectl.core.storage.stamp import digest_of
+
+_STUDY_UID, _PATIENT_ID, _SOP_UID = (
+    SliceHeader._fields.index(name) - 1 for name in ("study_uid", "patient_id", "sop_uid")
+)
+_Row = tuple[str, str, list[Any]]
+"""Path, size and time, and the header without its path."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that should be DICOM and isn't usable; `code` says why."""
+
+    path: Path
+    code: str
+
+
+@dataclass
+class Cohort:
+    """The studies among the files.
+
+    Attributes:
+        patient: token of PatientID by study, of all studies; empty where there is none.
+        faults: files that can't be used.
+        n_files: files looked at.
+        n_other: files that aren't DICOM and don't claim to be.
+        n_known: studies of this shard that were finished before.
+        packed: headers by study, of the studies of this shard that aren't finished.
+        notes: what the index has found about studies.
+    """
+
+    patient: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    n_files: int = 0
+    n_other: int = 0
+    n_known: int = 0
+    packed: dict[str, list[bytes]] = field(default_factory=dict)
+    notes: dict[str, list[Finding]] = field(default_factory=dict)
+
+    @property
+    def todo(self) -> list[str]:
+        """Return the studies of this shard that aren't finished, sorted."""
+        return sorted(self.packed)
+
+    def task(self, uid: str) -> "PackedStudy":
+        """Return what another process needs to examine a study."""
+        return PackedStudy(uid, tuple(self.packed[uid]), tuple(self.notes.get(uid, ())))
+
+
+@dataclass(frozen=True)
+class PackedStudy:
+    """A study's headers in little memory, and what the index has found about it."""
+
+    uid: str
+    packed: tuple[bytes, ...]
+    notes: tuple[Finding, ...]
+
+    @property
+    def headers(self) -> list[SliceHeader]:
+        """Return the header of every image."""
+        return [_header(Path(path), row) for path, _, row in self._rows()]
+
+    @property
+    def digest(self) -> str:
+        """Return the identity of the files: their SOPInstanceUIDs, sizes and times, and what was noted."""
+        files = sorted([row[_SOP_UID], stamp] for _, stamp, row in self._rows())
+        return digest_of(files, [[note.code, note.detail] for note in self.notes])
+
+    def _rows(self) -> Iterator[_Row]:
+        for packed in self.packed:
+            yield from json.loads(zlib.decompress(packed))
+
+
+@dataclass
+class Part:
+    """What a part of the files holds: packed headers by study, and by folder where the study has no usable UID."""
+
+    number: int
+    n_files: int = 0
+    n_other: int = 0
+    studies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    unnamed: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    folders: dict[str, set[str]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def in_shard(uid: str, shard: tuple[int, int] | None) -> bool:
+    """Tell whether a study belongs to a shard, whatever other studies there are."""
+    if shard is None:
+        return True
+    index, count = shard
+    return int(hashlib.sha256(uid.encode()).hexdigest(), 16) % count == index
+
+
+def group_files(number: int, files: list[tuple[FileEntry, Known]]) -> Part:
+    """Group the headers of a part's files by study, and by folder where the study has no usable UID."""
+    part = Part(number, n_files=len(files))
+    studies: dict[str, list[_Row]] = defaultdict(list)
+    unnamed: dict[str, list[_Row]] = defaultdict(list)
+    for entry, known in files:
+        parent, stamp = str(entry.path.parent), f"{entry.size}-{entry.mtime_ns}"
+        part.n_other += known.kind == "other"
+        part.faults += [Fault(entry.path, known.kind)] if known.kind not in ("dicom", "other") else []
+        part.faults += [Fault(entry.path, "damaged_header")] * known.n_damaged
+        for header in known.headers:
+            uid = header[_STUDY_UID]
+            if is_safe_uid(uid):
+                part.folders.setdefault(parent, set()).add(uid)
+            (studies[uid] if is_safe_uid(uid) else unnamed[parent]).append((str(entry.path), stamp, header))
+    part.studies = {uid: _pack(rows) for uid, rows in studies.items()}
+    part.unnamed = {place: _pack(rows) for place, rows in unnamed.items()}
+    return part
+
+
+def _pack(rows: list[_Row]) -> tuple[str, bytes]:
+    """Return the patient's token, and the rows in a tenth of their size."""
+    return rows[0][2][_PATIENT_ID], zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
+
+
+def _header(path: Path, row: list[Any]) -> SliceHeader:
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return SliceHeader(path, *values)
+
+
+class Groups:
+    """The studies of all parts. A study without a usable UID is named by its folder's number, which says nothing."""
+
+    def __init__(self) -> None:
+        self._studies: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+        self._unnamed: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+        self._folders: dict[str, set[str]] = defaultdict(set)
+        self._faults: list[Fault] = []
+
+    def add(self, part: Part) -> None:
+        """Add what a part holds."""
+        for uid, packed in part.studies.items():
+            self._studies[uid].append(packed)
+        for place, packed in part.unnamed.items():
+            self._unnamed[place].append(packed)
+        for folder, uids in part.folders.items():
+            self._folders[folder] |= uids
+        self._faults += part.faults
+
+    def into(self, cohort: Cohort, *, shard: tuple[int, int] | None, known: Callable[[str], bool]) -> None:
+        """Fill the cohort: every study's patient, and the headers of those that this run has to do."""
+        homes = {fault: self._home(fault) for fault in self._faults}
+        places = sorted({*self._unnamed, *(home for home in homes.values() if home not in self._studies)})
+        names = {place: f"unnamed-{number:04d}" for number, place in enumerate(places, start=1)}
+        studies = self._studies | {name: self._unnamed.get(place, []) for place, name in names.items()}
+        cohort.patient = {uid: next((token for token, _ in packed if token), "") for uid, packed in studies.items()}
+        cohort.faults = self._faults
+        mine = [uid for uid in studies if in_shard(uid, shard)]
+        todo = [uid for uid in mine if not known(uid)]
+        cohort.n_known = len(mine) - len(todo)
+        cohort.packed = {uid: [packed for _, packed in studies[uid]] for uid in todo}
+        faults = Counter((names.get(home, home), fault.code) for fault, home in homes.items())
+        cohort.notes = _notes(faults, cohort)
+
+    def _home(self, fault: Fault) -> str:
+        """Return the study that a faulty file belongs to: the only one of its folder; else the folder or archive."""
+        if fault.code == "damaged_archive":
+            return str(fault.path)
+        folder = str(fault.path.parent)
+        uids = self._folders.get(folder, set())
+        return next(iter(uids)) if len(uids) == 1 else folder
+
+
+def _notes(faults: Counter[tuple[str, str]], cohort: Cohort) -> dict[str, list[Finding]]:
+    """Return what is known of studies before their pixels are read."""
+    notes: dict[str, list[Finding]] = defaultdict(list)
+    for (uid, code), count in sorted(faults.items()):
+        files = f"{count} file{'s' if count > 1 else ''}"
+        beside = Finding("damaged_files", f"{files} ({code})") if cohort.packed.get(uid) else Finding(code, files)
+        notes[uid].append(beside)
+    by_patient: dict[str, list[str]] = defaultdict(list)
+    for uid, token in sorted(cohort.patient.items()):
+        by_patient[token or uid].append(uid)
+    for uids in by_patient.values():
+        for uid in uids if len(uids) > 1 else ():
+            others = ", ".join(other for other in uids if other != uid)
+            notes[uid].append(Finding("patient_in_several_studies", f"{len(uids)} studies, beside this one {others}"))
+    return notes

@@ -1,0 +1,235 @@
+"""From the headers of one study to its place in the study store: the steps in their order.
+
+`examine` is all that is judged, and what `validate` runs; `make_study` goes on from there to what the store keeps.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pectl.config import PreprocessConfig
+from pectl.core.dicom.archives import unpacked
+from pectl.core.dicom.headers import SliceHeader, is_safe_uid
+from pectl.core.intake.findings import Finding
+from pectl.core.intake.lungs import Box, find_lungs
+from pectl.core.intake.resample import Grid, resample_box
+from pectl.core.intake.series import SeriesChoice, choose_series
+from pectl.core.intake.verdicts import Verdict
+from pectl.core.intake.volume import Volume, read_volume
+from pectl.core.labels.names import STUDY_LABELS, UNKNOWN
+from pectl.core.stores.source import SourceSlices
+from pectl.core.stores.study_store import Study
+from pectl.errors import StoreError, StudyRefusedError
+
+
+@dataclass(frozen=True)
+class StudyLabels:
+    """What a labels table says of one study.
+
+    Attributes:
+        image: PE on the image (0, 1) by SOPInstanceUID; empty for a study that the table doesn't hold,
+            None where there is no table.
+        exam: 0, 1 or None by label.
+    """
+
+    image: dict[str, int] | None = None
+    exam: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(STUDY_LABELS))
+
+
+@dataclass(frozen=True)
+class Usable:
+    """A study that can be used: its volume and the box of its lungs."""
+
+    volume: Volume
+    box: Box
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out about a study; `usable` is None where it is refused."""
+
+    verdict: Verdict
+    usable: Usable | None
+
+
+class _Findings:
+    """What is known so far: a refusal in a later step doesn't lose what the earlier ones found."""
+
+    def __init__(self, uid: str, headers: list[SliceHeader], known: tuple[Finding, ...]) -> None:
+        self._uid, self._choice = uid, ""
+        self._series = max((header.series_uid for header in headers), key=_count(headers), default="")
+        self._errors = [finding for finding in known if finding.level == "error"]
+        self._others = [finding for finding in known if finding.level != "error"]
+
+    def chose(self, choice: SeriesChoice) -> None:
+        self._series, self._choice = choice.headers[0].series_uid, choice.reason
+        self.add(choice.findings)
+
+    def add(self, findings: tuple[Finding, ...] | list[Finding]) -> None:
+        self._others += findings
+
+    def refuse(self, error: StudyRefusedError) -> None:
+        because = f"; series chosen: {self._choice}" if self._choice else ""
+        self._errors.insert(0, Finding(error.code, f"{error}{because}"))
+
+    def verdict(self) -> Verdict:
+        outcome = self._errors or [Finding("accepted", self._choice)]
+        series = self._series if is_safe_uid(self._series) else ""
+        return Verdict(
+            study=self._uid, series=series, choice=self._choice, findings=(*outcome, *self._others)
+        )  # fmt: skip
+
+    @property
+    def refused(self) -> bool:
+        return bool(self._errors)
+
+
+def examine(
+    uid: str,
+    headers: list[SliceHeader],
+    config: PreprocessConfig,
+    *,
+    labels: StudyLabels,
+    known: tuple[Finding, ...] = (),
+) -> Examined:
+    """Judge one study by all that its files and labels say.
+
+    Args:
+        uid: StudyInstanceUID, or its stand-in.
+        headers: every image of the study.
+        config: the preprocessing.
+        labels: of the study.
+        known: what the index of all files and the labels table say about the study already.
+
+    Raises:
+        StoreError: an archive's files can't be unpacked; the disk is full.
+    """
+    findings = _Findings(uid, headers, known)
+    if not headers and findings.refused:
+        return Examined(findings.verdict(), None)
+    try:
+        choice = choose_series(headers, config)
+        findings.chose(choice)
+        _check_uids(choice)
+        findings.add(_label_findings(choice, labels.image))
+        volume = _read(choice, config)
+        findings.add(volume.findings)
+        _check_distinct(volume)
+        box, lung_findings = find_lungs(volume, config)
+        findings.add(lung_findings)
+    except StudyRefusedError as error:
+        findings.refuse(error)
+        return Examined(findings.verdict(), None)
+    return Examined(findings.verdict(), None if findings.refused else Usable(volume, box))
+
+
+def make_study(usable: Usable, verdict: Verdict, config: PreprocessConfig, labels: StudyLabels) -> Study:
+    """Make of a usable study what the store keeps of it."""
+    volume = usable.volume
+    grid = resample_box(volume, usable.box, slice_spacing_mm=config.slice_spacing_mm, in_plane_px=config.in_plane_px)
+    source = _source_slices(volume, grid, labels.image or {})
+    return _study(volume, grid, source, verdict, labels.exam)
+
+
+def _count(headers: list[SliceHeader]) -> Callable[[str], tuple[int, str]]:
+    """Order series by their number of images."""
+    count = Counter(header.series_uid for header in headers)
+    return lambda uid: (count[uid], uid)
+
+
+def _read(choice: SeriesChoice, config: PreprocessConfig) -> Volume:
+    try:
+        with unpacked(choice.headers) as headers:
+            return read_volume(headers, min_slices=config.min_slices, max_gap_mm=config.max_gap_mm)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StudyRefusedError(
+            "unreadable_file", where="pixels of the series", expected="files that can be read",
+            found=error.strerror or type(error).__name__,
+            fix="check permissions and the disk, and run the command again",
+        ) from error  # fmt: skip
+
+
+def _check_uids(choice: SeriesChoice) -> None:
+    first = choice.headers[0]
+    uids = {first.study_uid, first.series_uid, *(header.sop_uid for header in choice.headers)}
+    if "" in uids:
+        raise _bad_uid("missing_uid", "an empty one")
+    if not all(map(is_safe_uid, uids)):
+        raise _bad_uid("unsafe_uid", "other characters, or more than 64")
+
+
+def _check_distinct(volume: Volume) -> None:
+    """Check that each slice has its own UID; copies of one file have been left out by then."""
+    if len({header.image_uid for header in volume.stack.headers}) < len(volume.stack.headers):
+        raise _bad_uid("repeated_uid", "one SOPInstanceUID in several files")
+
+
+def _bad_uid(code: str, found: str) -> StudyRefusedError:
+    return StudyRefusedError(
+        code, where="UIDs of study, series and images", expected="distinct ones of digits, letters and dots",
+        found=found, fix="export the series again with valid UIDs",
+    )  # fmt: skip
+
+
+def _source_slices(volume: Volume, grid: Grid, image_labels: dict[str, int]) -> SourceSlices:
+    headers = volume.stack.headers
+    return SourceSlices(
+        sop_instance_uid=np.array([header.image_uid for header in headers], object),
+        position_mm=volume.stack.position_mm,
+        label=np.array([image_labels.get(header.image_uid, UNKNOWN) for header in headers], np.int8),
+        grid_index=grid.nearest_grid,
+        image_position_patient=np.array([header.position for header in headers], np.float64),
+    )
+
+
+def _label_findings(choice: SeriesChoice, image_labels: dict[str, int] | None) -> list[Finding]:
+    if image_labels is None:
+        return []
+    if not image_labels:
+        return [Finding("not_labelled", "all labels are unknown")]
+    images = {header.image_uid for header in choice.headers}
+    findings = []
+    if unlabelled := len(images - set(image_labels)):
+        findings.append(Finding("images_without_labels", f"{unlabelled} of {len(images)} images"))
+    if unused := len(set(image_labels) - images):
+        findings.append(Finding("labels_without_images", f"{unused} of {len(image_labels)} labels"))
+    return findings
+
+
+def _study(
+    volume: Volume,
+    grid: Grid,
+    source: SourceSlices,
+    verdict: Verdict,
+    exam_labels: dict[str, int | None],
+) -> Study:
+    first = volume.stack.headers[0]
+    row_mm, column_mm = first.pixel_spacing_mm or (0.0, 0.0)
+    return Study(
+        uid=first.study_uid,
+        series_uid=first.series_uid,
+        hu=grid.hu,
+        slice_position_mm=grid.position_mm,
+        slice_label=_grid_labels(source, grid),
+        spacing_mm=grid.spacing_mm,
+        affine=grid.affine,
+        source=source,
+        source_shape=(first.rows, first.columns),
+        source_pixel_spacing_mm=(row_mm, column_mm),
+        source_orientation=first.orientation or (),
+        flags=tuple(dict.fromkeys(finding.code for finding in verdict.findings if finding.level != "ok")),
+        exam_labels=exam_labels,
+        kernel=first.kernel,
+        manufacturer=first.manufacturer,
+        slice_step_mm=volume.stack.step_mm,
+    )
+
+
+def _grid_labels(source: SourceSlices, grid: Grid) -> NDArray[np.int8]:
+    labels: NDArray[np.int8] = source.label[grid.nearest_source]
+    return labels

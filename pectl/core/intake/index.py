@@ -1,0 +1,133 @@
+"""Every study among the files given: whose headers are read once, kept in an index, and grouped by study.
+
+The files, in their order, are cut into parts of about a thousand. A part is read in one go by one process, and kept;
+later runs, and other jobs of a SLURM array, only look at each file's size and time. Where a part is cut depends on the
+names of the files around the cut alone, so that a new file changes one part.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from pectl.core.dicom.file_headers import read_file
+from pectl.core.dicom.header_cache import HeaderCache, Known
+from pectl.core.dicom.sources import FileEntry, find_entries
+from pectl.core.intake.cohort import Cohort, Groups, Part, group_files
+from pectl.core.storage.workers import run_in_processes
+from pectl.errors import InputMissingError
+
+Progress = Callable[[int, int], None]
+
+_MEAN_PART, _LARGEST_PART = 1024, 8192
+_WAIT_SECONDS = 0.2
+
+
+def index_files(
+    sources: Sequence[Path],
+    *,
+    folder: Path,
+    workers: int = 1,
+    shard: tuple[int, int] | None = None,
+    known: Callable[[str], bool],
+    progress: Progress | None = None,
+) -> Cohort:
+    """Find the header of every image and group them by study.
+
+    Args:
+        sources: folders, files, archives or a DICOMDIR.
+        folder: of the index; what is there already isn't read again.
+        workers: processes that read.
+        shard: (index from 0, count); only the headers of this share of the studies are kept in memory.
+        known: tells whether a study is finished.
+        progress: called with (files done, files found so far).
+
+    Raises:
+        InputMissingError: no such source, or no DICOM inside.
+        StoreError: the index can't be written.
+    """
+    cohort, groups = Cohort(), Groups()
+    parts: list[Part] = []
+    found = [0]
+    counted = _counted(_cut(find_entries(sources)), found)
+    for part in _read_parts(counted, folder, workers, shared=shard is not None):
+        parts.append(part)
+        cohort.n_files += part.n_files
+        if progress:
+            progress(cohort.n_files, found[0])
+    for part in sorted(parts, key=lambda part: part.number):
+        groups.add(part)
+        cohort.n_other += part.n_other
+    groups.into(cohort, shard=shard, known=known)
+    if not cohort.patient:
+        raise InputMissingError(
+            where=", ".join(map(str, sources[:3])), expected="DICOM files", found=f"none among {cohort.n_files} files",
+            fix="check the path",
+        )  # fmt: skip
+    return cohort
+
+
+def _cut(entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
+    """Cut the files into parts after files whose names say so, the same whatever other files there are."""
+    part: list[FileEntry] = []
+    for entry in entries:
+        part.append(entry)
+        if zlib.crc32(str(entry.path).encode(errors="surrogateescape")) % _MEAN_PART == 0 or len(part) == _LARGEST_PART:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _counted(parts: Iterable[list[FileEntry]], found: list[int]) -> Iterator[tuple[int, list[FileEntry]]]:
+    for number, part in enumerate(parts):
+        found[0] += len(part)
+        yield number, part
+
+
+def _read_parts(
+    parts: Iterable[tuple[int, list[FileEntry]]], folder: Path, workers: int, *, shared: bool
+) -> Iterator[Part]:
+    """Read all parts; those that another job is reading are asked for again until they are there."""
+    while True:
+        postponed: list[tuple[int, list[FileEntry]]] = []
+        read = partial(_read_part, folder=folder, shared=shared)
+        for number, entries, part in run_in_processes(read, parts, workers=workers, preload=__name__, name=_name):
+            if part is None:
+                postponed.append((number, entries))
+            else:
+                yield part
+        if not postponed:
+            return
+        time.sleep(_WAIT_SECONDS)
+        parts = postponed
+
+
+def _name(numbered: tuple[int, list[FileEntry]]) -> str:
+    return f"{len(numbered[1])} files from {numbered[1][0].path} on"
+
+
+def _read_part(
+    numbered: tuple[int, list[FileEntry]], *, folder: Path, shared: bool
+) -> tuple[int, list[FileEntry], Part | None]:
+    """Read one part, from the index where it is there; None where another job is reading it."""
+    number, entries = numbered
+    cache = HeaderCache(folder)
+    name = cache.place(entries[0].path)
+    files = _cached(cache, name, entries)
+    if None in (known for _, known in files):
+        if shared and not cache.claim(name):
+            return number, entries, None
+        try:
+            files = [(entry, known or read_file(entry, cache)) for entry, known in files]
+            cache.write(name, [(entry, known) for entry, known in files if known and known.kind != "unreadable_file"])
+        finally:
+            if shared:
+                cache.release(name)
+    return number, [], group_files(number, [(entry, known) for entry, known in files if known])
+
+
+def _cached(cache: HeaderCache, name: str, entries: list[FileEntry]) -> list[tuple[FileEntry, Known | None]]:
+    kept = cache.read(name)
+    return [(entry, kept.get((cache.place(entry.path), entry.size, entry.mtime_ns))) for entry in entries]

@@ -1,0 +1,141 @@
+"""A CT series as one canonical volume of HU."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.pixels import AIR_HU, check_pixel_header, forget_dataset, read_hu
+from pectl.core.intake.findings import Finding
+from pectl.core.intake.series import SAME_POSITION_MM
+from pectl.core.intake.stack import Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
+
+_AIR_BELOW_HU = -700
+_SOFT_TISSUE_HU = (-150, 250)
+_LEAST_SHARE = 0.01
+_LARGEST_VOXELS = 1 << 30  # 2 GiB of int16
+
+
+@dataclass(frozen=True)
+class Volume:
+    """HU of a series, and where each slice lies.
+
+    `hu` is int16 (D, H, W) from feet to head, front to back, patient's right to left.
+    """
+
+    hu: NDArray[np.int16]
+    stack: Stack
+    findings: tuple[Finding, ...]
+
+    @property
+    def corner_mm(self) -> NDArray[np.float64]:
+        """Return the LPS point of voxel (h, w) = (0, 0) at position 0 along the normal."""
+        middle = len(self.stack.headers) // 2
+        corner: NDArray[np.float64] = self.stack.corner_mm[middle] - self.stack.position_mm[middle] * self.stack.axes.d
+        return corner
+
+
+def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm: float) -> Volume:
+    """Order the slices of one series and read each into its place.
+
+    Raises:
+        StudyRefusedError: the slices don't form a volume, or a slice's pixels can't be used.
+    """
+    same, findings = largest_geometry(headers)
+    distinct, more = _distinct_positions(same)
+    if len(distinct) < min_slices:
+        raise refused("too_few_slices", f"{min_slices} slices or more", f"{len(distinct)} at different positions")
+    for header in distinct:
+        check_pixel_header(header)
+    stack = build_stack(distinct, max_gap_mm=max_gap_mm)
+    try:
+        hu, n_padded = _read_pixels(stack)
+    finally:
+        forget_dataset()
+    _undo_shifts(hu, stack)
+    _check_hu(hu)
+    if n_padded:
+        findings.append(Finding("padding", f"{n_padded} of {len(hu)} slices"))
+    return Volume(hu, stack, (*findings, *more, *stack.findings))
+
+
+def _distinct_positions(headers: tuple[SliceHeader, ...]) -> tuple[tuple[SliceHeader, ...], list[Finding]]:
+    """Keep one slice of each position.
+
+    Raises:
+        StudyRefusedError: slices at one position differ, and AcquisitionNumber doesn't tell them apart.
+    """
+    ordered, position = order_slices(headers, canonical_axes(headers[0].orientation or ()))
+    repeats = np.flatnonzero(np.diff(position) < SAME_POSITION_MM)
+    if not repeats.size:
+        return ordered, []
+    if acquisition := _largest_acquisition(ordered):
+        kept, findings = _distinct_positions(acquisition)
+        left_out = f"{len(acquisition)} of {len(ordered)} slices taken"
+        return kept, [Finding("several_acquisitions", left_out), *findings]
+    for i in repeats:
+        _check_identical(ordered[i], ordered[i + 1], float(position[i]))
+    dropped = {int(i) + 1 for i in repeats}
+    kept = tuple(header for i, header in enumerate(ordered) if i not in dropped)
+    return kept, [Finding("duplicate_slices", f"{len(dropped)} of {len(ordered)} slices left out")]
+
+
+def _largest_acquisition(ordered: tuple[SliceHeader, ...]) -> tuple[SliceHeader, ...] | None:
+    """Return the slices of the largest AcquisitionNumber, if there are several that each span the stack."""
+    groups: dict[str, list[SliceHeader]] = {}
+    for header in ordered:
+        groups.setdefault(header.acquisition, []).append(header)
+    largest = max(groups.values(), key=len)
+    smallest = min(groups.values(), key=len)
+    return tuple(largest) if len(groups) > 1 and 2 * len(smallest) > len(largest) else None
+
+
+def _check_identical(first: SliceHeader, second: SliceHeader, position_mm: float) -> None:
+    for header in (first, second):
+        check_pixel_header(header)
+    pair = np.empty((2, first.rows, first.columns), np.int16)
+    read_hu(first, pair[0])
+    read_hu(second, pair[1])
+    if not np.array_equal(pair[0], pair[1]):
+        raise refused("conflicting_slices", "one image at each position", f"two different ones at {position_mm:.1f} mm")
+
+
+def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
+    """Read all slices; return them and in how many there was padding."""
+    shape = stack.shape
+    if np.prod(shape, dtype=np.int64) > _LARGEST_VOXELS:
+        raise refused("absurd_size", f"at most {_LARGEST_VOXELS} voxels", f"{shape[0]} x {shape[1]} x {shape[2]}")
+    hu = np.empty(shape, np.int16)
+    axes = stack.axes
+    in_place = not (axes.transpose or axes.flip_h or axes.flip_w)
+    stored = np.empty((stack.headers[0].rows, stack.headers[0].columns), np.int16)
+    n_padded = 0
+    for header, target in zip(stack.headers, hu, strict=True):
+        n_padded += read_hu(header, target if in_place else stored)
+        if not in_place:
+            target[...] = axes.canonical(stored)
+    return hu, n_padded
+
+
+def _check_hu(hu: NDArray[np.int16]) -> None:
+    """Check on one voxel in 500 that the values are HU: some air or lung, some soft tissue."""
+    sample = hu[::8, ::8, ::8]
+    air = float((sample < _AIR_BELOW_HU).mean())
+    soft = float(((sample > _SOFT_TISSUE_HU[0]) & (sample < _SOFT_TISSUE_HU[1])).mean())
+    if min(air, soft) < _LEAST_SHARE:
+        raise refused("not_hu", "air below -700 HU and tissue of -150 to 250 HU", f"{air:.1%} and {soft:.1%} of voxels")
+
+
+def _undo_shifts(hu: NDArray[np.int16], stack: Stack) -> None:
+    """Shift the slices of a tilted gantry back, so that a column of the array is a line along the normal."""
+    if not stack.shift_px.any():
+        return
+    for target, (shift_h, shift_w) in zip(hu, stack.shift_px, strict=True):
+        # cv2's affine maps have columns first: output (w, h) takes its value from (w - shift_w, h - shift_h)
+        source = np.array([[1.0, 0.0, -shift_w], [0.0, 1.0, -shift_h]])
+        target[...] = cv2.warpAffine(
+            target, source, (target.shape[1], target.shape[0]),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=AIR_HU,
+        )  # fmt: skip

@@ -1,0 +1,120 @@
+"""The feature store: the window features of each study in slice order, as stage 2 reads them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pectl.core.labels.splits import split_fingerprint
+from pectl.core.storage.h5 import create_h5, open_h5
+from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
+from pectl.core.stores.source import SourceSlices, read_source, write_source
+from pectl.core.stores.study_store import study_path
+from pectl.core.stores.tables import exam_targets, read_splits, read_studies
+from pectl.errors import StoreError
+
+FORMAT, VERSION = "pectl-feature-store", 1
+MADE_BY = "pectl extract-features"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sequence:
+    """The N windows of one study, in slice order.
+
+    Attributes:
+        features: (N, F) float32.
+        window_start: (N,) first grid slice of each window.
+        window_logit: (N,) float32, stage 1's PE logit.
+        window_label: (N,) int8, -1 unknown.
+        window_length: grid slices in a window.
+        source: the original slices and their place on the grid.
+    """
+
+    uid: str
+    features: NDArray[np.float32]
+    window_start: NDArray[np.int64]
+    window_logit: NDArray[np.float32]
+    window_label: NDArray[np.int8]
+    window_length: int
+    source: SourceSlices
+
+
+def feature_digest(*, store: str, stage1: str, windows: str) -> str:
+    """Return the identity of features: of this store, by this stage 1, over these windows."""
+    return digest_of("feature-store", VERSION, store, stage1, windows)
+
+
+def write_sequence(path: Path, sequence: Sequence) -> None:
+    """Write a study's features as a whole or not at all."""
+    with create_h5(path) as file:
+        for name in ("features", "window_start", "window_logit", "window_label"):
+            file[name] = getattr(sequence, name)
+        write_source(file, sequence.source)
+        file.attrs.update(study_uid=sequence.uid, window_length=sequence.window_length, use=RESEARCH_USE)
+
+
+def read_sequence(path: Path) -> Sequence:
+    """Read a study's features.
+
+    Raises:
+        StoreError: the file is missing, damaged or lacks a part.
+    """
+    with open_h5(path, made_by=MADE_BY) as file:
+        try:
+            names = ("features", "window_start", "window_logit", "window_label")
+            return Sequence(
+                uid=str(file.attrs["study_uid"]),
+                window_length=int(file.attrs["window_length"]),
+                source=read_source(file),
+                **{name: file[name][:] for name in names},
+            )
+        except (KeyError, OSError, ValueError) as error:
+            raise StoreError(
+                where=path, expected="a whole feature file", found=f"a damaged one ({error})",
+                fix=f"delete it and run {MADE_BY} again; only what is missing is done anew",
+            ) from error  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """A finished feature store."""
+
+    path: Path
+    stamp: Stamp
+    studies: pd.DataFrame
+    splits: "pd.Series[str]"
+
+    @classmethod
+    def open(cls, path: Path) -> "FeatureStore":
+        """Open a feature store.
+
+        Raises:
+            StoreError: not a feature store, of another version, not finished, or its index is damaged.
+        """
+        stamp = read_stamp(path / "features.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
+        return cls(path, stamp, read_studies(path), read_splits(path))
+
+    @cached_property
+    def split_fingerprint(self) -> str:
+        """Return the digest of who is in which split."""
+        return split_fingerprint(self.splits)
+
+    def uids(self, split: str) -> list[str]:
+        """Return the studies of a split, sorted."""
+        return sorted(self.splits.index[self.splits == split])
+
+    def read(self, uid: str) -> Sequence:
+        """Read a study's features.
+
+        Raises:
+            StoreError: its file is missing or damaged.
+        """
+        return read_sequence(study_path(self.path, uid))
+
+    def exam_targets(self, uids: Iterable[str]) -> NDArray[np.float32]:
+        """Return the nine exam labels as (n, 9), NaN where unknown or undefined."""
+        return exam_targets(self.studies, uids)

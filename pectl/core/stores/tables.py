@@ -1,0 +1,79 @@
+"""The tables of a store: its studies with their labels, and who is in which split."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pectl.core.labels.names import EXAM_LABELS, STUDY_LABELS
+from pectl.errors import StoreError
+
+MADE_BY = "pectl preprocess"
+
+
+def read_studies(store: Path) -> pd.DataFrame:
+    """Read `studies.csv` by StudyInstanceUID; labels are 0.0, 1.0 or NaN.
+
+    Raises:
+        StoreError: it isn't there or lacks columns.
+    """
+    text = ("StudyInstanceUID", "series_uid", "spacing", "flags", "kernel", "manufacturer", "patient_group")
+    types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(STUDY_LABELS, np.float64)
+    table = _read_table(store / "studies.csv", types)
+    table[list(text)] = table[list(text)].fillna("")
+    return table.set_index("StudyInstanceUID")
+
+
+def read_splits(store: Path) -> "pd.Series[str]":
+    """Read `splits.csv` as train, val or test by StudyInstanceUID.
+
+    Raises:
+        StoreError: it isn't there or lacks columns.
+    """
+    table = _read_table(store / "splits.csv", {"StudyInstanceUID": str, "split": str})
+    return table.set_index("StudyInstanceUID")["split"]
+
+
+def _read_table(path: Path, types: dict[str, Any]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=types)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            where=path,
+            expected="a table of a finished store",
+            found=_reason(error),
+            fix=f"run {MADE_BY} again",
+        ) from error
+    if missing := [name for name in types if name not in table.columns]:
+        raise StoreError(
+            where=path, expected="all columns", found=f"no {', '.join(missing)}", fix=f"run {MADE_BY} again"
+        )
+    return table
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def exam_targets(studies: pd.DataFrame, uids: Iterable[str]) -> NDArray[np.float32]:
+    """Return the nine exam labels of studies as (n, 9), NaN where unknown or undefined."""
+    return studies.loc[list(uids), list(EXAM_LABELS)].to_numpy(np.float32)
+
+
+def read_run_splits(run: Path) -> "pd.Series[str]":
+    """Read the splits that a run was trained with, by StudyInstanceUID.
+
+    Raises:
+        StoreError: the run has no `splits.csv`.
+    """
+    path = run / "splits.csv"
+    try:
+        return pd.read_csv(path, dtype=str).set_index("StudyInstanceUID")["split"]
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            where=path, expected="the splits that the run was trained with", found=f"no such table ({error})",
+            fix="train the run again",
+        ) from error  # fmt: skip

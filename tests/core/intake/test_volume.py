@@ -1,0 +1,187 @@
+"""Volumes: every acquisition ends in one canonical array whose geometry is right; faults by code."""
+
+import numpy as np
+import pytest
+
+from pectl.core.dicom.headers import find_files, read_header
+from pectl.core.intake.volume import read_volume
+from pectl.errors import StudyRefusedError
+
+
+@pytest.fixture
+def read(tmp_path, write_series):
+    def read(**options):
+        folder = tmp_path / "series"
+        write_series(folder, **options)
+        headers = tuple(read_header(path) for path in find_files(folder))
+        return read_volume(headers, min_slices=4, max_gap_mm=10.0)
+
+    return read
+
+
+def codes(volume):
+    return {finding.code: finding.detail for finding in volume.findings}
+
+
+def nodule_of(volume):
+    """LPS centre of mass of the soft tissue inside the left lung, through the volume's geometry."""
+    stack = volume.stack
+    d, h, w = np.meshgrid(*(np.arange(size) for size in volume.hu.shape), indexing="ij")
+    dy, dx = stack.pixel_spacing_mm
+    points = (
+        volume.corner_mm
+        + stack.position_mm[d][..., None] * stack.axes.d
+        + h[..., None] * dy * stack.axes.h
+        + w[..., None] * dx * stack.axes.w
+    )
+    chosen = (volume.hu == 100) | (np.abs(volume.hu - 100) < 30)
+    return points[chosen].mean(axis=0)
+
+
+ACQUISITIONS = {
+    "HFS": {},
+    "FFS": {"orientation": (-1, 0, 0, 0, 1, 0)},
+    "HFP": {"orientation": (-1, 0, 0, 0, -1, 0)},
+    "FFP": {"orientation": (1, 0, 0, 0, -1, 0)},
+    "right decubitus": {"orientation": (0, -1, 0, 1, 0, 0)},
+    "left decubitus": {"orientation": (0, 1, 0, -1, 0, 0)},
+    "wide pixels": {"pixel_spacing_mm": (3.0, 5.0), "size": (120, 80)},
+    "transposed wide pixels": {
+        "orientation": (0, 1, 0, 1, 0, 0), "pixel_spacing_mm": (5.0, 3.0), "size": (80, 120),
+    },
+    "signed": {"signed": True, "intercept": 0.0},
+    "thin": {"step_mm": 3.0, "n_slices": 80},
+    "oblique": {"orientation": (1, 0, 0, 0, np.cos(0.2), -np.sin(0.2))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", ACQUISITIONS.values(), ids=ACQUISITIONS)
+def test_the_nodule_stays_in_its_place(read, nodule_lps_mm, options):
+    volume = read(**options)
+    assert volume.hu.dtype == np.int16
+    np.testing.assert_allclose(nodule_of(volume), nodule_lps_mm, atol=1.0)
+    # upright: it lies to the patient's left, in front, and high
+    d, h, w = (place.mean() / size for place, size in zip(np.nonzero(volume.hu == 100), volume.hu.shape, strict=True))
+    assert d > 0.6
+    assert h < 0.5
+    assert w > 0.6
+
+
+def test_each_slice_has_its_own_rescale(read):
+    def edit(dataset, place):
+        if place % 2:
+            dataset.RescaleIntercept, dataset.RescaleSlope = -2048, 2
+            stored = (np.frombuffer(dataset.PixelData, np.uint16) + 1024) // 2
+            dataset.PixelData = stored.astype(np.uint16).tobytes()
+
+    np.testing.assert_array_equal(read(edit=edit).hu, read().hu)
+
+
+def test_a_tilted_gantry_is_shifted_back(read, nodule_lps_mm):
+    angle = np.radians(15.0)
+
+    def edit(dataset, place):
+        """The table moves along z, not along the normal; the anatomy is sampled where the slice lies."""
+        dataset.ImagePositionPatient = [dataset.ImagePositionPatient[0], *positions[place][1:]]
+        dataset.PixelData = stored(positions[place]).tobytes()
+
+    orientation = (1, 0, 0, 0, np.cos(angle), -np.sin(angle))
+    column = np.array(orientation[3:])
+    half = 4.0 * 95 / 2
+    positions = [np.array([-half, 0, 6.0 * (k - 19.5)]) - column * half for k in range(40)]
+
+    def stored(corner):
+        i, j = np.meshgrid(np.arange(96), np.arange(96), indexing="ij")
+        points = corner + i[..., None] * 4.0 * column + j[..., None] * 4.0 * np.array([1.0, 0, 0])
+        hu = np.where((points[..., 0] / 170) ** 2 + (points[..., 1] / 110) ** 2 < 1, 40, -1000)
+        hu[np.linalg.norm(points - nodule_lps_mm, axis=-1) < 12] = 900
+        return (hu + 1024).astype(np.uint16)
+
+    volume = read(orientation=orientation, edit=edit)
+    assert codes(volume)["gantry_tilt"] == "15.0 degrees"
+    d, h, w = (place.mean() for place in np.nonzero(volume.hu > 600))
+    stack = volume.stack
+    found = (
+        volume.corner_mm
+        + np.interp(d, np.arange(40), stack.position_mm) * stack.axes.d
+        + h * 4.0 * stack.axes.h
+        + w * 4.0 * stack.axes.w
+    )
+    np.testing.assert_allclose(found, nodule_lps_mm, atol=1.5)
+
+
+def test_copies_of_a_slice_are_left_out(read, tmp_path):
+    clean = read()
+    content = (tmp_path / "series" / "0003.dcm").read_bytes()
+    (tmp_path / "series" / "copy").write_bytes(content)
+    headers = tuple(read_header(path) for path in find_files(tmp_path / "series"))
+    volume = read_volume(headers, min_slices=4, max_gap_mm=10.0)
+    assert codes(volume)["duplicate_slices"] == "1 of 41 slices left out"
+    np.testing.assert_array_equal(volume.hu, clean.hu)
+
+
+def test_two_images_at_one_position_are_refused(read):
+    def edit(dataset, place):
+        if place == 5:
+            dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], 6.0 * (4 - 19.5)]
+
+    with pytest.raises(
+        StudyRefusedError, match=r"expected one image at each position, found two different ones at -93\.0 mm"
+    ) as caught:
+        read(edit=edit)
+    assert caught.value.code == "conflicting_slices"
+
+
+def test_acquisitions_that_repeat_positions_are_told_apart_by_number(read):
+    def edit(dataset, place):
+        dataset.AcquisitionNumber = 1 + place // 22
+        again = place % 22
+        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], 6.0 * again]
+
+    volume = read(n_slices=40, edit=edit)
+    assert len(volume.hu) == 22
+    assert codes(volume)["several_acquisitions"] == "22 of 40 slices taken"
+
+
+def test_padding_is_counted(read):
+    def edit(dataset, place):
+        if place < 3:
+            stored = np.frombuffer(dataset.PixelData, np.int16).copy()
+            stored[0] = -2000
+            dataset.PixelData = stored.tobytes()
+
+    assert codes(read(signed=True, edit=edit))["padding"] == "3 of 40 slices"
+
+
+def test_missing_slices_leave_a_named_gap(read):
+    volume = read(edit=lambda dataset, place: place != 20)
+    assert codes(volume) == {"missing_slices": "1 gap: 6.0 mm above position -3.0 mm", "thick_slices": "6.00 mm"}
+
+
+def test_values_that_are_no_hu_are_refused(read):
+    def edit(dataset, place):
+        dataset.RescaleIntercept = 0
+
+    with pytest.raises(StudyRefusedError, match=r"expected air below -700 HU and tissue .* found 0\.0% and") as caught:
+        read(edit=edit)
+    assert caught.value.code == "not_hu"
+
+
+def test_too_few_different_positions(read):
+    with pytest.raises(StudyRefusedError, match="expected 4 slices or more, found 3 at different positions") as caught:
+        read(n_slices=3)
+    assert caught.value.code == "too_few_slices"
+
+
+def test_more_voxels_than_memory_should_hold(make_header):
+    headers = tuple(make_header(float(z), rows=4096, columns=4096) for z in range(65))
+    with pytest.raises(StudyRefusedError, match="at most 1073741824 voxels, found 65 x 4096 x 4096") as caught:
+        read_volume(headers, min_slices=4, max_gap_mm=10.0)
+    assert caught.value.code == "absurd_size"
+
+
+def test_an_absurd_header_is_refused_before_pixels_are_read(make_header):
+    headers = tuple(make_header(float(z), slope=None) for z in range(8))
+    with pytest.raises(StudyRefusedError) as caught:
+        read_volume(headers, min_slices=4, max_gap_mm=10.0)
+    assert caught.value.code == "absurd_rescale"

@@ -1,0 +1,87 @@
+import json
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pectl.core.storage.files import atomic_path, read_json, write_json
+from pectl.core.storage.h5 import create_h5, open_h5
+from pectl.core.storage.stamp import RESEARCH_USE, Stamp, check_lineage, digest_of, read_stamp, write_stamp
+from pectl.errors import LineageError, StoreError
+
+STAMP = Stamp(format="f", version=1, digest="d", made_from={"a": "b"}, config_digest="c")
+
+
+def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.txt") as temporary:
+        temporary.write_text(f"half{1 / 0}")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
+    with atomic_path(tmp_path / "deep" / "b.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "deep" / "b.txt").read_text() == "new"
+
+
+def test_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    write_json(tmp_path / "a.json", {})
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    wanted = r"a\.txt: expected to write the file, found No space left on device; free"
+    with pytest.raises(StoreError, match=wanted), atomic_path(tmp_path / "a.txt"):
+        raise OSError(28, os.strerror(28))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_holds_no_nan_and_must_be_an_object(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(StoreError, match="expected a JSON object, found list; run pectl x again"):
+        read_json(tmp_path / "list.json", made_by="pectl x")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(StoreError, match="expected a file that pectl x writes, found no valid JSON"):
+        read_json(tmp_path / "bad.json", made_by="pectl x")
+
+
+def test_h5_must_be_there_whole_and_keep_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with pytest.raises(StoreError, match=r"a\.h5: expected a whole HDF5 file, found no such file; delete it"):
+        open_h5(path, made_by="pectl x")
+    with create_h5(path) as file:
+        file["x"] = np.arange(9999)
+        file["group/elsewhere"] = h5py.ExternalLink("/etc/passwd", "/x")
+    with pytest.raises(StoreError, match=r"a\.h5: expected data inside the file, found links to elsewhere: elsewhere"):
+        open_h5(path, made_by="pectl x")
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(StoreError, match=r"a\.h5: expected a whole HDF5 file, found a damaged one"):
+        open_h5(path, made_by="pectl x")
+
+
+def test_stamp_comes_back_and_other_versions_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    write_stamp(path, STAMP, more=1)
+    assert read_stamp(path, format="f", version=1, made_by="pectl x") == STAMP
+    assert json.loads(path.read_text())["use"] == RESEARCH_USE
+    with pytest.raises(
+        StoreError, match=r"s\.json: expected f version 2, found f version 1; point to a folder of pectl x"
+    ):
+        read_stamp(path, format="f", version=2, made_by="pectl x")
+    write_json(path, {"format": "f", "version": 1})
+    with pytest.raises(StoreError, match="expected the key 'digest', found none; run pectl x again"):
+        read_stamp(path, format="f", version=1, made_by="pectl x")
+
+
+def test_digest_doesnt_depend_on_the_order_of_keys() -> None:
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 2, "b": 1})
+
+
+def test_lineage_names_both_digests() -> None:
+    check_lineage(where="w", expected="a", found="a", what="store")
+    with pytest.raises(LineageError, match="w: expected store aaa, found bbb; use the artefacts of one chain"):
+        check_lineage(where="w", expected="aaa", found="bbb", what="store")
