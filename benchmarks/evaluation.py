@@ -9,8 +9,8 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.timing import Row, shortest
-from pectl.analysis.bootstrap import replicate_auroc, study_weights
 from pectl.core.labels.names import EXAM_LABELS, QA_LABELS
+from pectl.core.statistics.bootstrap import replicate_auroc, study_weights
 from pectl.core.statistics.ranking import auroc
 
 STUDIES, IMAGES_PER_STUDY = 7_200, 249

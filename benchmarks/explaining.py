@@ -24,8 +24,8 @@ from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.storage.files import write_json
 from pectl.core.stores.feature_store import feature_digest
 from pectl.core.stores.study_store import store_digest
-from pectl.pipeline.networks import classifier_spec, encoder_spec
-from pectl.pipeline.run import RunFolder
+from pectl.training.networks import classifier_spec, encoder_spec
+from pectl.training.run import RunFolder
 
 _NOBODY = pd.Series(dtype=str, name="split", index=pd.Index([], name="StudyInstanceUID"))
 

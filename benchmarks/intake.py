@@ -33,7 +33,7 @@ _PREPROCESS = """
 import re, sys, time
 from pathlib import Path
 from typer.testing import CliRunner
-import pectl.pipeline.preprocess
+import pectl.steps.preprocess
 from pectl.cli.app import app
 begin = time.perf_counter()
 done = CliRunner().invoke(app, ["preprocess", sys.argv[1], "--out", sys.argv[2], "--quiet"])

@@ -23,12 +23,12 @@ from pectl.core.batches.windows import WindowIndex, WindowReader
 from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.core.stores.study_store import study_path
-from pectl.pipeline.device import make_fabric
-from pectl.pipeline.loader import Batch, Key, Loader
-from pectl.pipeline.losses import mean_loss
-from pectl.pipeline.networks import new_encoder
-from pectl.pipeline.stage1 import Stage1Task, WindowSource
-from pectl.pipeline.step import Stepper
+from pectl.training.device import make_fabric
+from pectl.training.loader import Batch, Key, Loader
+from pectl.training.losses import mean_loss
+from pectl.training.networks import new_encoder
+from pectl.training.stage1 import Stage1Task, WindowSource
+from pectl.training.step import Stepper
 
 SLICES, LENGTH = 120, 10
 DEMO = Stage1Config(backbone="slim_16", input_px=96, batch_size=16, slice_loss_weight=1.0)
@@ -192,7 +192,7 @@ _MEMORY = """
 import re, sys
 from pathlib import Path
 from benchmarks.training import _keys, make_source
-from pectl.pipeline.loader import Loader
+from pectl.training.loader import Loader
 source = make_source(Path(sys.argv[1]), studies=int(sys.argv[2]), side=224)
 for batch in Loader(source).read(_keys(source, 16, 200), []): pass
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

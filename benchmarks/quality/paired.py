@@ -12,9 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.analysis.bootstrap import Weights, percentile_interval, replicate_auroc, replicate_ratio, study_weights
-from pectl.analysis.metrics import log_losses
 from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, PE_PRESENT
+from pectl.core.statistics.bootstrap import (
+    Weights,
+    percentile_interval,
+    replicate_auroc,
+    replicate_ratio,
+    study_weights,
+)
+from pectl.core.statistics.metrics import log_losses
 from pectl.core.storage.files import read_json
 
 _STUDY = "StudyInstanceUID"

@@ -32,8 +32,8 @@ from benchmarks.quality.paired import (
     window_specificity,
 )  # fmt: skip
 from benchmarks.quality.variants import OURS, VARIANTS
-from pectl.analysis.bootstrap import replicate_ratio
 from pectl.core.labels.names import PE_PRESENT
+from pectl.core.statistics.bootstrap import replicate_ratio
 from pectl.core.storage.stamp import RESEARCH_USE
 
 UNSHIFTED = "none"

@@ -21,9 +21,9 @@ def compare(
 
     Paired DeLong and bootstrap for each label, with Holm's correction.
     """
-    from pectl.analysis.compare import compare as run
     from pectl.config import load_config, write_config
-    from pectl.report.comparison_report import write_comparison_report
+    from pectl.evaluation.compare import compare as run
+    from pectl.report.evaluation.comparison import write_comparison_report
 
     resolved = load_config(config, overrides or [], seed)
     result = run(first, second, resolved.evaluate, out=out, seed=resolved.seed)

@@ -65,9 +65,9 @@ def evaluate(
 
     Writes metrics.json, tables, figures and a report.
     """
-    from pectl.analysis.evaluate import evaluate as measure
     from pectl.config import load_config, write_config
-    from pectl.report.evaluation_report import write_evaluation_report
+    from pectl.evaluation.evaluate import evaluate as measure
+    from pectl.report.evaluation.page import write_evaluation_report
 
     asked = {"indeterminate": indeterminate, "prevalence": prevalence, "submission": submission}
     resolved = load_config(config, [*(overrides or []), *_overrides(asked)], seed)

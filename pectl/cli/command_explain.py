@@ -42,7 +42,7 @@ def explain(
     if study is not None and split is not None:
         raise typer.BadParameter("give --study or --split, not both")
     from pectl.config import load_config, write_config
-    from pectl.report.explain_run import Question, explain_run
+    from pectl.steps.explain import Question, explain_run
 
     resolved = load_config(config, overrides or [], seed)
     question = Question(
@@ -63,7 +63,7 @@ def _show(summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     from pectl.cli.console import console
-    from pectl.report.explain_summary_page import BASELINE_TITLES, measure_rows
+    from pectl.report.explanation.summary_page import BASELINE_TITLES, measure_rows
 
     title = f"{summary['n_positive']} positive {summary['split']} studies; below a baseline: heat above it by"
     heads = ("measure", "n", "heat", *BASELINE_TITLES.values())

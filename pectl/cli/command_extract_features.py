@@ -31,7 +31,7 @@ def extract_features(
 ) -> None:
     """Turn every window of every study into a feature."""
     from pectl.config import load_config
-    from pectl.pipeline.extract_features import extract_features as run
+    from pectl.steps.extract_features import extract_features as run
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     with watched("studies", out, quiet=quiet, shard=part) as watch:

@@ -48,8 +48,8 @@ def preprocess(
     It holds one upright lung box in HU per study, and the verdicts that `validate` gives.
     """
     from pectl.config import load_config
-    from pectl.pipeline.preprocess import preprocess as run
-    from pectl.pipeline.study_intake import Sources, Watch
+    from pectl.core.intake.tasks import Sources, Watch
+    from pectl.steps.preprocess import preprocess as run
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     sources = Sources(tuple(dicom), labels, index, workers, part)

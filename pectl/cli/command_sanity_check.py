@@ -29,7 +29,7 @@ def sanity_check(
 ) -> None:
     """Randomise the model layer by layer: its heat must change (Adebayo et al. 2018)."""
     from pectl.config import load_config, write_config
-    from pectl.report.sanity_report import FIGURE_NAME, SanityQuestion, check_sanity
+    from pectl.steps.sanity_check import FIGURE_NAME, SanityQuestion, check_sanity
 
     resolved = load_config(config, overrides or [], seed)
     question = SanityQuestion(

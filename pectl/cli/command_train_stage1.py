@@ -17,7 +17,7 @@ from pectl.cli.options import (
     SetOption,
 )
 from pectl.cli.training import train_and_show
-from pectl.pipeline.stopping import leaving_on_stop
+from pectl.training.stopping import leaving_on_stop
 
 if TYPE_CHECKING:
     from pectl.core.storage.estimate import Expect
@@ -38,9 +38,9 @@ def train_stage1(
     """Train the window encoder on the train split."""
     with leaving_on_stop(f"train-stage1 --out {out}"):
         from pectl.config import load_config
-        from pectl.pipeline.run import Resume
-        from pectl.pipeline.summary import summarise_stage1
-        from pectl.pipeline.train_stage1 import train_stage1 as run
+        from pectl.steps.train_stage1 import train_stage1 as run
+        from pectl.training.run import Resume
+        from pectl.training.summary import summarise_stage1
 
         resolved = load_config(config, overrides or [], seed)
         mode: Resume = "changed" if resume_changed else resume

@@ -16,7 +16,7 @@ from pectl.cli.options import (
     SetOption,
 )
 from pectl.cli.training import train_and_show
-from pectl.pipeline.stopping import leaving_on_stop
+from pectl.training.stopping import leaving_on_stop
 
 if TYPE_CHECKING:
     from pectl.core.storage.estimate import Expect
@@ -39,9 +39,9 @@ def train_stage2(
     """
     with leaving_on_stop(f"train-stage2 --out {out}"):
         from pectl.config import load_config
-        from pectl.pipeline.run import Resume
-        from pectl.pipeline.summary import summarise_stage2
-        from pectl.pipeline.train_stage2 import train_stage2 as run
+        from pectl.steps.train_stage2 import train_stage2 as run
+        from pectl.training.run import Resume
+        from pectl.training.summary import summarise_stage2
 
         resolved = load_config(config, overrides or [], seed)
         mode: Resume = "changed" if resume_changed else resume

@@ -32,7 +32,7 @@ from pectl.cli.options import (
 from pectl.cli.watched import watched
 
 if TYPE_CHECKING:
-    from pectl.pipeline.study_intake import Watch
+    from pectl.core.intake.tasks import Watch
 
 
 def validate(
@@ -55,8 +55,8 @@ def validate(
     """
     from pectl.config import load_config
     from pectl.core.intake.series import describe_rules
-    from pectl.pipeline.study_intake import Sources
-    from pectl.pipeline.validate import validate as run
+    from pectl.core.intake.tasks import Sources
+    from pectl.steps.validate import validate as run
 
     if previews and out is None:
         raise typer.BadParameter("pictures need a folder: give --out too", param_hint="--previews")
@@ -82,7 +82,7 @@ def validate(
 @contextmanager
 def _watching(out: Path | None, shard: tuple[int, int] | None, *, quiet: bool) -> "Iterator[Watch]":
     """Yield whom to tell how far it is; without a folder there is no heartbeat, and nothing to go on from."""
-    from pectl.pipeline.study_intake import Watch
+    from pectl.core.intake.tasks import Watch
 
     with progress("files", quiet=quiet, growing=True) as files:
         if out is None:

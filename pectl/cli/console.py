@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pectl.errors import PectlError
-from pectl.pipeline.processes import find_processes
+from pectl.training.processes import find_processes
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -70,8 +70,8 @@ def _of_run(features: Path, stage2: Path, split: str, device: Device) -> Judged:
     from pectl.core.decisions.decisions import Decisions
     from pectl.core.storage.files import read_json
     from pectl.core.stores.feature_store import FeatureStore
-    from pectl.pipeline.predict import predict_split
-    from pectl.pipeline.run import read_run
+    from pectl.steps.predict import predict_split
+    from pectl.training.run import read_run
 
     store = FeatureStore.open(features)
     predictions = predict_split(store, stage2, split, device=device)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pectl.pipeline.processes import find_processes
+from pectl.training.processes import find_processes
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file of the experiment (sample_configs/ has examples).")

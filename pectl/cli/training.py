@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pectl.cli.console import Report, console, progress, show_table
 from pectl.cli.watched import show_estimate
-from pectl.pipeline.processes import find_processes
+from pectl.training.processes import find_processes
 
 if TYPE_CHECKING:
     from pectl.core.storage.estimate import Expect
-    from pectl.pipeline.summary import Layer
+    from pectl.training.summary import Layer
 
 
 def train_and_show(

@@ -66,7 +66,7 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
         Interrupted: SIGTERM or SIGUSR1 came before all was done.
     """
     from pectl.core.storage.status import StatusFile
-    from pectl.pipeline.stopping import stop_requests
+    from pectl.training.stopping import stop_requests
 
     status = StatusFile(out / status_name(shard))
     with progress(what, quiet=quiet) as show, stop_requests() as stop:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pectl.core.intake.previews import preview_path
+from pectl.core.intake.tasks import verdict_path
 from pectl.core.intake.verdicts import read_verdict
 from pectl.core.storage.files import write_text
 from pectl.core.storage.stamp import RESEARCH_USE
-from pectl.pipeline.study_intake import verdict_path
 from pectl.report.environment import inline_file, template_environment
 
 PER_PAGE = 200

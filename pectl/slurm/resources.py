@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pectl.config import Config
 from pectl.errors import ConfigError
-from pectl.pipeline.estimate_networks import estimate_stage1
-from pectl.pipeline.networks import encoder_spec
-from pectl.pipeline.summary import summarise_stage1
+from pectl.training.estimate_networks import estimate_stage1
+from pectl.training.networks import encoder_spec
+from pectl.training.summary import summarise_stage1
 
 Step = Literal["preprocess", "train-stage1", "extract-features", "train-stage2", "explain", "evaluate"]
 STEPS: tuple[Step, ...] = get_args(Step)

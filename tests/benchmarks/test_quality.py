@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.quality.comparison import MEASURES
 from benchmarks.quality.paired import Draws, Tables, common_windows, difference_text, measure
 from benchmarks.quality.variants import OURS, VARIANTS
-from pectl.analysis.competition import competition_loss
 from pectl.config import load_config
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.evaluation.competition import competition_loss
 
 UIDS = [f"s{number:02d}" for number in range(40)]
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from pectl.analysis.explain import Explainer
-from pectl.analysis.heat_geometry import grid_to_lps, heat_on_source
 from pectl.config import Config, WindowsConfig
+from pectl.core.intake.tasks import Sources
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.study_store import Study, StudyStore
-from pectl.pipeline.preprocess import preprocess
-from pectl.pipeline.study_intake import Sources
-from pectl.report.explain_nifti import write_nifti
+from pectl.explanation.explainer import Explainer
+from pectl.explanation.heat_geometry import grid_to_lps, heat_on_source
+from pectl.report.explanation.nifti import write_nifti
+from pectl.steps.preprocess import preprocess
 from tests.stage2_specs import stage2_spec
 
 MARKER_MM = np.array([64.0, -21.0, 33.0])

@@ -136,7 +136,7 @@ def test_shard_defaults_to_the_slurm_array(chain, pectl, tmp_path: Path, monkeyp
 def test_stopped_training_exits_75_and_resumes_to_the_same_weights(
     chain, pectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pectl.pipeline import train_stage1
+    from pectl.steps import train_stage1
 
     augment, calls = train_stage1.augment, []
 

@@ -53,7 +53,7 @@ def test_memory(chain, tmp_path: Path, command: tuple[str, ...], more: tuple[str
 def test_time_that_is_left(chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pectl.config import load_config
     from pectl.core.storage.status import StatusFile
-    from pectl.pipeline.train_stage1 import train_stage1
+    from pectl.steps.train_stage1 import train_stage1
 
     monkeypatch.setattr("pectl.core.storage.status.HEARTBEAT_SECONDS", 0.0)
     status, told = StatusFile(tmp_path / "eta.json"), {}
@@ -71,8 +71,8 @@ def test_time_that_is_left(chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_checkpoints_of_a_run_count_every_copy(chain) -> None:
     from pectl.config import load_config
-    from pectl.pipeline.estimate_networks import estimate_stage1
-    from pectl.pipeline.networks import encoder_spec
+    from pectl.training.estimate_networks import estimate_stage1
+    from pectl.training.networks import encoder_spec
 
     config = load_config(chain.config, [])
     weights = (chain.stage1 / "checkpoints" / "best" / "model.safetensors").stat().st_size

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pectl.config import load_config
-from pectl.report.explain_chain import load_chain
+from pectl.steps.chain import load_chain
 
 
 @pytest.fixture

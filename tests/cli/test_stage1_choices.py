@@ -16,7 +16,7 @@ from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.models.checkpoint import load_stage1
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.core.stores.study_store import StudyStore
-from pectl.report.explain_chain import load_chain
+from pectl.steps.chain import load_chain
 from tests.cli.conftest import Chain, run_ok
 
 CHOICES = (

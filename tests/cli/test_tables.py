@@ -160,7 +160,7 @@ def test_one_whole_source_is_wanted(tmp_path, command, given):
 
 def test_tables_are_evaluated_without_pytorch():
     """It would take seconds and half a gigabyte."""
-    modules = "pectl.cli.judged, pectl.core.labels.truth, pectl.analysis.evaluate, pectl.report.evaluation_report"
+    modules = "pectl.cli.judged, pectl.core.labels.truth, pectl.evaluation.evaluate, pectl.report.evaluation.page"
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 

@@ -12,8 +12,8 @@ import pytest
 
 from pectl.cli import console
 from pectl.cli.console import Lines, duration
-from pectl.pipeline import preprocess as pipeline
-from pectl.pipeline import validate as judging
+from pectl.steps import preprocess as pipeline
+from pectl.steps import validate as judging
 
 PROGRAM = Path(sys.executable).with_name("pectl")
 

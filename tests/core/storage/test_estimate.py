@@ -13,7 +13,7 @@ from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.storage import estimate as module
 from pectl.core.storage.estimate import Estimate, check_disk
 from pectl.errors import StoreError
-from pectl.pipeline.estimate_networks import estimate_stage1, peak_bytes, saved_bytes
+from pectl.training.estimate_networks import estimate_stage1, peak_bytes, saved_bytes
 
 
 class Usage(NamedTuple):

@@ -1,0 +1,94 @@
+"""The index files of a study store.
+
+They begin with the identity of the store and are finished when every study is done or refused.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pectl.config import Config, write_config
+from pectl.core.dicom.patients import patient_groups
+from pectl.core.intake.series import describe_rules
+from pectl.core.intake.tasks import verdict_path
+from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
+from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.labels.splits import make_splits
+from pectl.core.storage.files import atomic_path, file_digest
+from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
+from pectl.core.stores.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_path, study_row
+from pectl.core.stores.tables import MADE_BY
+
+_BEGUN, _FINISHED = "begun.json", "store.json"
+
+
+def begin_store(out: Path, config: Config, labels: Path | None) -> None:
+    """Mark the folder as a store of this preprocessing and these labels, or check that it is.
+
+    Raises:
+        LineageError: it holds studies of other preprocessing or with other labels; both digests are named.
+    """
+    wanted = _stamp(config, labels)
+    for name in (_FINISHED, _BEGUN):
+        if (out / name).exists():
+            found = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
+            check_lineage(where=out, expected=wanted.digest, found=found.digest, what="preprocessing with digest")
+            check_lineage(
+                where=out, expected=wanted.made_from["labels"], found=found.made_from["labels"],
+                what="labels with digest",
+            )  # fmt: skip
+            return
+    write_stamp(out / _BEGUN, wanted, preprocess=config.preprocess.model_dump(mode="json"))
+    with atomic_path(out / "config.toml") as temporary:
+        write_config(config, temporary)
+
+
+def finish_store(
+    out: Path, patient: dict[str, str], config: Config, labels: Path | None, without_images: list[Verdict]
+) -> None:
+    """Write the index files from what the studies' own files say: the same bytes whoever writes them.
+
+    A cohort that was refused as a whole has empty tables.
+
+    Args:
+        out: the store.
+        patient: PatientID or a token of it by study.
+        config: the experiment.
+        labels: the labels table.
+        without_images: verdicts on studies that the labels table alone holds.
+
+    Raises:
+        SplitError: the studies can't be split as configured.
+    """
+    verdicts = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in sorted(patient)]
+    write_verdicts(out, [*verdicts, *without_images], describe_rules(config.preprocess))
+    refused = [(one.study, one.outcome.code, one.outcome.detail) for one in verdicts if one.refused]
+    _write_csv(out / "refused.csv", pd.DataFrame(refused, columns=["study", "code", "reason"]))
+    studies = _studies(out, patient)
+    _write_csv(out / "studies.csv", studies)
+    splits = make_splits(studies, config.split, seed=config.seed)
+    _write_csv(out / "splits.csv", splits)
+    write_stamp(out / _FINISHED, _stamp(config, labels), preprocess=config.preprocess.model_dump(mode="json"))
+    (out / _BEGUN).unlink(missing_ok=True)
+
+
+def _stamp(config: Config, labels: Path | None) -> Stamp:
+    digest = "none" if labels is None else file_digest(labels)
+    return Stamp(
+        format=FORMAT, version=VERSION, digest=store_digest(config.preprocess), made_from={"labels": digest},
+        config_digest=config.digest(),
+    )  # fmt: skip
+
+
+def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:
+    rows = [study_row(path) for uid in sorted(patient_id) if (path := study_path(out, uid)).exists()]
+    studies = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).set_index("StudyInstanceUID")
+    studies[list(STUDY_LABELS)] = studies[list(STUDY_LABELS)].astype(float)
+    groups = patient_groups(patient_id)
+    studies["patient_group"] = pd.Series([groups[uid] for uid in studies.index], studies.index, dtype=str)
+    return studies
+
+
+def _write_csv(path: Path, table: "pd.DataFrame | pd.Series[str]") -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=table.index.name is not None)

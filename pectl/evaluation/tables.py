@@ -1,0 +1,80 @@
+"""The tables beside `metrics.json`: what was predicted, for every exam, window and image."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pectl.core.decisions.consistency import Projection
+from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
+from pectl.core.labels.predictions import Predictions, pe_truth
+from pectl.core.storage.files import atomic_path
+from pectl.evaluation.exam_level import JudgedExams
+
+SUBMISSION_NAME = "submission.csv"
+_FLOAT_FORMAT = "%.9g"
+"""Keeps float32 scores exactly, and clipped values on their side of 0.5."""
+
+
+def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
+    """Return, for each label and `pe_present`, the columns `_truth`, `_raw`, `_calibrated` and `_consistent`.
+
+    `pe_present_truth` is empty in indeterminate studies. `pe_present_consistent` is 1 - the larger of
+    negative and indeterminate, so that it is above 0.5 exactly where the consistent labels say PE.
+    """
+    consistent = projection.exam[list(EXAM_LABELS)]
+    versions = {
+        "truth": exams.truth.assign(**{PE_PRESENT: pe_truth(exams.truth, "exclude")}),
+        "raw": exams.raw,
+        "calibrated": exams.calibrated,
+        "consistent": consistent.assign(**{PE_PRESENT: 1 - consistent[[NEGATIVE, INDETERMINATE]].max(axis=1)}),
+    }
+    columns = {
+        f"{name}_{version}": table[name] for name in (*EXAM_LABELS, PE_PRESENT) for version, table in versions.items()
+    }
+    return pd.DataFrame(columns, index=exams.raw.index).rename_axis("StudyInstanceUID")
+
+
+def write_tables(
+    out: Path, predictions: Predictions, exams: JudgedExams, projection: Projection, places: pd.DataFrame | None
+) -> None:
+    """Write exam.csv, and predictions.csv, window.csv, image.csv and feature_map.csv where there is such a part.
+
+    predictions.csv holds the calibrated labels, RV/LV as PE with that ratio, as `evaluate --predictions`
+    reads them: those of several folds can be judged together.
+
+    Tables that an earlier evaluation left there and this one doesn't write are deleted.
+    """
+    image = predictions.image
+    if image is not None and projection.image is not None:
+        image = image.assign(consistent=projection.image["score"])
+    answers = exams.answers[list(EXAM_LABELS)].rename_axis("StudyInstanceUID").reset_index()
+    parts = {
+        "exam": exam_table(exams, projection).reset_index(), "predictions": None if answers.empty else answers,
+        "window": predictions.window, "image": image, "feature_map": places,
+    }  # fmt: skip
+    (out / SUBMISSION_NAME).unlink(missing_ok=True)
+    for name, table in parts.items():
+        if table is None:
+            (out / f"{name}.csv").unlink(missing_ok=True)
+        else:
+            _write_csv(out / f"{name}.csv", table)
+
+
+def write_submission(out: Path, projection: Projection) -> None:
+    """Write submission.csv, the consistent predictions as the competition takes them."""
+    _write_csv(out / SUBMISSION_NAME, submission(projection))
+
+
+def submission(projection: Projection) -> pd.DataFrame:
+    """Return the competition's table: `id` (`<StudyInstanceUID>_<label>` or SOPInstanceUID) and `label`."""
+    long = projection.exam[list(EXAM_LABELS)].rename_axis("study").reset_index().melt(id_vars="study")
+    exams = pd.DataFrame({"id": long["study"] + "_" + long["variable"], "label": long["value"]})
+    if projection.image is None:
+        return exams
+    images = pd.DataFrame({"id": projection.image["SOPInstanceUID"], "label": projection.image["score"]})
+    return pd.concat([exams, images], ignore_index=True)
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=_FLOAT_FORMAT)

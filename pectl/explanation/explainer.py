@@ -1,0 +1,246 @@
+"""Explain one study: heat on its slices, attention over its windows, and where the heat peaks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pectl.config import WindowsConfig
+from pectl.core.batches.intensity import prepare
+from pectl.core.batches.windows import window_places, window_starts
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
+from pectl.core.stores.study_store import Study
+from pectl.errors import ConfigError
+from pectl.explanation import heat_geometry as geometry
+from pectl.explanation.gradcam import LABELS, Method, Pull, SeenWindows, merge, pull_of, window_heat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The hottest voxel.
+
+    Attributes:
+        grid_index: (d, h, w).
+        point_mm: (x, y, z) LPS.
+        source_index: the nearest original slice, as position in `Study.source`.
+        sop_instance_uid: of that slice.
+        source_pixel: (row, column) on that slice, fractional.
+        slice_label: 1 PE, 0 none, -1 unknown, of the grid slice.
+        value: the heat there.
+    """
+
+    grid_index: tuple[int, int, int]
+    point_mm: tuple[float, float, float]
+    source_index: int
+    sop_instance_uid: str
+    source_pixel: tuple[float, float]
+    slice_label: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What spoke for one label in one study (D grid slices, n original slices, N windows).
+
+    Attributes:
+        label: one of LABELS.
+        method: `grad-cam` or `layer-cam`.
+        heat: (D, S, S) float32 >= 0 on the study's grid; the mean over the windows that cover a slice.
+        slice_heat: (D,) maximum of each grid slice.
+        source_heat: (n,) heat of each original slice, NaN outside the grid.
+        window_start: (N,) first slice of each window of `length` slices.
+        window_logit: (N,) stage 1's PE logit.
+        refined_logit: (N,) PE logit in the context of the study, by stage 2.
+        attention: (9, N) of each exam label over the windows; rows sum to 1.
+        exam_score: of the nine labels and `pe_present`, in [0, 1], not calibrated.
+        peak: None where nothing spoke for the label.
+        left_share: share of the heat on the patient's left; None without heat.
+        seconds: what it cost.
+    """
+
+    uid: str
+    label: str
+    method: Method
+    heat: NDArray[np.float32]
+    slice_heat: NDArray[np.float32]
+    source_heat: NDArray[np.float32]
+    length: int
+    window_start: NDArray[np.int64]
+    window_logit: NDArray[np.float32]
+    refined_logit: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    exam_score: dict[str, float]
+    peak: Peak | None
+    left_share: float | None
+    seconds: float
+
+    def hottest(self, n: int, *, apart: int = 1) -> list[int]:
+        """Return up to n grid slices by falling heat, `apart` or more from each other; none without heat."""
+        chosen: list[int] = []
+        for index in np.argsort(-self.slice_heat, kind="stable"):
+            if self.slice_heat[index] <= 0 or len(chosen) == n:
+                break
+            if all(abs(int(index) - other) >= apart for other in chosen):
+                chosen.append(int(index))
+        return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explainer:
+    """Both stages of a chain, and how windows were cut and prepared for them.
+
+    Attributes:
+        encoder: stage 1.
+        classifier: stage 2.
+        windows: how stage 1's windows were cut and what its channels are.
+        input_px: side of the windows that stage 1 sees.
+        label: what to explain, one of LABELS.
+        device: where both stages run.
+        autocast: a context of lower precision for stage 1's forward pass; heat is computed in fp32 from what it makes.
+        batch_size: windows on the device at once; the layer2 maps of the others wait in memory.
+
+    Raises:
+        ConfigError: no such label.
+    """
+
+    encoder: WindowEncoder
+    classifier: SequenceClassifier
+    windows: WindowsConfig
+    input_px: int
+    label: str = PE_PRESENT
+    method: Method = "grad-cam"
+    device: str | torch.device = "cpu"
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the label and bring both stages to the device, ready to infer."""
+        if self.label not in LABELS:
+            raise ConfigError(
+                where="label",
+                expected=f"one of {', '.join(LABELS)}",
+                found=self.label,
+                fix="choose one of these",
+            )
+        self.encoder.to(self.device).eval()
+        self.classifier.to(self.device).eval()
+
+    def explain(self, study: Study) -> Explanation:
+        """Explain one study.
+
+        Raises:
+            ConfigError: the study has fewer slices than a window.
+        """
+        begin = perf_counter()
+        starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
+        seen = self._see(study, starts)
+        pull, answer = pull_of(self.classifier, seen.windows, self.label)
+        heat = self._heat(study, starts, seen.layer2, pull)
+        slice_heat = heat.max(axis=(1, 2))
+        return Explanation(
+            uid=study.uid, label=self.label, method=self.method, length=self.windows.length,
+            heat=heat, slice_heat=slice_heat, source_heat=geometry.source_heat(study, slice_heat),
+            window_start=starts, window_logit=_numpy(seen.windows.window_logit), refined_logit=_numpy(answer.window[0]),
+            attention=_numpy(answer.attention[0]), exam_score=_scores(answer),
+            peak=find_peak(study, heat), left_share=geometry.left_share(study, heat),
+            seconds=perf_counter() - begin,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _see(self, study: Study, starts: NDArray[np.int64]) -> "_Seen":
+        """Run stage 1 forward once; its layer2 maps are kept, as heat starts from them."""
+        features, logits, layer2 = [], [], []
+        for x in self._batches(study, starts):
+            with self.autocast():
+                feature = self.encoder.forward_features(x)
+                logit = self.encoder.forward_head(feature).window
+            features.append(feature.pooled.float())
+            logits.append(logit.float())
+            layer2.append(feature.layer2.cpu())
+        place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.device)
+        return _Seen(SeenWindows(torch.cat(features), torch.cat(logits), place), layer2)
+
+    def _heat(
+        self, study: Study, starts: NDArray[np.int64], layer2: Sequence[Tensor], pull: Pull
+    ) -> NDArray[np.float32]:
+        """Return (D, S, S): the mean of the overlapping windows, enlarged to the grid."""
+        depth, side = study.hu.shape[:2]
+        total, stride = torch.zeros(1, depth, self.input_px, self.input_px), 1
+        length, seen = self.windows.length, torch.zeros(depth, 1, 1)
+        size = (length, self.input_px, self.input_px)
+        for batch, first in zip(layer2, range(0, len(starts), self.batch_size), strict=True):
+            place = slice(first, first + self.batch_size)
+            part = Pull(*(slope[place] for slope in pull))
+            found = window_heat(self.encoder, batch.to(self.device).float(), size, part, method=self.method)
+            maps, stride = found.maps.cpu(), found.stride
+            total = total.expand(len(maps), -1, -1, -1).clone() if len(total) < len(maps) else total
+            for start, one in zip(starts[place], maps.unbind(1), strict=True):
+                total[:, start : start + length] += one
+                seen[start : start + length] += 1
+        heat = np.stack([_resize(part, side) for part in total / seen])
+        return heat[0] if self.method == "grad-cam" else merge(heat, _spread(study, stride * side / self.input_px))
+
+    def _batches(self, study: Study, starts: NDArray[np.int64]) -> Iterator[Tensor]:
+        """Yield windows, prepared on the device: (B, C, T, px, px)."""
+        for first in range(0, len(starts), self.batch_size):
+            batch = starts[first : first + self.batch_size]
+            hu = np.stack([study.hu[start : start + self.windows.length] for start in batch])  # (B, T, S, S)
+            yield prepare(torch.from_numpy(hu).to(self.device), self.windows, self.input_px)
+
+
+def _spread(study: Study, place: float) -> tuple[float, float, float]:
+    """Return the smoothing in voxels: `place` voxels in plane, half of that in mm along the slices.
+
+    No layer strides far along the slices, so maps are finer there.
+    """
+    along = 0.5 * place * float(study.spacing_mm[1]) / float(study.spacing_mm[0])
+    return along, place, place
+
+
+class _Seen(NamedTuple):
+    """What stage 1 makes of a study's N windows."""
+
+    windows: SeenWindows
+    layer2: list[Tensor]  # a batch each, on the CPU: 6 MB a window for r3d_18 at 192 px
+
+
+def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
+    """Return the hottest voxel, the first of equals; None where all heat is 0."""
+    d, h, w = (int(i) for i in np.unravel_index(int(heat.argmax()), heat.shape))
+    if heat[d, h, w] <= 0:
+        return None
+    point = geometry.grid_to_lps(study, np.array([d, h, w], np.float64))
+    source = geometry.nearest_source_slice(study, d)
+    row, column = geometry.lps_to_source_pixel(study, source, point)
+    return Peak(
+        grid_index=(d, h, w), point_mm=(float(point[0]), float(point[1]), float(point[2])),
+        source_index=source,
+        sop_instance_uid=str(study.source.sop_instance_uid[source]), source_pixel=(float(row), float(column)),
+        slice_label=int(study.slice_label[d]), value=float(heat[d, h, w]),
+    )  # fmt: skip
+
+
+def _scores(answer: StudyLogits) -> dict[str, float]:
+    found = {name: float(p) for name, p in zip(EXAM_LABELS, answer.exam[0].detach().sigmoid(), strict=True)}
+    return found | {PE_PRESENT: float(answer.pe[0].detach().sigmoid())}
+
+
+def _resize(heat: Tensor, side: int) -> NDArray[np.float32]:
+    """(D, px, px) -> (D, side, side), bilinear."""
+    if heat.shape[-1] == side:
+        return _numpy(heat)
+    size = (side, side)
+    return _numpy(F.interpolate(heat.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1))
+
+
+def _numpy(value: Tensor) -> NDArray[np.float32]:
+    return np.asarray(value.detach().cpu().numpy(), np.float32)

@@ -1,0 +1,79 @@
+"""Score heat against the masks of a phantom: does it point at a clot, and does it lie in arteries?"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, map_coordinates
+
+from pectl.core.stores.phantom_truth import BoolArray, Truth
+from pectl.core.stores.study_store import Study
+from pectl.explanation.baselines import Measured, vessel_brightness
+from pectl.explanation.explainer import Explanation
+from pectl.explanation.heat_geometry import grid_to_lps
+from pectl.explanation.score import Measures
+
+TOLERANCE_MM = 5.0
+"""The pointing game counts a peak so near to an embolus as a hit (Zhang et al. 2018, in mm)."""
+
+
+def score_truth(study: Study, explanation: Explanation, truth: Truth) -> Measures:
+    """Score one phantom against its masks; a phantom without emboli has no measures.
+
+    The random position lies in the lungs or in an artery; its share of heat is that of heat spread evenly there.
+
+    Returns:
+        `pointing_game`: whether the peak lies within TOLERANCE_MM of an embolus.
+        `heat_in_arteries`, `heat_in_emboli`: share of the heat inside (emboli are in arteries).
+    """
+    if not truth.embolus.any():
+        return {}
+    vessel = vessel_brightness(study)
+    arteries = truth.artery | truth.embolus
+    place = truth.lung | arteries
+    masks = {"heat_in_arteries": arteries, "heat_in_emboli": truth.embolus}
+    found = {"pointing_game": _pointing(study, explanation, truth, vessel, place)}
+    for name, mask in masks.items():
+        on_grid = _on_grid(study, truth, mask)
+        even = float(mask[place].mean())
+        found[name] = Measured(_share(explanation.heat, on_grid), even, _share(vessel, on_grid))
+    return found
+
+
+def _pointing(
+    study: Study, explanation: Explanation, truth: Truth, vessel: NDArray[np.float32], place: BoolArray
+) -> Measured:
+    near = distance_transform_edt(~truth.embolus, sampling=truth.spacing_mm) <= TOLERANCE_MM
+    brightest = np.array(np.unravel_index(int(vessel.argmax()), vessel.shape), np.float64)
+    peak = explanation.peak
+    return Measured(
+        float(peak is not None and _inside(truth, near, np.array(peak.point_mm))),
+        float(near[place].mean()),
+        float(_inside(truth, near, grid_to_lps(study, brightest))),
+    )
+
+
+def _inside(truth: Truth, mask: BoolArray, point_mm: NDArray[np.float64]) -> bool:
+    index = np.round(_to_index(truth, point_mm)).astype(int)
+    inside = bool(((index >= 0) & (index < mask.shape)).all())
+    return inside and bool(mask[tuple(index)])
+
+
+def _on_grid(study: Study, truth: Truth, mask: BoolArray) -> BoolArray:
+    """Look a mask up at the centres of the study's voxels: (D, S, S), outside False."""
+    depth, height, width = study.hu.shape
+    index = np.moveaxis(np.indices((1, height, width), np.float64)[:, 0], 0, -1)  # (S, S, 3)
+    found = np.zeros(study.hu.shape, bool)
+    for d in range(depth):  # a slice at a time: coordinates take 24 bytes a voxel
+        index[..., 0] = d
+        place = np.moveaxis(_to_index(truth, grid_to_lps(study, index)), -1, 0)
+        found[d] = map_coordinates(mask.view(np.uint8), place, order=0, mode="constant")
+    return found
+
+
+def _to_index(truth: Truth, point_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    inverse = np.linalg.inv(truth.affine)
+    return np.asarray(point_mm @ inverse[:3, :3].T + inverse[:3, 3], np.float64)
+
+
+def _share(heat: NDArray[np.float32], mask: BoolArray) -> float:
+    total = float(heat.sum(dtype=np.float64))
+    return float(heat[mask].sum(dtype=np.float64)) / total if total else 0.0

@@ -1,0 +1,131 @@
+"""Heat over the CT: how it is coloured, which slices are shown, and their pictures."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.study_store import Study
+from pectl.explanation.explainer import Explanation
+from pectl.explanation.heat_geometry import nearest_source_slice
+from pectl.report.style import MUTED, report_style
+
+PE_LEVEL_HU, PE_WIDTH_HU = 100.0, 700.0
+HOT_SLICES = 4
+HOT_APART_MM = 9.0
+"""Hot slices shown lie at least so far apart: neighbours look alike."""
+_SMALLEST_SHARE = 0.08
+"""Heat below this share of the peak isn't painted: the CT stays readable."""
+_DPI = 130
+_PREVIEW_PX = 320
+_HEAT_COLOURS = LinearSegmentedColormap.from_list("heat", ["#b2182b", "#e8601c", "#f6c141", "#fff7bc"])
+
+Array = NDArray[np.float32]
+
+
+def ct_grey(hu: NDArray[np.generic]) -> Array:
+    """Map HU to grey in [0, 1] in the PE range, level 100 and width 700."""
+    low = PE_LEVEL_HU - PE_WIDTH_HU / 2
+    return np.asarray(np.clip((hu.astype(np.float32) - low) / PE_WIDTH_HU, 0, 1), np.float32)
+
+
+def paint(grey: Array, heat: Array, *, opacity: float = 0.65) -> Array:
+    """Paint heat over grey, the hotter the denser.
+
+    Args:
+        grey: (rows, columns) in [0, 1].
+        heat: (rows, columns) in [0, 1], of the study's peak.
+        opacity: of the hottest.
+
+    Returns:
+        (rows, columns, 3) in [0, 1].
+    """
+    colour = np.asarray(_HEAT_COLOURS(heat)[..., :3], np.float32)
+    alpha = opacity * np.clip((heat - _SMALLEST_SHARE) / (0.6 - _SMALLEST_SHARE), 0, 1)[..., None]
+    return np.asarray(grey[..., None] * (1 - alpha) + colour * alpha, np.float32)
+
+
+def relative_heat(explanation: Explanation) -> Array:
+    """Return the heat as a share of the study's peak, (D, S, S) in [0, 1]."""
+    top = float(explanation.heat.max())
+    return explanation.heat / top if top > 0 else explanation.heat
+
+
+def hot_slices(explanation: Explanation, study: Study) -> list[int]:
+    """Return the grid slices to show, the hottest first; the middle slice where there is no heat."""
+    apart = max(1, round(HOT_APART_MM / study.spacing_mm[0]))
+    return explanation.hottest(HOT_SLICES, apart=apart) or [len(study.hu) // 2]
+
+
+def slice_caption(explanation: Explanation, study: Study, index: int) -> str:
+    """Say which slice of the grid and which original slice is shown, and what is known of it."""
+    source = nearest_source_slice(study, index)
+    top = float(explanation.heat.max())
+    share = float(explanation.slice_heat[index]) / top if top > 0 else 0.0
+    label = {1: "labelled PE", 0: "labelled without PE"}.get(int(study.slice_label[index]), "label unknown")
+    return (
+        f"Slice {index + 1} of {len(study.hu)}, at {study.slice_position_mm[index]:.1f} mm; heat {share:.0%} "
+        f"of the peak; {label}. SOPInstanceUID {study.source.sop_instance_uid[source]}"
+    )
+
+
+def draw_slice(path: Path, explanation: Explanation, study: Study, index: int) -> None:
+    """Draw one grid slice without and with heat, as radiologists view it: the patient's right on the left."""
+    grey = ct_grey(study.hu[index])
+    with report_style():
+        figure = bare_figure(9.0, 5.1)
+        for place, image in enumerate((_grey_rgb(grey), paint(grey, relative_heat(explanation)[index]))):
+            axis = figure.add_axes((place * 0.5 + 0.002, 0.115, 0.496, 0.875))
+            _show(axis, image)
+            mark_sides(axis, "R", "L")
+        figure.text(0.008, 0.07, _in_two_lines(slice_caption(explanation, study, index)), va="center", fontsize=8.5)
+        figure.text(0.992, 0.07, RESEARCH_USE, va="center", ha="right", fontsize=8, color=MUTED)
+        save(figure, path)
+
+
+def write_preview(path: Path, explanation: Explanation, study: Study, index: int) -> None:
+    """Write a grid slice with heat as a small JPEG, for tables of many studies."""
+    colour = paint(ct_grey(study.hu[index]), relative_heat(explanation)[index])
+    small = cv2.resize(colour[..., ::-1] * 255, (_PREVIEW_PX, _PREVIEW_PX), interpolation=cv2.INTER_LINEAR)
+    data = cv2.imencode(".jpg", small.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _grey_rgb(grey: Array) -> Array:
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _show(axis: Axes, image: Array) -> None:
+    axis.imshow(image, interpolation="bicubic")
+    axis.set_axis_off()
+
+
+def mark_sides(axis: Axes, left: str, right: str) -> None:
+    """Write what lies at the left and the right edge of an image."""
+    for text, x in ((left, 0.03), (right, 0.97)):
+        axis.text(x, 0.97, text, transform=axis.transAxes, color="white", fontsize=10, ha="center", va="top")
+
+
+def _in_two_lines(caption: str) -> str:
+    return caption.replace(". SOPInstanceUID", ".\nSOPInstanceUID")
+
+
+def bare_figure(width: float, height: float) -> Figure:
+    """Return a figure in inches without axes."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG as a whole or not at all; the same data give the same bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})

@@ -1,0 +1,168 @@
+"""Explain studies with two finished runs: one, or all of a split and how well their heat points."""
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from pectl.config import Config
+from pectl.core.storage.files import write_json
+from pectl.core.stores.phantom_truth import read_truth
+from pectl.core.stores.study_store import Study, StudyStore
+from pectl.errors import InputMissingError
+from pectl.explanation.baselines import Measured
+from pectl.explanation.explainer import Explanation
+from pectl.explanation.gradcam import Method
+from pectl.explanation.masks import score_truth
+from pectl.explanation.score import Measures, score_labels
+from pectl.explanation.summary import StudyScore, summarise
+from pectl.report.explanation.case import Case
+from pectl.report.explanation.content import VERSION
+from pectl.report.explanation.page import read_explanation, summary_row, write_explanation
+from pectl.report.explanation.summary_page import write_summary_page
+from pectl.steps.chain import Chain, choose_split, choose_study, load_chain, open_source
+from pectl.training.device import DeviceName
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is to be explained, and by which model.
+
+    Attributes:
+        stage1: a finished run of train-stage1.
+        stage2: a finished run of train-stage2 on its features.
+        source: a study store, or a folder of DICOM files, which is preprocessed as stage 1's store was.
+        uid: the study; may be left out where the source has only one.
+        split: instead, all studies of a split of a store.
+        label: what to explain.
+        method: of the heat.
+        truth: the folder `truth/` of a phantom cohort: heat is also scored against its masks.
+    """
+
+    stage1: Path
+    stage2: Path
+    source: Path
+    uid: str | None
+    split: str | None
+    label: str
+    method: Method
+    truth: Path | None
+
+
+def explain_run(
+    question: Question, out: Path, *, config: Config, device: DeviceName, progress: Progress
+) -> dict[str, Any]:
+    """Explain one study, or every study of a split, into one folder a study.
+
+    For a split there are also `summary.json` and `index.html`: how well the heat points; studies that an earlier
+    run left whole aren't explained again.
+
+    Args:
+        question: what to explain.
+        out: the folder.
+        config: `stage1.extract_precision`, `evaluate.confidence`, `evaluate.bootstrap_replicates` and `seed` are used.
+        device: where to compute.
+        progress: called with (studies done, studies).
+
+    Returns:
+        `statement`: what to say of it; for a split all of `summary.json`.
+
+    Raises:
+        LineageError: the runs don't belong to each other or to the store.
+        InputMissingError: no such study, no such split, or a split of a DICOM folder.
+    """
+    begin = perf_counter()
+    if question.split is not None and not (question.source / "store.json").exists():
+        raise InputMissingError(
+            where=question.source, expected="a study store, which has splits", found="a folder without store.json",
+            fix="run pectl preprocess first, or leave out --split",
+        )  # fmt: skip
+    chain = load_chain(
+        question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
+    )  # fmt: skip
+    with open_source(question.source, chain) as store:
+        if question.split is not None:
+            return _explain_split(store, question, chain, out, config, progress)
+        uid = choose_study(store, question.uid)
+        ready = perf_counter()
+        case = explain_case(store, uid, chain, question.truth)
+        write_explanation(out / uid, case)
+        progress(1, 1)
+        cost = _cost(begin, ready, case.explanation.seconds)
+        return {"statement": f"explained {uid} {cost}: {out / uid / 'index.html'}"}
+
+
+def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) -> Case:
+    """Explain one study of a store and score its heat."""
+    study = store.read_study(uid)
+    explanation = chain.explainer.explain(study)
+    seen_as = chain.splits.get(uid)
+    return Case(
+        study=study, explanation=explanation, measures=_measures(study, explanation, truth),
+        measured_against=_measured_against(truth), decisions=chain.decisions, lineage=chain.lineage,
+        seen_as=None if seen_as is None else str(seen_as),
+    )  # fmt: skip
+
+
+def _measures(study: Study, explanation: Explanation, truth: Path | None) -> Measures:
+    measures = score_labels(study, explanation)
+    return (
+        measures
+        if truth is None
+        else measures | score_truth(study, explanation, read_truth(truth / f"{study.uid}.npz"))
+    )
+
+
+def _measured_against(truth: Path | None) -> tuple[str, ...]:
+    return ("labels",) if truth is None else ("labels", "masks")
+
+
+def _explain_split(
+    store: StudyStore, question: Question, chain: Chain, out: Path, config: Config, progress: Progress
+) -> dict[str, Any]:
+    """Explain what isn't there yet, and summarise all."""
+    split = str(question.split)
+    uids = choose_split(store, split, chain)
+    shown = {}
+    for done, uid in enumerate(uids, 1):
+        content = _finished(out / uid, question, chain)
+        if content is None:
+            content = write_explanation(out / uid, explain_case(store, uid, chain, question.truth))
+        shown[uid] = summary_row(out / uid, content)
+        progress(done, len(uids))
+    explainer = chain.explainer
+    summary = summarise(
+        [_score(uid, row) for uid, row in shown.items()], method=explainer.method, label=explainer.label, split=split,
+        config=config.evaluate, seed=config.seed,
+    ) | {"studies": shown}  # fmt: skip
+    write_json(out / "summary.json", summary)
+    write_summary_page(out, summary)
+    return summary
+
+
+def _finished(folder: Path, question: Question, chain: Chain) -> dict[str, Any] | None:
+    """Return the explanation that an earlier run left, if it answers the same question about the same model."""
+    content = read_explanation(folder)
+    asked = {
+        "version": VERSION, "label": question.label, "method": question.method, "lineage": chain.lineage,
+        "measured_against": list(_measured_against(question.truth)),
+    }  # fmt: skip
+    same = content is not None and all(content.get(name) == value for name, value in asked.items())
+    return content if same else None
+
+
+def _score(uid: str, row: dict[str, Any]) -> StudyScore:
+    measures = {name: Measured(**values) for name, values in row["measures"].items()}
+    return StudyScore(uid=uid, positive=row["positive"], measures=measures)
+
+
+def _cost(begin: float, ready: float, explaining: float) -> str:
+    """Say what it cost: seconds in all and by step, and the peak of the memory."""
+    now = perf_counter()
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
+    parts = f"loading {ready - begin:.1f}, both stages and heat {explaining:.1f}, files {now - ready - explaining:.1f}"
+    return f"in {now - begin:.1f} s ({parts}; {gigabytes:.1f} GB of memory)"

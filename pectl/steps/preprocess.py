@@ -1,0 +1,171 @@
+"""DICOM files to study store.
+
+Every study is done, or refused with a code and a reason; a rerun does what is missing.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pectl.config import Config
+from pectl.core.dicom.headers import SliceHeader
+from pectl.core.intake.cohort import Fault, PackedStudy
+from pectl.core.intake.estimate import estimate_preprocess
+from pectl.core.intake.examine import make_study
+from pectl.core.intake.index import index_files
+from pectl.core.intake.lungs import check_available
+from pectl.core.intake.store_index import begin_store, finish_store
+from pectl.core.intake.tasks import (
+    IntakeTask,
+    Sources,
+    Watch,
+    intake_tasks,
+    lacks_preview,
+    verdict_path,
+    without_images,
+)
+from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.labels.splits import check_method
+from pectl.core.labels.table import read_labels
+from pectl.core.storage.estimate import Estimate, check_disk
+from pectl.core.storage.workers import run_in_processes
+from pectl.core.stores.study_store import study_path, write_study
+from pectl.core.stores.tables import MADE_BY
+from pectl.errors import InputMissingError
+
+ESTIMATE_STUDIES = 64
+"""At most about so many studies are looked at for an estimate."""
+
+
+@dataclass(frozen=True)
+class PreprocessSummary:
+    """What a run of `preprocess` did.
+
+    Attributes:
+        verdicts: on the studies of this run, sorted.
+        n_skipped: studies that were already there, done or refused.
+        unlabelled: studies that the labels table doesn't hold, sorted.
+        faults: files that can't be used.
+        complete: whether the store is finished, so all studies are done or refused.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    n_skipped: int
+    unlabelled: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    complete: bool
+
+    @property
+    def refused(self) -> tuple[Verdict, ...]:
+        """Return the studies that this run refused."""
+        return tuple(verdict for verdict in self.verdicts if verdict.refused)
+
+    @property
+    def n_refused(self) -> int:
+        """Return how many studies this run refused."""
+        return len(self.refused)
+
+    @property
+    def n_done(self) -> int:
+        """Return how many studies this run wrote."""
+        return len(self.verdicts) - self.n_refused
+
+
+def preprocess(
+    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: Watch | None = None
+) -> PreprocessSummary:
+    """Make or complete the study store `out` from every study among the files.
+
+    Args:
+        sources: the files, and the labels table.
+        out: the store; studies it holds already are left as they are. The shard that finishes last writes its index.
+        config: the experiment; `preprocess`, `split` and `seed` are used.
+        previews: draw the lung box of each study too; a study of the store without a picture is done again.
+        watch: is told how far the work is.
+
+    Raises:
+        InputMissingError: no such source, no DICOM inside, or no labels table; nothing has been written.
+        LabelsError: the labels table can't be used; nothing has been written.
+        LineageError: `out` was made with other preprocessing or other labels.
+        WeightsError: `lungs = "lungmask"` without the package or its weights.
+        SplitError: the studies can't be split as configured.
+        StoreError: a file can't be written, or the disk can't hold the store.
+        WorkerError: a process was killed; the studies it may have had are named.
+    """
+    watch = watch or Watch()
+    check_available(config.preprocess)
+    table = None if sources.labels is None else read_labels(sources.labels)
+    with _nothing_left(out):
+        cohort = index_files(
+            sources.paths, folder=sources.index_in(out), workers=sources.workers, shard=sources.shard,
+            known=lambda uid: _is_finished(out, uid, previews=previews), progress=watch.files,
+        )  # fmt: skip
+    check_method(config.split, len(cohort.patient))
+    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
+    estimate = _estimate(config, [task.study for task in tasks], sources.workers)
+    check_disk(estimate, out)
+    begin_store(out, config, sources.labels)
+    watch.expect(estimate)
+    verdicts = []
+    with closing(run_in_processes(_preprocess_study, tasks, workers=sources.workers, preload=__name__)) as done:
+        for verdict in done:
+            verdicts.append(verdict)
+            watch.studies(len(verdicts), len(tasks))
+    complete = all(_is_finished(out, uid, previews=previews) for uid in cohort.patient)
+    if complete:
+        finish_store(out, cohort.patient, config, sources.labels, list(without_images(cohort, table)))
+    return PreprocessSummary(
+        verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
+        n_skipped=cohort.n_known,
+        unlabelled=() if table is None else tuple(sorted(set(cohort.patient) - set(table.exam.index))),
+        faults=tuple(cohort.faults),
+        complete=complete,
+    )
+
+
+def _estimate(config: Config, studies: list[PackedStudy], workers: int) -> Estimate:
+    """Estimate from studies spread over all of them, whose headers are quickly looked at."""
+    sample = studies[:: 1 + len(studies) // ESTIMATE_STUDIES]
+    return estimate_preprocess(config, [_extent(study.headers) for study in sample], len(studies), workers)
+
+
+def _extent(headers: list[SliceHeader]) -> tuple[int, float]:
+    """Return the bytes as int16, and the height in mm, of the series with the most images."""
+    counts = Counter(header.series_uid for header in headers)
+    images = [header for header in headers if header.series_uid == max(counts, key=counts.__getitem__)]
+    heights = [header.position[2] for header in images if header.position]
+    return sum(2 * header.rows * header.columns for header in images), max(heights, default=0) - min(heights, default=0)
+
+
+@contextmanager
+def _nothing_left(out: Path) -> Iterator[None]:
+    """Take a new folder away again where there is nothing to put into it."""
+    there = out.exists()
+    try:
+        yield
+    except InputMissingError:
+        if not there:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _is_finished(out: Path, uid: str, *, previews: bool) -> bool:
+    """Tell whether a study is in the store, with its picture if there are to be pictures, or was refused."""
+    path = verdict_path(out, uid)
+    if not path.exists() or (study_path(out, uid).exists() and not previews):
+        return path.exists()
+    verdict = read_verdict(path, made_by=MADE_BY)
+    return verdict.refused or (study_path(out, uid).exists() and not lacks_preview(out, verdict))
+
+
+def _preprocess_study(task: IntakeTask) -> Verdict:
+    """Write one study and its verdict, or the verdict alone where it is refused."""
+    examined = task.examine()
+    if examined.usable is not None:
+        study = make_study(examined.usable, examined.verdict, task.config, task.labels)
+        write_study(study_path(task.out, task.study.uid), study)
+    write_verdict(verdict_path(task.out, task.study.uid), examined.verdict)
+    return examined.verdict

@@ -1,0 +1,90 @@
+"""Train stage 2, the sequence classifier, on a feature store; then fit the decisions on its validation split."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pectl.config import Config
+from pectl.core.batches.sequences import collate
+from pectl.core.decisions.decisions import fit_decisions
+from pectl.core.models.checkpoint import load_stage2, weights_digest
+from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.storage.estimate import Expect
+from pectl.core.storage.files import write_json
+from pectl.core.storage.stamp import digest_of
+from pectl.core.stores.feature_store import FeatureStore
+from pectl.steps.predict import predict
+from pectl.training.device import DeviceName, check_gradients, make_fabric
+from pectl.training.estimate_networks import estimate_stage2
+from pectl.training.loop import Progress, Trainer
+from pectl.training.networks import classifier_spec
+from pectl.training.processes import find_processes
+from pectl.training.run import Resume, RunFolder
+from pectl.training.stage2 import SplitStudies, Stage2Task
+from pectl.training.together import Together
+
+STAGE = "stage2"
+
+
+def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
+    features_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress,
+    expect: Expect = lambda estimate: None,
+) -> dict[str, float]:  # fmt: skip
+    """Train the sequence classifier on the `train` split, keep the best on `val`, and fit the decisions on `val`.
+
+    Args:
+        features_path: a finished feature store; its sequences are held in memory (80 KB a study).
+        out: the run folder; `decisions.json` holds calibrators and thresholds.
+        config: the experiment; `stage2`, `evaluate` and `seed` are used.
+        device: where to train.
+        resume: go on with the run in `out`; "changed" though its configuration was another.
+        progress: called with (steps done, steps of all epochs).
+        expect: called with what the training will need, before it begins.
+
+    Returns:
+        The metrics of the best epoch.
+    """
+    fabric = make_fabric(device, config.stage2.precision, find_processes())
+    together = Together(fabric)
+    store = FeatureStore.open(features_path)
+    made_from = {"features": store.stamp.digest, "split": store.split_fingerprint}
+    config_digest = digest_of(config.stage2.digest(), config.evaluate.digest(), config.seed)
+    train, val = SplitStudies.of(store, "train"), SplitStudies.of(store, "val")
+    torch.manual_seed(config.seed)
+    model = _new_classifier(config, train)
+    sequences = [*train.sequences, *val.sequences]
+    check_gradients(fabric, config.stage2.precision, model, lambda: collate(sequences[:2]).inputs())
+    estimate = estimate_stage2(
+        config, model, studies=len(sequences), windows=sum(len(s.features) for s in sequences),
+        gpu=fabric.device.type == "cuda",
+    )  # fmt: skip
+    run = RunFolder(out)
+
+    def begin() -> None:
+        run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume)
+        run.announce(estimate, expect)
+
+    together.once(begin)
+    task = Stage2Task(model, train, val, config, fabric)
+    trainer = Trainer(task, run, config.stage2, fabric=fabric, seed=config.seed)
+    trainer.fit(progress)
+    best = min(trainer.position.rows, key=lambda row: row["val_loss"])
+    if together.writes:
+        _write_decisions(run, store, val, config)
+        digest = weights_digest(run.best)
+        run.finish(digest=digest, made_from=made_from, config_digest=config_digest, stage=STAGE, best=best)
+    return best
+
+
+def _new_classifier(config: Config, train: SplitStudies) -> SequenceClassifier:
+    features = torch.from_numpy(np.concatenate([s.features for s in train.sequences]))
+    model = SequenceClassifier(classifier_spec(config, features.shape[1]))
+    model.standardise(features)
+    return model
+
+
+def _write_decisions(run: RunFolder, store: FeatureStore, val: SplitStudies, config: Config) -> None:
+    predictions = predict(load_stage2(run.best), val.sequences, "val", store.split_fingerprint)
+    truth = store.studies.loc[predictions.exam.index]
+    write_json(run.path / "decisions.json", fit_decisions(predictions, truth, config.evaluate).to_json())

@@ -1,0 +1,114 @@
+"""DICOM files to verdicts: the intake of `preprocess` as far as it judges, and nothing else."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pectl.config import Config, write_config
+from pectl.core.intake.cohort import Fault
+from pectl.core.intake.index import index_files
+from pectl.core.intake.lungs import check_available
+from pectl.core.intake.series import describe_rules
+from pectl.core.intake.tasks import (
+    IntakeTask,
+    Sources,
+    Watch,
+    intake_tasks,
+    lacks_preview,
+    note_breaches,
+    verdict_path,
+    without_images,
+)
+from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict, write_verdicts
+from pectl.core.labels.table import inspect_labels
+from pectl.core.storage.files import atomic_path
+from pectl.core.storage.stamp import digest_of
+from pectl.core.storage.workers import run_in_processes
+from pectl.errors import StoreError
+
+MADE_BY = "pectl validate"
+
+
+@dataclass(frozen=True)
+class ValidateSummary:
+    """What a run of `validate` found.
+
+    Attributes:
+        verdicts: on the studies of this run, sorted.
+        n_reused: studies whose files, labels and configuration are those of an earlier verdict.
+        faults: files that can't be used.
+        complete: whether every study has a verdict, so that the table of all is written.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    n_reused: int
+    faults: tuple[Fault, ...]
+    complete: bool
+
+
+def validate(
+    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: Watch | None = None
+) -> ValidateSummary:
+    """Judge every study among the files, and write what is said of them into the folder `out`.
+
+    Args:
+        sources: the files, and the labels table.
+        out: gets a JSON for each study as it is done, at last `verdicts.csv` and `verdicts.json` of all.
+        config: `preprocess` is used.
+        previews: draw the lung box of each study too.
+        watch: is told how far the work is.
+
+    Raises:
+        InputMissingError: no such source, no DICOM inside, or no labels table.
+        LabelsError: the labels table lacks columns or rows.
+        WeightsError: `lungs = "lungmask"` without the package or its weights.
+        StoreError: a file can't be written.
+    """
+    watch = watch or Watch()
+    check_available(config.preprocess)
+    table, breaches = (None, {}) if sources.labels is None else inspect_labels(sources.labels)
+    cohort = index_files(
+        sources.paths, folder=sources.index_in(out), workers=sources.workers, shard=sources.shard,
+        known=lambda uid: False, progress=watch.files,
+    )  # fmt: skip
+    note_breaches(cohort, breaches)
+    with atomic_path(out / "config.toml") as temporary:
+        write_config(config, temporary)
+    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
+    done = []
+    with closing(run_in_processes(_judge, tasks, workers=sources.workers, preload=__name__)) as results:
+        for judged in results:
+            done.append(judged)
+            watch.studies(len(done), len(tasks))
+    missing = partial(without_images, cohort, table)
+    complete = all(verdict_path(out, uid).exists() for uid in cohort.patient)
+    if complete:
+        kept = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in cohort.patient]
+        write_verdicts(out, [*kept, *missing()], describe_rules(config.preprocess))
+    verdicts = [*(verdict for verdict, _ in done), *missing(sources.shard)]
+    return ValidateSummary(
+        verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
+        n_reused=sum(reused for _, reused in done),
+        faults=tuple(cohort.faults),
+        complete=complete,
+    )
+
+
+def _judge(task: IntakeTask) -> tuple[Verdict, bool]:
+    """Return the verdict on a study, and whether it is an earlier one of the same files, labels and configuration."""
+    path = verdict_path(task.out, task.study.uid)
+    source = digest_of(task.study.digest, task.config.digest(), task.labels.image, task.labels.exam)
+    earlier = _earlier(path)
+    if earlier and earlier.source == source and not (task.previews and lacks_preview(task.out, earlier)):
+        return earlier, True
+    verdict = task.examine().verdict.made_from(source)
+    write_verdict(path, verdict)
+    return verdict, False
+
+
+def _earlier(path: Path) -> Verdict | None:
+    try:
+        return read_verdict(path, made_by=MADE_BY)
+    except StoreError:
+        return None

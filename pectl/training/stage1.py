@@ -1,0 +1,179 @@
+"""What stage 1 learns: windows of a study store as a task for the loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pectl.config import Config
+from pectl.core.batches.augment import augment, swap_sides
+from pectl.core.batches.intensity import prepare, to_channels
+from pectl.core.batches.share import Share
+from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_hu
+from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
+from pectl.core.models.stage1 import WindowEncoder, WindowLogits
+from pectl.core.statistics.ranking import auroc
+from pectl.core.storage.h5 import open_h5
+from pectl.core.stores.study_store import StudyStore, study_path
+from pectl.core.stores.tables import MADE_BY
+from pectl.errors import TrainingError
+from pectl.training.loader import Batch, Key, Rows
+from pectl.training.losses import WINDOW_MEANS, window_sums, window_weights
+from pectl.training.task import Judged, Outputs
+
+
+def index_windows(store: StudyStore, uids: Sequence[str], config: Config) -> WindowIndex:
+    """Index the windows of studies; only their slice labels are read."""
+    labels: dict[str, NDArray[np.int8]] = {}
+    for uid in uids:
+        with open_h5(store.study_path(uid), made_by=MADE_BY) as file:
+            labels[uid] = file["slice_label"][:]
+    return WindowIndex.build(labels, length=config.windows.length, stride=config.windows.stride)
+
+
+def _known_windows(store: StudyStore, split: str, config: Config) -> WindowIndex:
+    """Index the windows of a split whose label is known.
+
+    Raises:
+        TrainingError: there are none, or not both classes.
+    """
+    uids = store.uids(split)
+    index = index_windows(store, uids, config).known() if uids else None
+    classes = set() if index is None else set(index.label.tolist())
+    if index is None or classes != {0, 1}:
+        raise TrainingError(
+            where=f"{store.path}, split {split}", expected="windows with PE and windows without",
+            found=f"{len(uids)} studies with labels of the classes {sorted(classes)}",
+            fix="preprocess with --labels, or change [split] so that each part has both",
+        )  # fmt: skip
+    return index
+
+
+@dataclass(frozen=True)
+class WindowSource:
+    """Reads batches of the windows of a store whose label is known.
+
+    A batch is int16 HU (B, T, S, S), slice labels (B, T), and MULTITASK_LABELS of the windows' studies (B, 6), NaN
+    where they are not defined: those of PE for a window without PE, RV/LV for a study without.
+
+    Attributes:
+        reader: of the store.
+        splits: the windows of `train` and `val`.
+        labels: (n, 6) MULTITASK_LABELS of their studies, NaN unknown or undefined.
+    """
+
+    reader: WindowReader
+    splits: dict[str, WindowIndex]
+    labels: dict[str, NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, store: StudyStore, config: Config) -> "WindowSource":
+        """Index the splits `train` and `val`.
+
+        Raises:
+            TrainingError: one of them lacks windows with PE, or without.
+        """
+        reader = WindowReader(partial(study_path, store.path), length=config.windows.length)
+        splits = {split: _known_windows(store, split, config) for split in ("train", "val")}
+        columns = [EXAM_LABELS.index(name) for name in MULTITASK_LABELS]
+        labels = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
+        return cls(reader, splits, labels)
+
+    def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
+        """Read the windows of a share."""
+        index, rows = self.splits[key.split], key.rows[key.share.rows]
+        hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist(), empty)
+        labels = self.labels_of(key.split, rows)
+        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows]), torch.from_numpy(labels)
+
+    def labels_of(self, split: str, rows: Rows) -> NDArray[np.float32]:
+        """Return (B, 6) MULTITASK_LABELS of windows, NaN where unknown, and PE_LABELS where the window shows no PE."""
+        index = self.splits[split]
+        labels = self.labels[split][index.study[rows]]
+        labels[index.label[rows] != 1, : len(PE_LABELS)] = np.nan
+        return labels
+
+
+class Stage1Task:
+    """Windows of the store as a task for the loop."""
+
+    means = WINDOW_MEANS
+
+    def __init__(self, model: WindowEncoder, source: WindowSource, config: Config, fabric: Fabric) -> None:
+        self.model, self.load, self.config, self.fabric = model, source, config, fabric
+        self.train, self.val = source.splits["train"], source.splits["val"]
+
+    def batches(self, epoch: int) -> list[Rows]:
+        """Return window positions, (B,) each; an epoch sees as many windows as there are, in whole batches."""
+        rng = np.random.default_rng([self.config.seed, epoch])
+        size = min(self.config.stage1.batch_size, len(self.train))
+        count = len(self.train) // size
+        if self.config.stage1.sampling == "natural":
+            return np.split(rng.permutation(len(self.train))[: count * size], count)
+        classes = [np.flatnonzero(self.train.label == label) for label in (0, 1)]
+        halves = [rng.choice(classes[i % 2], count) for i in range(size)]
+        return list(np.stack(halves, axis=1))
+
+    def val_batches(self) -> list[Rows]:
+        """Return window positions in the order of the index."""
+        size = self.config.stage1.extract_batch_size
+        return np.split(np.arange(len(self.val)), range(size, len(self.val), size))
+
+    def weights(self, batch: Batch) -> Tensor:
+        """Return the weights of the loss: windows, and what is known of runs of slices, labels of PE, RV/LV."""
+        return window_weights(batch[1], batch[2], runs=self.model.slice_runs(self.config.windows.length))
+
+    def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
+        """Augment on the device, and return the sums of the loss."""
+        hu, slices, study = (part.to(self.fabric.device) for part in batch)
+        changed, mirrored = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
+        logits = model(self._laid_out(to_channels(changed, self.config.windows)))
+        return self._loss(logits, slices, swap_sides(study, mirrored))
+
+    def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor) -> Tensor:
+        stage = self.config.stage1
+        return window_sums(
+            logits, slices, study, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
+        )
+
+    def example(self) -> tuple[Tensor]:
+        """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
+        px = self.config.stage1.input_px
+        return (self._laid_out(torch.rand(2, self.model.spec.in_channels, self.config.windows.length, px, px)),)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        last = self.config.stage1.channels_last
+        return x.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)
+
+    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+        """Return the loss and the scores of validation windows."""
+        hu, slices, study = (part.to(self.fabric.device) for part in batch)
+        logits = model(self._laid_out(prepare(hu, self.config.windows, self.config.stage1.input_px)))
+        scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
+        outputs = tuple(part.float().cpu().numpy() for part in scores)
+        return Judged(self._loss(logits, slices, study), self.weights(batch), outputs)
+
+    def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
+        """Return the AUROC over the validation windows, and of each multitask head over those whose label is defined.
+
+        A label that no window has, or all have, is left out, in every epoch alike.
+        """
+        window, *study = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        found = {"val_window_auroc": auroc(self.val.label == 1, window)}
+        if not study:
+            return found
+        truth = self.load.labels_of("val", np.arange(len(self.val)))  # (M, 6)
+        for name, label, score in zip(MULTITASK_LABELS, truth.T, study[0].T, strict=True):
+            if {0.0, 1.0} <= set(label.tolist()):
+                known = ~np.isnan(label)
+                found[f"val_{name}_auroc"] = auroc(label[known] == 1, score[known])
+        return found
+
+    def studies(self, rows: Rows) -> list[str]:
+        """Return the studies of training windows."""
+        return sorted({self.train.uids[i] for i in self.train.study[rows]})
