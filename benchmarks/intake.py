@@ -25,9 +25,15 @@ from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.volume import read_volume
 
 _TAGS = [
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "RescaleSlope",
-    "RescaleIntercept", "SeriesInstanceUID",
-]  # fmt: skip
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SeriesInstanceUID",
+]
 _RANGES_HU = ((-1350.0, 150.0), (-250.0, 450.0), (-160.0, 240.0))
 _PREPROCESS = """
 import re, sys, time

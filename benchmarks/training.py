@@ -180,11 +180,14 @@ def extraction_rows(folder: Path) -> list[Row]:
         bare = shortest(partial(forward, lambda: x), repeats=4)
         ours = shortest(partial(forward, lambda: prepare(hu, experiment.windows, LARGE.input_px)), repeats=4)
         cosine = torch.nn.functional.cosine_similarity(reference, forward(lambda: x)).min().item()
-        rows.append((
-            f"extraction r3d_18 192 px, {precision} channels last", f"{8 / ours:.2f} windows/s",
-            f"eager fp32 {8 / eager:.2f}; bare forward {8 / bare:.2f}; cosine {cosine:.6f}",
-            f"{eager / ours:.2f}; {bare / ours:.2f}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                f"extraction r3d_18 192 px, {precision} channels last",
+                f"{8 / ours:.2f} windows/s",
+                f"eager fp32 {8 / eager:.2f}; bare forward {8 / bare:.2f}; cosine {cosine:.6f}",
+                f"{eager / ours:.2f}; {bare / ours:.2f}",
+            )
+        )
     return rows
 
 

@@ -45,8 +45,17 @@ class SeriesConfig(Section):
     max_step_mm: Positive = 2.5
     """Rule `step`: slices no further apart than this come before thicker ones."""
     sharp_kernels: tuple[str, ...] = (
-        "*LUNG*", "*BONE*", "EDGE*", "B[5-8]*", "B[LRV][5-8]*", "I[5-8]*", "FC3*", "FC[58][0-9]*", "[DEL]", "Y[B-E]*",
-    )  # fmt: skip
+        "*LUNG*",
+        "*BONE*",
+        "EDGE*",
+        "B[5-8]*",
+        "B[LRV][5-8]*",
+        "I[5-8]*",
+        "FC3*",
+        "FC[58][0-9]*",
+        "[DEL]",
+        "Y[B-E]*",
+    )
     """Rule `kernel`: kernels whose names fit one of these patterns are sharp, and come after the others."""
 
     @model_validator(mode="after")
@@ -464,16 +473,20 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
         raise ConfigError(
-            where=f"--set {override}", expected="section.key=value", found=repr(override),
+            where=f"--set {override}",
+            expected="section.key=value",
+            found=repr(override),
             fix="write for example --set stage1.epochs=5",
-        )  # fmt: skip
+        )
     for key in keys[:-1]:
         data = data.setdefault(key, {})
         if not isinstance(data, dict):
             raise ConfigError(
-                where=f"--set {override}", expected="a section before the dot", found=f"the value {key!r}",
+                where=f"--set {override}",
+                expected="a section before the dot",
+                found=f"the value {key!r}",
                 fix="remove what follows it",
-            )  # fmt: skip
+            )
     data[keys[-1]] = _parse_value(text.strip())
 
 
@@ -490,10 +503,11 @@ def _validated(data: dict[str, Any], *, where: object) -> Config:
     except ValidationError as error:
         faults = [_fault(item["loc"], item["msg"], item["type"], item["input"]) for item in error.errors()]
         raise ConfigError(
-            where=where, expected="known keys with values in range",
+            where=where,
+            expected="known keys with values in range",
             found=f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: " + "; ".join(faults),
             fix="docs/configuration.md lists every key",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _fault(location: tuple[int | str, ...], message: str, kind: str, value: object) -> str:

@@ -24,7 +24,7 @@ from benchmarks.quality.paired import (
     window_auroc,
     window_sensitivity,
     window_specificity,
-)  # fmt: skip
+)
 from pectl.core.labels.names import PE_PRESENT
 from pectl.core.storage.stamp import RESEARCH_USE
 
@@ -65,9 +65,11 @@ def _measured(tables: dict[str, list[Tables]]) -> tuple[Results, dict[str, objec
     draws = Draws.over(pd.Index(sorted(exam["StudyInstanceUID"])))
     chosen = {name: [part.on(windows) for part in seeds] for name, seeds in tables.items()}
     return measure_all(chosen, MEASURES, draws), {
-        "studies": len(exam), "with PE": int(exam["pe_present_truth"].sum()), "windows": len(windows),
+        "studies": len(exam),
+        "with PE": int(exam["pe_present_truth"].sum()),
+        "windows": len(windows),
         "replicates": draws.weights.shape[1] - 1,
-    }  # fmt: skip
+    }
 
 
 def _report(results: Results, about: dict[str, object]) -> str:

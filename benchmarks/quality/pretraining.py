@@ -14,9 +14,14 @@ from benchmarks.quality.comparison import compare
 from benchmarks.quality.variants import OURS, VARIANTS, Variant
 
 SUBTLER = (
-    "seed=2000", "phantom.studies=150", "split.val_fraction=0.2", "split.test_fraction=0.5",
-    "phantom.min_artery_radius_mm=3.5", "phantom.embolus_length_mm=[20.0, 60.0]", "phantom.lumen_share=[0.5, 0.9]",
-)  # fmt: skip
+    "seed=2000",
+    "phantom.studies=150",
+    "split.val_fraction=0.2",
+    "split.test_fraction=0.5",
+    "phantom.min_artery_radius_mm=3.5",
+    "phantom.embolus_length_mm=[20.0, 60.0]",
+    "phantom.lumen_share=[0.5, 0.9]",
+)
 """Its seed is of no training cohort; 45 studies train."""
 
 

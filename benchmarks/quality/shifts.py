@@ -30,7 +30,7 @@ from benchmarks.quality.paired import (
     window_auroc,
     window_sensitivity,
     window_specificity,
-)  # fmt: skip
+)
 from benchmarks.quality.variants import OURS, VARIANTS
 from pectl.core.labels.names import PE_PRESENT
 from pectl.core.statistics.bootstrap import replicate_ratio
@@ -96,9 +96,16 @@ def _preprocess(chain: Chain, folder: Path, changes: tuple[str, ...], workers: i
     uids = pd.read_csv(labels, dtype=str)["StudyInstanceUID"].unique()
     pd.DataFrame({"StudyInstanceUID": uids, "split": "test"}).to_csv(splits, index=False)
     chain.pectl(
-        "preprocess", cohort / "train", "--labels", labels, "--out", folder / "store", "--workers", workers,
+        "preprocess",
+        cohort / "train",
+        "--labels",
+        labels,
+        "--out",
+        folder / "store",
+        "--workers",
+        workers,
         changes=("split.method=csv", f"split.csv={splits.resolve()}"),
-    )  # fmt: skip
+    )
 
 
 def _measured(tables: dict[str, Tables]) -> Results:

@@ -22,10 +22,14 @@ class Variant:
 
 OURS = "ours"
 _NO_AUGMENT = (
-    "stage1.augment.flip_left_right=0", "stage1.augment.rotation_deg=0", "stage1.augment.zoom=[1.0, 1.0]",
-    "stage1.augment.shift=0", "stage1.augment.offset_hu=0", "stage1.augment.noise_hu=0",
+    "stage1.augment.flip_left_right=0",
+    "stage1.augment.rotation_deg=0",
+    "stage1.augment.zoom=[1.0, 1.0]",
+    "stage1.augment.shift=0",
+    "stage1.augment.offset_hu=0",
+    "stage1.augment.noise_hu=0",
     "stage1.augment.contrast_gain=[1.0, 1.0]",
-)  # fmt: skip
+)
 _PAPER_CROP = (
     *_NO_AUGMENT[:2],
     "stage1.augment.zoom=[1.1667, 1.1667]",

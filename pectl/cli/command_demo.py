@@ -47,11 +47,22 @@ def demo(
     say("6/7 explain the test studies")
     explanations = out / "explanations"
     command_explain.explain(
-        store, stage1=stage1, stage2=stage2, split="test", truth=cohort / "truth", out=explanations,
-        device=device, **shared,
-    )  # fmt: skip
+        store,
+        stage1=stage1,
+        stage2=stage2,
+        split="test",
+        truth=cohort / "truth",
+        out=explanations,
+        device=device,
+        **shared,
+    )
     say("7/7 evaluate on the test studies, which neither stage saw")
     command_evaluate.evaluate(
-        out / "evaluation", features, stage2=stage2, explanations=explanations, truth=cohort / "truth",
-        device=device, **shared,
-    )  # fmt: skip
+        out / "evaluation",
+        features,
+        stage2=stage2,
+        explanations=explanations,
+        truth=cohort / "truth",
+        device=device,
+        **shared,
+    )

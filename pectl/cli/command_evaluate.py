@@ -74,9 +74,14 @@ def evaluate(
     judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
     frozen = judged.decisions if decisions is None else read_decisions(decisions, judged)
     metrics = measure(
-        judged.predictions, _with_sizes(judged, truth), frozen, resolved.evaluate,
-        out=out, lineage=judged.lineage, seed=resolved.seed,
-    )  # fmt: skip
+        judged.predictions,
+        _with_sizes(judged, truth),
+        frozen,
+        resolved.evaluate,
+        out=out,
+        lineage=judged.lineage,
+        seed=resolved.seed,
+    )
     write_config(resolved, out / "config.toml")
     report = write_evaluation_report(out, explain_summary=_explained(explanations, out))
     if not quiet:

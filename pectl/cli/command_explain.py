@@ -47,7 +47,7 @@ def explain(
     resolved = load_config(config, overrides or [], seed)
     question = Question(
         stage1=stage1, stage2=stage2, source=source, uid=study, split=split, label=label, method=method, truth=truth
-    )  # fmt: skip
+    )
     with watched("studies explained", out, quiet=quiet) as watch:
         result = explain_run(question, out, config=resolved, device=device, progress=watch.progress)
     write_config(resolved, out / "config.toml")

@@ -33,9 +33,15 @@ def sanity_check(
 
     resolved = load_config(config, overrides or [], seed)
     question = SanityQuestion(
-        stage1=stage1, stage2=stage2, source=source, uid=study, split=split, studies=studies, label=label,
+        stage1=stage1,
+        stage2=stage2,
+        source=source,
+        uid=study,
+        split=split,
+        studies=studies,
+        label=label,
         method=method,
-    )  # fmt: skip
+    )
     with watched("studies checked", out, quiet=quiet) as watch:
         summary = check_sanity(question, out, config=resolved, device=device, progress=watch.progress)
     write_config(resolved, out / "config.toml")

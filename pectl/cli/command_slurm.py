@@ -26,7 +26,8 @@ def slurm(
     resources: Annotated[
         list[str] | None,
         typer.Option(
-            "--resource", metavar="STEP.KEY=VALUE",
+            "--resource",
+            metavar="STEP.KEY=VALUE",
             help="time, mem, cpus, gpus, tasks, at_once or partition of a step, such as train-stage1.time=24:00:00; "
             "repeatable.",
         ),
@@ -36,7 +37,7 @@ def slurm(
     ] = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write SLURM batch files for an experiment, and a script that submits them with their dependencies.
 
     Time, memory and shares follow from the experiment and its number of studies.
@@ -50,15 +51,24 @@ def slurm(
     resolved = load_config(config, overrides or [], seed)
     if studies is None and not labels.exists():
         raise InputMissingError(
-            where=labels, expected="the labels, to count the studies", found="no such file",
+            where=labels,
+            expected="the labels, to count the studies",
+            found="no such file",
             fix="check --labels, or give --studies",
-        )  # fmt: skip
+        )
     count = studies or len(read_labels(labels).exam)
     needs = override_resources(default_resources(resolved, count, gpu=device == "cuda"), resources or [])
     experiment = Experiment(
-        config=config, overrides=_arguments(overrides or [], seed), dicom=dicom, labels=labels, work=work,
-        program=_program(), partition=partition, account=account, directives=tuple(directives or ()),
-    )  # fmt: skip
+        config=config,
+        overrides=_arguments(overrides or [], seed),
+        dicom=dicom,
+        labels=labels,
+        work=work,
+        program=_program(),
+        partition=partition,
+        account=account,
+        directives=tuple(directives or ()),
+    )
     for path in write_batch_files(experiment, needs, out):
         say(str(path))
     say(f"submit all: bash {shlex.quote(str(out / SUBMIT))}")

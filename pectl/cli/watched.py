@@ -44,10 +44,11 @@ class Watch:
     def interrupted(self) -> Interrupted:
         """Return what to raise once a stop was asked for."""
         return Interrupted(
-            where=self._status.path.parent, expected="to do all studies",
+            where=self._status.path.parent,
+            expected="to do all studies",
             found=f"a stop signal after {self._status.done} {self._what}",
             fix="run the command again; only what is missing is done",
-        )  # fmt: skip
+        )
 
 
 @contextmanager

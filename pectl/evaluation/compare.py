@@ -22,9 +22,20 @@ _MADE_BY = "pectl evaluate"
 _STUDY = "StudyInstanceUID"
 _UNIT_KEYS = {"window": [_STUDY, "window_start"], "image": [_STUDY, "SOPInstanceUID"]}
 _COLUMNS = (
-    "level", "label", "n", "n_positive", "auroc_a", "auroc_b", "difference", "difference_ci",
-    "difference_ci_bootstrap", "z", "p", "p_holm", "reason",
-)  # fmt: skip
+    "level",
+    "label",
+    "n",
+    "n_positive",
+    "auroc_a",
+    "auroc_b",
+    "difference",
+    "difference_ci",
+    "difference_ci_bootstrap",
+    "z",
+    "p",
+    "p_holm",
+    "reason",
+)
 
 
 @dataclass(frozen=True)
@@ -120,9 +131,11 @@ def _unit_pair(level: str, first: Path, second: Path) -> _Pair:
 def _refuse_nothing(pairs: list[_Pair], first: Path, second: Path) -> None:
     if not pairs:
         raise PredictionsError(
-            where=f"{first} and {second}", expected="a level that both measured", found="none",
+            where=f"{first} and {second}",
+            expected="a level that both measured",
+            found="none",
             fix="compare evaluations of exam, window or image predictions with each other",
-        )  # fmt: skip
+        )
 
 
 def _joined(first: Path, second: Path, table: str, keys: list[str]) -> pd.DataFrame:
@@ -131,10 +144,11 @@ def _joined(first: Path, second: Path, table: str, keys: list[str]) -> pd.DataFr
     both = tables[0].merge(tables[1], on=keys, suffixes=("_a", "_b")).sort_values(keys, kind="stable")
     if both.empty and not any(part.empty for part in tables):
         raise PredictionsError(
-            where=f"{first} and {second}", expected=f"rows of {table}.csv that both have",
+            where=f"{first} and {second}",
+            expected=f"rows of {table}.csv that both have",
             found=f"none, as one has {tables[0][_STUDY].iloc[0]} and the other {tables[1][_STUDY].iloc[0]}",
             fix="compare evaluations of the same studies",
-        )  # fmt: skip
+        )
     return both
 
 
@@ -143,10 +157,11 @@ def _pair(level: str, name: str, both: pd.DataFrame, *, truth: str, score: str) 
     contradicted = (ours != theirs) & ours.notna() & theirs.notna()
     if contradicted.any():
         raise PredictionsError(
-            where=f"{level} {name}", expected="the same truth in both evaluations",
+            where=f"{level} {name}",
+            expected="the same truth in both evaluations",
             found=f"{contradicted.sum()} that differ, such as {both.loc[contradicted, _STUDY].iloc[0]}",
             fix="evaluate both with the same labels",
-        )  # fmt: skip
+        )
     known = both[ours.notna() & theirs.notna()]
     scores = known[[f"{score}_a", f"{score}_b"]].to_numpy(np.float64).T
     label = np.asarray(known[f"{truth}_a"].to_numpy() == 1, np.bool_)

@@ -75,8 +75,10 @@ def _ranking(units: Units, confidence: float) -> Json:
     both = bool(units.label.any()) and not units.label.all()
     interval, method = _auroc_interval(units, confidence) if both else (UNDEFINED, None)
     block: Json = {
-        "auroc": auroc(units.label, units.score), "auroc_ci": interval, "ci_method": method,
-    }  # fmt: skip
+        "auroc": auroc(units.label, units.score),
+        "auroc_ci": interval,
+        "ci_method": method,
+    }
     if units.study is not None and units.weights is not None:
         replicates = replicate_auroc(units.label, units.score, units.study, units.weights) if both else None
         block["auroc_ci_bootstrap"] = UNDEFINED if replicates is None else percentile_interval(replicates, confidence)

@@ -20,9 +20,17 @@ _SLICE_STEPS_MM = (0.0, 1.0, 1.5, 3.0, np.inf)
 _POSITIVE_SLICES = (0, 10, 30, 60, np.inf)
 _EMBOLUS_ML = (0.0, 0.5, 2.0, 8.0, 32.0, np.inf)
 _KEPT = (
-    "n", "n_positive", "auroc", "auroc_ci", "ci_method", "sensitivity", "sensitivity_ci", "specificity",
-    "specificity_ci", "reason",
-)  # fmt: skip
+    "n",
+    "n_positive",
+    "auroc",
+    "auroc_ci",
+    "ci_method",
+    "sensitivity",
+    "sensitivity_ci",
+    "specificity",
+    "specificity_ci",
+    "reason",
+)
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,12 @@ def write_tables(
         image = image.assign(consistent=projection.image["score"])
     answers = exams.answers[list(EXAM_LABELS)].rename_axis("StudyInstanceUID").reset_index()
     parts = {
-        "exam": exam_table(exams, projection).reset_index(), "predictions": None if answers.empty else answers,
-        "window": predictions.window, "image": image, "feature_map": places,
-    }  # fmt: skip
+        "exam": exam_table(exams, projection).reset_index(),
+        "predictions": None if answers.empty else answers,
+        "window": predictions.window,
+        "image": image,
+        "feature_map": places,
+    }
     (out / SUBMISSION_NAME).unlink(missing_ok=True)
     for name, table in parts.items():
         if table is None:

@@ -147,13 +147,22 @@ class Explainer:
         heat = self._heat(study, starts, seen.layer2, pull)
         slice_heat = heat.max(axis=(1, 2))
         return Explanation(
-            uid=study.uid, label=self.label, method=self.method, length=self.windows.length,
-            heat=heat, slice_heat=slice_heat, source_heat=geometry.source_heat(study, slice_heat),
-            window_start=starts, window_logit=_numpy(seen.windows.window_logit), refined_logit=_numpy(answer.window[0]),
-            attention=_numpy(answer.attention[0]), exam_score=_scores(answer),
-            peak=find_peak(study, heat), left_share=geometry.left_share(study, heat),
+            uid=study.uid,
+            label=self.label,
+            method=self.method,
+            length=self.windows.length,
+            heat=heat,
+            slice_heat=slice_heat,
+            source_heat=geometry.source_heat(study, slice_heat),
+            window_start=starts,
+            window_logit=_numpy(seen.windows.window_logit),
+            refined_logit=_numpy(answer.window[0]),
+            attention=_numpy(answer.attention[0]),
+            exam_score=_scores(answer),
+            peak=find_peak(study, heat),
+            left_share=geometry.left_share(study, heat),
             seconds=perf_counter() - begin,
-        )  # fmt: skip
+        )
 
     @torch.no_grad()
     def _see(self, study: Study, starts: NDArray[np.int64]) -> "_Seen":
@@ -222,11 +231,14 @@ def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
     source = geometry.nearest_source_slice(study, d)
     row, column = geometry.lps_to_source_pixel(study, source, point)
     return Peak(
-        grid_index=(d, h, w), point_mm=(float(point[0]), float(point[1]), float(point[2])),
+        grid_index=(d, h, w),
+        point_mm=(float(point[0]), float(point[1]), float(point[2])),
         source_index=source,
-        sop_instance_uid=str(study.source.sop_instance_uid[source]), source_pixel=(float(row), float(column)),
-        slice_label=int(study.slice_label[d]), value=float(heat[d, h, w]),
-    )  # fmt: skip
+        sop_instance_uid=str(study.source.sop_instance_uid[source]),
+        source_pixel=(float(row), float(column)),
+        slice_label=int(study.slice_label[d]),
+        value=float(heat[d, h, w]),
+    )
 
 
 def _scores(answer: StudyLogits) -> dict[str, float]:

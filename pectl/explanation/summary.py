@@ -86,10 +86,13 @@ def _counted(table: FloatArray, config: EvaluateConfig) -> Json:
     second, neither = int((~heat & vessel).sum()), int((~heat & ~vessel).sum())
     paired = newcombe_paired(both, first, second, neither, config.confidence)
     return _block(
-        n, share, (low, high), "wilson",
+        n,
+        share,
+        (low, high),
+        "wilson",
         (chance, share - chance, (low - chance, high - chance)),
         (bright, share - bright, paired),
-    ) | {"hits": hits}  # fmt: skip
+    ) | {"hits": hits}
 
 
 def _averaged(table: FloatArray, config: EvaluateConfig, seed: int) -> Json:

@@ -15,9 +15,15 @@ HALO_SLICES = 2
 """Slices that a slab needs above and below for the blur along z."""
 
 KERNELS: dict[PhantomKernel, tuple[float, float, float]] = {
-    "STANDARD": (0.75, 1.0, 0.3), "B30f": (0.80, 0.95, 0.15), "B31f": (0.75, 1.0, 0.15), "I30f": (0.80, 0.7, 0.1),
-    "FC08": (0.70, 1.0, 0.1), "B20f": (0.90, 0.8, 0.1), "LUNG": (0.35, 1.8, 0.05), "B60f": (0.40, 1.7, 0.05),
-}  # fmt: skip
+    "STANDARD": (0.75, 1.0, 0.3),
+    "B30f": (0.80, 0.95, 0.15),
+    "B31f": (0.75, 1.0, 0.15),
+    "I30f": (0.80, 0.7, 0.1),
+    "FC08": (0.70, 1.0, 0.1),
+    "B20f": (0.90, 0.8, 0.1),
+    "LUNG": (0.35, 1.8, 0.05),
+    "B60f": (0.40, 1.7, 0.05),
+}
 """ConvolutionKernel: standard deviation of its blur in mm, factor on the noise, share of studies."""
 
 _PROFILE = 0.3

@@ -99,9 +99,11 @@ def _check_folder(job: _Job) -> None:
     for path in sorted((job.out / "truth").glob("*.npz")):
         if path.stem not in expected or read_geometry(path)["made_with"] != job.made_with:
             raise OutputExistsError(
-                where=job.out, expected="an empty folder, or a cohort of this configuration and seed",
-                found=f"study {path.stem} of another", fix="choose another folder, or delete this one",
-            )  # fmt: skip
+                where=job.out,
+                expected="an empty folder, or a cohort of this configuration and seed",
+                found=f"study {path.stem} of another",
+                fix="choose another folder, or delete this one",
+            )
 
 
 def _name(planned: tuple[_Job, int, ExamType]) -> str:
@@ -153,9 +155,11 @@ def _write_images(folder: Path, header: Header, study: Study, images: np.ndarray
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise StoreError(
-            where=folder, expected="to write a DICOM series", found=error.strerror or str(error),
+            where=folder,
+            expected="to write a DICOM series",
+            found=error.strerror or str(error),
             fix="free space or choose another folder, then run the command again",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _write_table(path: Path, rows: Rows, seed: int) -> None:

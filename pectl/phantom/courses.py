@@ -30,15 +30,24 @@ _RIGHT_BASE = (-50.0, 14.0, -52.0)
 ARTERY_STEMS = {
     "trunk": Stem(
         ((13.0, -54.0, -62.0), (16.0, -50.0, -48.0), (19.0, -40.0, -34.0), _BIFURCATION),
-        LOBES, "trunk", "middle", None,
+        LOBES,
+        "trunk",
+        "middle",
+        None,
     ),
     "right main": Stem(
         (_BIFURCATION, (4.0, -8.0, -21.0), (-14.0, 1.0, -21.0), _RIGHT_HILUM),
-        ("RU", "RM", "RL"), "main", "right", "trunk",
+        ("RU", "RM", "RL"),
+        "main",
+        "right",
+        "trunk",
     ),
     "left main": Stem(
         (_BIFURCATION, (27.0, -10.0, -17.0), (38.0, 6.0, -11.0), _LEFT_HILUM),
-        ("LU", "LL"), "main", "left", "trunk",
+        ("LU", "LL"),
+        "main",
+        "left",
+        "trunk",
     ),
     "right upper": Stem(
         (_RIGHT_HILUM, (-43.0, -4.0, -12.0), (-50.0, -6.0, 0.0)), ("RU",), "lobar", "right", "right main"
@@ -48,20 +57,27 @@ ARTERY_STEMS = {
     ),
     "right middle": Stem(
         (_RIGHT_BASE, (-57.0, 2.0, -56.0), (-63.0, -10.0, -62.0)),
-        ("RM",), "lobar", "right", "right interlobar",
+        ("RM",),
+        "lobar",
+        "right",
+        "right interlobar",
     ),
     "right lower": Stem(
         (_RIGHT_BASE, (-54.0, 22.0, -62.0), (-56.0, 28.0, -72.0)),
-        ("RL",), "lobar", "right", "right interlobar",
+        ("RL",),
+        "lobar",
+        "right",
+        "right interlobar",
     ),
-    "left upper": Stem(
-        (_LEFT_HILUM, (54.0, 8.0, -8.0), (58.0, -2.0, -2.0)), ("LU",), "lobar", "left", "left main"
-    ),
+    "left upper": Stem((_LEFT_HILUM, (54.0, 8.0, -8.0), (58.0, -2.0, -2.0)), ("LU",), "lobar", "left", "left main"),
     "left lower": Stem(
         (_LEFT_HILUM, (50.0, 27.0, -32.0), (53.0, 32.0, -50.0), (56.0, 34.0, -66.0)),
-        ("LL",), "lobar", "left", "left main",
+        ("LL",),
+        "lobar",
+        "left",
+        "left main",
     ),
-}  # fmt: skip
+}
 """Pulmonary arteries down to the lobes; the interlobar artery counts as lobar."""
 
 VEIN_STEMS = {
@@ -85,9 +101,17 @@ VEIN_STEMS = {
 """Pulmonary veins, from the left atrium outwards."""
 
 AORTA: Course = (
-    (4, -22, -66), (-6, -28, -35), (-9, -26, -10), (-6, -18, 12), (2, -5, 25), (13, 12, 28), (22, 27, 20),
-    (27, 37, 4), (27, 40, -60), (21, 44, -140),
-)  # fmt: skip
+    (4, -22, -66),
+    (-6, -28, -35),
+    (-9, -26, -10),
+    (-6, -18, 12),
+    (2, -5, 25),
+    (13, 12, 28),
+    (22, 27, 20),
+    (27, 37, 4),
+    (27, 40, -60),
+    (21, 44, -140),
+)
 AORTA_RADII_MM = (15.0, 15.0, 15.0, 14.5, 14.0, 13.0, 12.5, 12.0, 11.5)
 ARCH_BRANCHES: tuple[Course, ...] = (
     ((-4, -14, 24), (-12, -14, 50), (-26, -10, 78), (-40, -2, 104)),

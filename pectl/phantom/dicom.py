@@ -91,15 +91,20 @@ class Header:
         up = np.arange(1, count + 1)
         orders = (up, up[::-1], rng.permutation(up))
         return cls(
-            study_uid=study_uid, series_uid=draw_id(rng), patient_id=draw_id(rng),
+            study_uid=study_uid,
+            series_uid=draw_id(rng),
+            patient_id=draw_id(rng),
             sop_uids=tuple(draw_id(rng) for _ in range(count)),
             instance_numbers=tuple(int(n) for n in orders[int(rng.choice(3, p=(0.35, 0.5, 0.15)))]),
             encoding=ENCODINGS[int(rng.choice(len(ENCODINGS), p=_ENCODING_SHARES))],
-            position=ORIENTATIONS[way][0], orientation=ORIENTATIONS[way][1],
-            syntax="jpeg-ls" if rng.random() < config.compressed_fraction else syntax, kernel=scanner.kernel,
+            position=ORIENTATIONS[way][0],
+            orientation=ORIENTATIONS[way][1],
+            syntax="jpeg-ls" if rng.random() < config.compressed_fraction else syntax,
+            kernel=scanner.kernel,
             slice_thickness_mm=round(grid.spacing_mm[0] * scanner.thickness_to_step, 3),
-            many_windows=bool(rng.random() < 0.4), hashed_class=bool(rng.random() < 0.5),
-        )  # fmt: skip
+            many_windows=bool(rng.random() < 0.4),
+            hashed_class=bool(rng.random() < 0.5),
+        )
 
 
 def draw_id(rng: np.random.Generator) -> str:
@@ -172,12 +177,14 @@ def _describe_pixels(dataset: Dataset, header: Header, grid: Grid) -> None:
 
 def _first_pixel(header: Header, grid: Grid, index: int) -> list[float]:
     """Return ImagePositionPatient: where the first stored pixel lies once rows and columns are flipped."""
-    corner = np.array([
-        index,
-        grid.shape[1] - 1 if header.orientation[4] < 0 else 0,
-        grid.shape[2] - 1 if header.orientation[0] < 0 else 0,
-        1,
-    ])  # fmt: skip
+    corner = np.array(
+        [
+            index,
+            grid.shape[1] - 1 if header.orientation[4] < 0 else 0,
+            grid.shape[2] - 1 if header.orientation[0] < 0 else 0,
+            1,
+        ]
+    )
     return [round(float(value), 4) for value in (grid.affine @ corner)[:3]]
 
 

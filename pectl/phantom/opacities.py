@@ -131,8 +131,9 @@ def _draw_mass(rng: np.random.Generator) -> Mass:
     radii = radius * rng.uniform(0.8, 1.0), radius * rng.uniform(0.7, 1.0), radius
     return Mass(
         shape=Ellipsoid(centre, radii, rng.uniform(0.0, np.pi)),
-        necrosis=rng.uniform(0.2, 0.6), hu=rng.uniform(*_MASS_HU),
-    )  # fmt: skip
+        necrosis=rng.uniform(0.2, 0.6),
+        hu=rng.uniform(*_MASS_HU),
+    )
 
 
 def _draw_collapse(rng: np.random.Generator) -> Collapse:

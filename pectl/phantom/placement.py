@@ -64,10 +64,14 @@ def _draw_one(rng: np.random.Generator, tree: Tree, kind: Kind, config: PhantomC
         points, owners = _run(rng, tree, length, config, central=central)
     radii = np.array([tree.branches[owner].radius_mm for owner in owners])
     return Embolus(
-        kind=kind, path=points, radii_mm=np.minimum(radii[:-1], radii[1:]),
-        branches=tuple(dict.fromkeys(owners)), share=rng.uniform(*config.lumen_share),
-        lean=_across(rng, points[-1] - points[0]), hu=rng.uniform(*EMBOLUS_HU),
-    )  # fmt: skip
+        kind=kind,
+        path=points,
+        radii_mm=np.minimum(radii[:-1], radii[1:]),
+        branches=tuple(dict.fromkeys(owners)),
+        share=rng.uniform(*config.lumen_share),
+        lean=_across(rng, points[-1] - points[0]),
+        hu=rng.uniform(*EMBOLUS_HU),
+    )
 
 
 def _run(rng: np.random.Generator, tree: Tree, length_mm: float, config: PhantomConfig, *, central: bool) -> Path:

@@ -70,9 +70,13 @@ def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
     mix(hu, artery, _arterial_blood(study, slab))
     embolus = _paint_emboli(hu, study, slab)
     return Rendered(
-        hu, embolus=embolus > 0.5, artery=np.maximum(artery, embolus) > 0.5, lung=lung - mass - collapse > 0.5,
-        collapse=collapse > 0.5, mass=mass > 0.5,
-    )  # fmt: skip
+        hu,
+        embolus=embolus > 0.5,
+        artery=np.maximum(artery, embolus) > 0.5,
+        lung=lung - mass - collapse > 0.5,
+        collapse=collapse > 0.5,
+        mass=mass > 0.5,
+    )
 
 
 def _paint_nodes(hu: Array, study: Study, slab: Slab) -> None:

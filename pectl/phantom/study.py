@@ -58,15 +58,24 @@ def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) 
         emboli = draw_emboli(rng, arteries, grid.whole(), config, central=central)
     poor, motion = _faults(rng, exam)
     findings = Findings(
-        tree=arteries, rv_lv_ratio=ratio, motion=motion, poor_contrast=poor, confounders=confounders,
+        tree=arteries,
+        rv_lv_ratio=ratio,
+        motion=motion,
+        poor_contrast=poor,
+        confounders=confounders,
         emboli=emboli,
-    )  # fmt: skip
+    )
     return Study(
-        grid=grid, anatomy=anatomy, arteries=arteries, veins=veins, findings=findings,
-        opacities=opacities, surroundings=draw_surroundings(beside, config),
+        grid=grid,
+        anatomy=anatomy,
+        arteries=arteries,
+        veins=veins,
+        findings=findings,
+        opacities=opacities,
+        surroundings=draw_surroundings(beside, config),
         airways=lay_airways(rng, arteries, anatomy.heart, plugs=confounders.mucus_plugs),
         contrast=_draw_contrast(rng, config, poor=poor),
-    )  # fmt: skip
+    )
 
 
 def _rv_lv_ratio(rng: np.random.Generator, config: PhantomConfig, *, positive: bool, central: bool) -> float:
@@ -127,7 +136,9 @@ def _draw_contrast(rng: np.random.Generator, config: PhantomConfig, *, poor: boo
     if artery < _UNENHANCED_HU and not poor:
         return Contrast(artery=artery, vein=artery, aorta=artery, cava=artery, inferior_cava=artery)
     return Contrast(
-        artery=artery, vein=vein, aorta=vein * rng.uniform(0.85, 1.0),
+        artery=artery,
+        vein=vein,
+        aorta=vein * rng.uniform(0.85, 1.0),
         cava=rng.uniform(180.0, 300.0) if poor else rng.uniform(500.0, 900.0),
         inferior_cava=rng.uniform(70.0, 130.0),
-    )  # fmt: skip
+    )

@@ -81,8 +81,10 @@ def _paint_arms(hu: Array, arms: Arms, anatomy: Anatomy, slab: Slab) -> None:
     beside = anatomy.half_width(slab.z) + arms.gap_mm + arms.radius_mm
     away = np.hypot(np.abs(slab.x) - beside, slab.y - arms.y_mm) + np.maximum(slab.z - _SHOULDER_MM, 0.0)
     layers = (
-        (arms.radius_mm, _ARM_FAT_HU), (0.8 * arms.radius_mm, MUSCLE_HU),
-        (_BONE_MM, CORTEX_HU), (_BONE_MM - _CORTEX_MM, MARROW_HU),
-    )  # fmt: skip
+        (arms.radius_mm, _ARM_FAT_HU),
+        (0.8 * arms.radius_mm, MUSCLE_HU),
+        (_BONE_MM, CORTEX_HU),
+        (_BONE_MM - _CORTEX_MM, MARROW_HU),
+    )
     for radius, value in layers:
         mix(hu, soft(away - radius, width), value)

@@ -61,16 +61,24 @@ def _geometry(study: Study, header: Header, made_with: str) -> dict[str, Any]:
     centres = np.array([heart.right_ventricle.centre, heart.left_ventricle.centre])
     right, left = study.grid.to_lps(centres).round(3).tolist()
     return {
-        "use": RESEARCH_USE, "made_with": made_with, "series_uid": header.series_uid,
-        "labels": exam_labels(findings), "artery_hu": round(study.contrast.artery, 1),
-        "rv_diameter_mm": round(heart.rv_diameter_mm, 3), "lv_diameter_mm": round(heart.lv_diameter_mm, 3),
-        "rv_centre_lps_mm": right, "lv_centre_lps_mm": left, "rv_lv_ratio": round(findings.rv_lv_ratio, 6),
+        "use": RESEARCH_USE,
+        "made_with": made_with,
+        "series_uid": header.series_uid,
+        "labels": exam_labels(findings),
+        "artery_hu": round(study.contrast.artery, 1),
+        "rv_diameter_mm": round(heart.rv_diameter_mm, 3),
+        "lv_diameter_mm": round(heart.lv_diameter_mm, 3),
+        "rv_centre_lps_mm": right,
+        "lv_centre_lps_mm": left,
+        "rv_lv_ratio": round(findings.rv_lv_ratio, 6),
         "trunk_radius_mm": round(study.arteries.branches[0].radius_mm, 3),
         "emboli": [_embolus(study, embolus) for embolus in findings.emboli],
-        "nodes": len(findings.confounders.nodes), "mucus_plugs": findings.confounders.mucus_plugs,
+        "nodes": len(findings.confounders.nodes),
+        "mucus_plugs": findings.confounders.mucus_plugs,
         "effusion_mm": [round(mm, 1) for mm in study.anatomy.effusion_mm],
-        "arms_down": study.surroundings.arms is not None, "deep_table": study.surroundings.deep_table,
-    } | _opacities(study)  # fmt: skip
+        "arms_down": study.surroundings.arms is not None,
+        "deep_table": study.surroundings.deep_table,
+    } | _opacities(study)
 
 
 def _opacities(study: Study) -> dict[str, Any]:
@@ -84,8 +92,11 @@ def _opacities(study: Study) -> dict[str, Any]:
 def _embolus(study: Study, embolus: Embolus) -> dict[str, Any]:
     middle = embolus.path[len(embolus.path) // 2]
     return {
-        "centre_lps_mm": study.grid.to_lps(middle)[0].round(2).tolist(), "kind": embolus.kind,
-        "sides": sorted(study.findings.sides(embolus)), "length_mm": round(embolus.length_mm, 2),
-        "vessel_radius_mm": round(float(embolus.radii_mm.mean()), 2), "lumen_share": round(embolus.share, 3),
+        "centre_lps_mm": study.grid.to_lps(middle)[0].round(2).tolist(),
+        "kind": embolus.kind,
+        "sides": sorted(study.findings.sides(embolus)),
+        "length_mm": round(embolus.length_mm, 2),
+        "vessel_radius_mm": round(float(embolus.radii_mm.mean()), 2),
+        "lumen_share": round(embolus.share, 3),
         "hu": round(embolus.hu, 1),
-    }  # fmt: skip
+    }

@@ -129,10 +129,13 @@ def grow_tree(
         flow = sum(len(targets[lobe]) for lobe in stem.lobes)
         index[name] = tree.add(
             Branch(
-                points=np.asarray(stem.points) + shift_mm, radius_mm=unit * flow ** (1 / 3), level=stem.level,
-                side=stem.side, parent=-1 if stem.parent is None else index[stem.parent],
+                points=np.asarray(stem.points) + shift_mm,
+                radius_mm=unit * flow ** (1 / 3),
+                level=stem.level,
+                side=stem.side,
+                parent=-1 if stem.parent is None else index[stem.parent],
             )
-        )  # fmt: skip
+        )
     ends = [name for name in stems if all(other.parent != name for other in stems.values())]
     fed = [np.concatenate([targets[lobe] for lobe in stems[name].lobes]) for name in ends]
     _grow(rng, tree, [index[name] for name in ends], fed, unit)
@@ -177,15 +180,20 @@ def _add_branches(tree: Tree, parents: Indices, points: Points, counts: Indices,
     bend = start + way / 2 + heading * (0.15 * np.linalg.norm(way, axis=1, keepdims=True))
     curves = {pieces: _curves(start, bend, start + way, pieces) for pieces in (2, 4)}
     radii = unit * counts ** (1 / 3)
-    return np.array([
-        tree.add(
-            Branch(
-                points=curves[4 if counts[i] > _LARGE_POINTS else 2][i], radius_mm=float(radii[i]),
-                level=level, side=origin.side, parent=int(parents[i]),
+    return np.array(
+        [
+            tree.add(
+                Branch(
+                    points=curves[4 if counts[i] > _LARGE_POINTS else 2][i],
+                    radius_mm=float(radii[i]),
+                    level=level,
+                    side=origin.side,
+                    parent=int(parents[i]),
+                )
             )
-        )
-        for i, origin in enumerate(origins)
-    ])  # fmt: skip
+            for i, origin in enumerate(origins)
+        ]
+    )
 
 
 def _curves(start: Points, bend: Points, end: Points, pieces: int) -> Points:

@@ -35,6 +35,8 @@ def inline_file(path: Path) -> str:
 def missing_input(path: Path) -> InputMissingError:
     """Return the error of a file that an evaluation should have left."""
     return InputMissingError(
-        where=path, expected="a file that metrics.json or the explanations name", found="no such file",
+        where=path,
+        expected="a file that metrics.json or the explanations name",
+        found="no such file",
         fix="run pectl evaluate again",
-    )  # fmt: skip
+    )

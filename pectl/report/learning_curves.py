@@ -19,18 +19,22 @@ from pectl.report.style import (
     new_figure,
     report_style,
     save,
-)  # fmt: skip
+)
 
 Lines = dict[str, tuple[str, str]]
 """Column of `metrics.csv` -> name in the legend, colour."""
 
 LOSS: Lines = {"train_loss": ("training", BLUE), "val_loss": ("validation", VERMILLION)}
 AUROC: Lines = {
-    "val_exam_auroc": ("PE present", GREEN), "val_window_auroc": ("windows", BLUE),
-    "val_leftsided_pe_auroc": ("left", VERMILLION), "val_rightsided_pe_auroc": ("right", ORANGE),
-    "val_central_pe_auroc": ("central", PURPLE), "val_chronic_pe_auroc": ("chronic", INK),
-    "val_acute_and_chronic_pe_auroc": ("acute and chronic", MUTED), "val_rv_lv_ratio_gte_1_auroc": ("RV/LV", GREEN),
-}  # fmt: skip
+    "val_exam_auroc": ("PE present", GREEN),
+    "val_window_auroc": ("windows", BLUE),
+    "val_leftsided_pe_auroc": ("left", VERMILLION),
+    "val_rightsided_pe_auroc": ("right", ORANGE),
+    "val_central_pe_auroc": ("central", PURPLE),
+    "val_chronic_pe_auroc": ("chronic", INK),
+    "val_acute_and_chronic_pe_auroc": ("acute and chronic", MUTED),
+    "val_rv_lv_ratio_gte_1_auroc": ("RV/LV", GREEN),
+}
 RATE: Lines = {"learning_rate": ("rate", PURPLE)}
 MOST_MARKERS = 40
 """With more epochs the lines have no dots."""

@@ -47,9 +47,11 @@ def write_batch_files(experiment: Experiment, resources: Mapping[Step, Resources
     for path in (out / name for name in names):
         if path.exists():
             raise OutputExistsError(
-                where=path, expected="a folder without batch files", found="one",
+                where=path,
+                expected="a folder without batch files",
+                found="one",
                 fix="edit it, or delete the folder, or choose another --out",
-            )  # fmt: skip
+            )
     shared = dict(experiment) | {"folder": out, "steps": STEPS, "restarts": MOST_RESTARTS, "warning": WARNING_SECONDS}
     for name in names:
         step = name.removesuffix(".sbatch")
@@ -60,9 +62,14 @@ def write_batch_files(experiment: Experiment, resources: Mapping[Step, Resources
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("pectl.slurm", "templates"), undefined=StrictUndefined, keep_trailing_newline=True,
-        trim_blocks=True, lstrip_blocks=True, autoescape=False,
-        comment_start_string="{##", comment_end_string="##}",  # ${#array[@]} is bash
-    )  # fmt: skip
+        loader=PackageLoader("pectl.slurm", "templates"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+        comment_start_string="{##",
+        comment_end_string="##}",  # ${#array[@]} is bash
+    )
     environment.filters["quoted"] = lambda value: shlex.quote(str(value))
     return environment

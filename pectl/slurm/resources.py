@@ -35,9 +35,13 @@ STUDIES_A_SHARE, MOST_SHARES, MOST_GPU_SHARES = 100, 32, 4
 
 
 EXAMPLES = {
-    "time": "minutes, HH:MM:SS or D-HH", "mem": "a size such as 16G", "cpus": "a number from 1",
-    "gpus": "a number from 0", "tasks": "a number from 1", "at_once": "a number from 1",
-}  # fmt: skip
+    "time": "minutes, HH:MM:SS or D-HH",
+    "mem": "a size such as 16G",
+    "cpus": "a number from 1",
+    "gpus": "a number from 0",
+    "tasks": "a number from 1",
+    "at_once": "a number from 1",
+}
 """What each key takes."""
 
 
@@ -119,9 +123,11 @@ def override_resources(defaults: Mapping[Step, Resources], overrides: list[str])
         step = next((step for step in STEPS if step == name), None)
         if not (equals and dot and step and key in Resources.model_fields):
             raise ConfigError(
-                where=f"--resource {override}", expected="STEP.KEY=VALUE", found=repr(override),
+                where=f"--resource {override}",
+                expected="STEP.KEY=VALUE",
+                found=repr(override),
                 fix=f"steps are {', '.join(STEPS)}; keys are {', '.join(Resources.model_fields)}",
-            )  # fmt: skip
+            )
         changes[step][key] = value.strip()
     return {step: _changed(step, defaults[step], changes[step]) for step in STEPS}
 
@@ -132,6 +138,8 @@ def _changed(step: Step, default: Resources, changes: Mapping[str, str]) -> Reso
     except ValidationError as error:
         fault = error.errors()[0]
         raise ConfigError(
-            where=f"--resource {step}.{fault['loc'][0]}", expected=EXAMPLES[str(fault["loc"][0])],
-            found=repr(fault["input"]), fix="correct it",
-        ) from error  # fmt: skip
+            where=f"--resource {step}.{fault['loc'][0]}",
+            expected=EXAMPLES[str(fault["loc"][0])],
+            found=repr(fault["input"]),
+            fix="correct it",
+        ) from error

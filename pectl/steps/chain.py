@@ -70,10 +70,15 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config
     check_lineage(where=stage2, expected=features, found=run2.made_from["features"], what=f"features of {stage1}:")
     fabric = make_fabric(device, config.stage1.extract_precision)
     explainer = Explainer(
-        encoder=load_encoder(stage1, str(fabric.device)), classifier=load_stage2(RunFolder(stage2).best),
-        windows=windows, input_px=described["input_px"], label=label, method=method, device=fabric.device,
+        encoder=load_encoder(stage1, str(fabric.device)),
+        classifier=load_stage2(RunFolder(stage2).best),
+        windows=windows,
+        input_px=described["input_px"],
+        label=label,
+        method=method,
+        device=fabric.device,
         autocast=fabric.autocast,
-    )  # fmt: skip
+    )
     lineage = {**run1.made_from, "stage1": run1.digest, "features": features, "stage2": run2.digest}
     decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))
     return Chain(stage1, stage2, explainer, decisions, read_run_splits(stage2), lineage)
@@ -107,9 +112,11 @@ def choose_study(store: StudyStore, uid: str | None) -> str:
     chosen = uids[0] if uid is None and len(uids) == 1 else uid
     if chosen not in uids:
         raise InputMissingError(
-            where=store.path, expected="--study with one of the studies there", found=str(uid),
+            where=store.path,
+            expected="--study with one of the studies there",
+            found=str(uid),
             fix=f"choose one of {len(uids)}: {', '.join(uids[:5])}{' ...' if len(uids) > 5 else ''}",
-        )  # fmt: skip
+        )
     return chosen
 
 
@@ -134,14 +141,19 @@ def _store_of_dicom(source: Path, chain: Chain, folder: Path) -> StudyStore:
     """Preprocess a DICOM folder with the configuration that stage 1's store was made with."""
     trained: Config = load_config(chain.stage1 / "config.toml", [])
     check_lineage(
-        where=chain.stage1 / "config.toml", expected=chain.lineage["study_store"],
-        found=store_digest(trained.preprocess), what="the [preprocess] section of study store",
-    )  # fmt: skip
+        where=chain.stage1 / "config.toml",
+        expected=chain.lineage["study_store"],
+        found=store_digest(trained.preprocess),
+        what="the [preprocess] section of study store",
+    )
     plain = trained.model_copy(update={"split": type(trained.split)()})
     summary = preprocess(Sources((source,)), folder, plain)
     for verdict in summary.refused[:1] if summary.n_done == 0 else ():
         raise StudyRefusedError(
-            verdict.outcome.code, where=source, expected="a CT of the chest", found=verdict.outcome.detail,
+            verdict.outcome.code,
+            where=source,
+            expected="a CT of the chest",
+            found=verdict.outcome.detail,
             fix="choose another series",
-        )  # fmt: skip
+        )
     return StudyStore.open(folder)

@@ -78,12 +78,14 @@ def explain_run(
     begin = perf_counter()
     if question.split is not None and not (question.source / "store.json").exists():
         raise InputMissingError(
-            where=question.source, expected="a study store, which has splits", found="a folder without store.json",
+            where=question.source,
+            expected="a study store, which has splits",
+            found="a folder without store.json",
             fix="run pectl preprocess first, or leave out --split",
-        )  # fmt: skip
+        )
     chain = load_chain(
         question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
-    )  # fmt: skip
+    )
     with open_source(question.source, chain) as store:
         if question.split is not None:
             return _explain_split(store, question, chain, out, config, progress)
@@ -102,10 +104,14 @@ def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) 
     explanation = chain.explainer.explain(study)
     seen_as = chain.splits.get(uid)
     return Case(
-        study=study, explanation=explanation, measures=_measures(study, explanation, truth),
-        measured_against=_measured_against(truth), decisions=chain.decisions, lineage=chain.lineage,
+        study=study,
+        explanation=explanation,
+        measures=_measures(study, explanation, truth),
+        measured_against=_measured_against(truth),
+        decisions=chain.decisions,
+        lineage=chain.lineage,
         seen_as=None if seen_as is None else str(seen_as),
-    )  # fmt: skip
+    )
 
 
 def _measures(study: Study, explanation: Explanation, truth: Path | None) -> Measures:
@@ -136,9 +142,13 @@ def _explain_split(
         progress(done, len(uids))
     explainer = chain.explainer
     summary = summarise(
-        [_score(uid, row) for uid, row in shown.items()], method=explainer.method, label=explainer.label, split=split,
-        config=config.evaluate, seed=config.seed,
-    ) | {"studies": shown}  # fmt: skip
+        [_score(uid, row) for uid, row in shown.items()],
+        method=explainer.method,
+        label=explainer.label,
+        split=split,
+        config=config.evaluate,
+        seed=config.seed,
+    ) | {"studies": shown}
     write_json(out / "summary.json", summary)
     write_summary_page(out, summary)
     return summary
@@ -148,9 +158,12 @@ def _finished(folder: Path, question: Question, chain: Chain) -> dict[str, Any] 
     """Return the explanation that an earlier run left, if it answers the same question about the same model."""
     content = read_explanation(folder)
     asked = {
-        "version": VERSION, "label": question.label, "method": question.method, "lineage": chain.lineage,
+        "version": VERSION,
+        "label": question.label,
+        "method": question.method,
+        "lineage": chain.lineage,
         "measured_against": list(_measured_against(question.truth)),
-    }  # fmt: skip
+    }
     same = content is not None and all(content.get(name) == value for name, value in asked.items())
     return content if same else None
 

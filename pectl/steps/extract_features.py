@@ -32,9 +32,16 @@ Progress = Callable[[int, int], None]
 
 
 def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
-    store_path: Path, stage1: Path, out: Path, config: Config, *, device: DeviceName,
-    shard: tuple[int, int] | None, progress: Progress, expect: Expect = lambda estimate: None,
-) -> int:  # fmt: skip
+    store_path: Path,
+    stage1: Path,
+    out: Path,
+    config: Config,
+    *,
+    device: DeviceName,
+    shard: tuple[int, int] | None,
+    progress: Progress,
+    expect: Expect = lambda estimate: None,
+) -> int:
     """Make or complete the feature store `out`; studies that are there stay as they are.
 
     Args:
@@ -120,10 +127,12 @@ class _Encoder:
         """Estimate the extraction of studies, given their rows of `studies.csv`."""
         stage = self.config.stage1.model_copy(update={"input_px": self.input_px})
         return estimate_extraction(
-            self.config.model_copy(update={"windows": self.windows, "stage1": stage}), self.model.spec,
-            slices=studies["n_slices"].to_numpy(), source=int(studies["n_source_slices"].sum()),
+            self.config.model_copy(update={"windows": self.windows, "stage1": stage}),
+            self.model.spec,
+            slices=studies["n_slices"].to_numpy(),
+            source=int(studies["n_source_slices"].sum()),
             gpu=self.fabric.device.type == "cuda",
-        )  # fmt: skip
+        )
 
     @torch.inference_mode()
     def encode(self, study: Study) -> Sequence:
@@ -133,10 +142,14 @@ class _Encoder:
         parts = [self._batch(study, starts[first : first + batch]) for first in range(0, len(starts), batch)]
         features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Sequence(
-            uid=study.uid, features=features, window_start=starts, window_logit=logits,
+            uid=study.uid,
+            features=features,
+            window_start=starts,
+            window_logit=logits,
             window_label=window_labels(study.slice_label, starts, length=self.windows.length),
-            window_length=self.windows.length, source=study.source,
-        )  # fmt: skip
+            window_length=self.windows.length,
+            source=study.source,
+        )
 
     def _batch(self, study: Study, starts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (B, F) features and (B,) logits of the windows at `starts`."""

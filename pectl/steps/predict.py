@@ -39,9 +39,11 @@ def predict_split(features: FeatureStore, stage2: Path, split: str, *, device: D
     uids = features.uids(split)
     if not uids:
         raise SplitError(
-            where=features.path, expected=f"studies in the split {split!r}", found="none",
+            where=features.path,
+            expected=f"studies in the split {split!r}",
+            found="none",
             fix="choose another --split, or change [split] and preprocess again",
-        )  # fmt: skip
+        )
     trained = ("train",) if split == "val" else ("train", "val")
     refuse_trained_on(read_run_splits(stage2), uids, where=stage2, trained=trained)
     model = load_stage2(RunFolder(stage2).best).to(choose_device(device))

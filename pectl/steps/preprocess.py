@@ -100,9 +100,13 @@ def preprocess(
     table = None if sources.labels is None else read_labels(sources.labels)
     with _nothing_left(out):
         cohort = index_files(
-            sources.paths, folder=sources.index_in(out), workers=sources.workers, shard=sources.shard,
-            known=lambda uid: _is_finished(out, uid, previews=previews), progress=watch.files,
-        )  # fmt: skip
+            sources.paths,
+            folder=sources.index_in(out),
+            workers=sources.workers,
+            shard=sources.shard,
+            known=lambda uid: _is_finished(out, uid, previews=previews),
+            progress=watch.files,
+        )
     check_method(config.split, len(cohort.patient))
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)

@@ -69,7 +69,7 @@ def check_sanity(
     """
     chain = load_chain(
         question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
-    )  # fmt: skip
+    )
     with open_source(question.source, chain) as store:
         uids = _chosen(store, question, chain)
         cascades = {}

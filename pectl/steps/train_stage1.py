@@ -24,9 +24,16 @@ STAGE = "stage1"
 
 
 def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
-    store_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress,
-    workers: int = 0, expect: Expect = lambda estimate: None,
-) -> dict[str, float]:  # fmt: skip
+    store_path: Path,
+    out: Path,
+    config: Config,
+    *,
+    device: DeviceName,
+    resume: Resume,
+    progress: Progress,
+    workers: int = 0,
+    expect: Expect = lambda estimate: None,
+) -> dict[str, float]:
     """Train the window encoder on the store's `train` split and keep the best on `val`.
 
     Args:
@@ -69,8 +76,13 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     best = min(trainer.position.rows, key=lambda row: row["val_loss"])
     if together.writes:
         run.finish(
-            digest=weights_digest(run.best), made_from=made_from, config_digest=config_digest,
-            stage=STAGE, windows=config.windows.model_dump(mode="json"), input_px=config.stage1.input_px, best=best,
+            digest=weights_digest(run.best),
+            made_from=made_from,
+            config_digest=config_digest,
+            stage=STAGE,
+            windows=config.windows.model_dump(mode="json"),
+            input_px=config.stage1.input_px,
+            best=best,
             pretrained=described(pretrained),
-        )  # fmt: skip
+        )
     return best

@@ -28,9 +28,15 @@ STAGE = "stage2"
 
 
 def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
-    features_path: Path, out: Path, config: Config, *, device: DeviceName, resume: Resume, progress: Progress,
+    features_path: Path,
+    out: Path,
+    config: Config,
+    *,
+    device: DeviceName,
+    resume: Resume,
+    progress: Progress,
     expect: Expect = lambda estimate: None,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Train the sequence classifier on the `train` split, keep the best on `val`, and fit the decisions on `val`.
 
     Args:
@@ -56,9 +62,12 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
     sequences = [*train.sequences, *val.sequences]
     check_gradients(fabric, config.stage2.precision, model, lambda: collate(sequences[:2]).inputs())
     estimate = estimate_stage2(
-        config, model, studies=len(sequences), windows=sum(len(s.features) for s in sequences),
+        config,
+        model,
+        studies=len(sequences),
+        windows=sum(len(s.features) for s in sequences),
         gpu=fabric.device.type == "cuda",
-    )  # fmt: skip
+    )
     run = RunFolder(out)
 
     def begin() -> None:

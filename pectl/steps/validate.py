@@ -69,9 +69,13 @@ def validate(
     check_available(config.preprocess)
     table, breaches = (None, {}) if sources.labels is None else inspect_labels(sources.labels)
     cohort = index_files(
-        sources.paths, folder=sources.index_in(out), workers=sources.workers, shard=sources.shard,
-        known=lambda uid: False, progress=watch.files,
-    )  # fmt: skip
+        sources.paths,
+        folder=sources.index_in(out),
+        workers=sources.workers,
+        shard=sources.shard,
+        known=lambda uid: False,
+        progress=watch.files,
+    )
     note_breaches(cohort, breaches)
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)

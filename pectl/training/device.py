@@ -38,10 +38,13 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Pr
     accelerator = choose_device(device)
     _check_devices(accelerator, processes)
     fabric = Fabric(
-        accelerator=accelerator, devices=_devices(accelerator, processes), num_nodes=processes.nodes,
-        precision=_mode(accelerator, precision), plugins=_environment(processes),
+        accelerator=accelerator,
+        devices=_devices(accelerator, processes),
+        num_nodes=processes.nodes,
+        precision=_mode(accelerator, precision),
+        plugins=_environment(processes),
         strategy=_strategy(accelerator) if processes.world > 1 else "auto",
-    )  # fmt: skip
+    )
     fabric.launch()
     return fabric
 
@@ -73,9 +76,11 @@ def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise DeviceError(
-            where="--device cuda", expected="a CUDA device that torch can use", found="none",
+            where="--device cuda",
+            expected="a CUDA device that torch can use",
+            found="none",
             fix="use --device cpu, or check the driver with nvidia-smi",
-        )  # fmt: skip
+        )
     return "cuda" if available and device != "cpu" else "cpu"
 
 
@@ -87,7 +92,7 @@ def _check_devices(accelerator: str, processes: Processes) -> None:
             expected=f"{processes.per_node} GPUs on each machine",
             found=f"{torch.cuda.device_count()} that this process sees",
             fix="start one process a GPU; with SLURM ask for --gpus-per-node, as --gpus-per-task hides the others",
-        )  # fmt: skip
+        )
 
 
 def _devices(accelerator: str, processes: Processes) -> int | list[int]:
@@ -119,9 +124,11 @@ def _mode(accelerator: str, precision: Precision) -> _Mode:
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "bf16" and not has_bf16:
         raise DeviceError(
-            where="precision = bf16", expected="a GPU with bf16 arithmetic", found=torch.cuda.get_device_name(),
+            where="precision = bf16",
+            expected="a GPU with bf16 arithmetic",
+            found=torch.cuda.get_device_name(),
             fix="use precision = fp16 or fp32",
-        )  # fmt: skip
+        )
     if precision == "fp16":
         return "16-mixed"
     return "bf16-mixed" if has_bf16 and precision != "fp32" else "32-true"

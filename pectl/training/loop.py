@@ -47,9 +47,16 @@ class Trainer:
     """Trains one task in one run folder."""
 
     def __init__(  # noqa: PLR0913 - what is trained, where to, how, by what
-        self, task: Task, run: RunFolder, config: OptimizerConfig, *, fabric: Fabric, seed: int, workers: int = 0,
+        self,
+        task: Task,
+        run: RunFolder,
+        config: OptimizerConfig,
+        *,
+        fabric: Fabric,
+        seed: int,
+        workers: int = 0,
         compiled: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.task, self.run, self.config, self.fabric = task, run, config, fabric
         self.together = Together(fabric)
         self.steps_per_epoch = len(task.batches(0))
@@ -69,9 +76,10 @@ class Trainer:
         if smallest < needed:
             raise TrainingError(
                 where=f"{self.together.world} processes, accumulate = {self.config.accumulate}",
-                expected=f"batches of at least {needed}", found=f"one of {smallest}",
+                expected=f"batches of at least {needed}",
+                found=f"one of {smallest}",
                 fix="set a larger batch_size, or use fewer processes or a smaller accumulate",
-            )  # fmt: skip
+            )
 
     def fit(self, progress: Progress) -> None:
         """Train to the last epoch, from where the run stands.
@@ -137,10 +145,11 @@ class Trainer:
             raise SystemExit(Interrupted.exit_code)
         self.run.status.end("interrupted", epoch=self.position.epoch + 1)
         raise Interrupted(
-            where=self.run.path, expected="to train to the last epoch",
+            where=self.run.path,
+            expected="to train to the last epoch",
             found=f"a stop signal in epoch {self.position.epoch + 1}, after which a checkpoint was written",
             fix="run the command again with --resume",
-        )  # fmt: skip
+        )
 
     def _validate(self) -> dict[str, float]:
         """Judge each batch once, in whichever process, and join the results in the order of the batches."""
@@ -163,9 +172,11 @@ class Trainer:
         loss = mean_loss(sums, weights).item()
         if not math.isfinite(loss):
             raise TrainingError(
-                where=f"validation of epoch {self.position.epoch + 1}", expected="a finite loss",
-                found=str(loss), fix="lower the learning rate or set clip_norm",
-            )  # fmt: skip
+                where=f"validation of epoch {self.position.epoch + 1}",
+                expected="a finite loss",
+                found=str(loss),
+                fix="lower the learning rate or set clip_norm",
+            )
         return {"val_loss": loss} | self.task.metrics([one.outputs for one in judged])
 
     def _end_epoch(self, metrics: dict[str, float]) -> None:
@@ -201,10 +212,11 @@ class Trainer:
             self.stepper.restore(state)
         except (RuntimeError, ValueError) as error:  # torch's, for other names or shapes
             raise TrainingError(
-                where=self.run.last, expected="the weights of this configuration's model",
+                where=self.run.last,
+                expected="the weights of this configuration's model",
                 found=f"others ({' '.join(str(error).split())[:200]})",
                 fix="a run can't go on with other layers (--resume-changed neither): choose another --out",
-            ) from error  # fmt: skip
+            ) from error
         self.position = Position(**state["position"])
         if not self.together.writes:
             self.position.loss_sum = 0.0  # process 0 has it
@@ -215,10 +227,11 @@ class Trainer:
 
     def _non_finite(self, value: float, studies: list[str]) -> TrainingError:
         return TrainingError(
-            where=f"epoch {self.position.epoch + 1}, step {self.position.step + 1}", expected="a finite loss",
+            where=f"epoch {self.position.epoch + 1}, step {self.position.step + 1}",
+            expected="a finite loss",
             found=f"{value} in a batch of the studies {', '.join(studies)}",
             fix="look at these studies, or lower the learning rate or set clip_norm",
-        )  # fmt: skip
+        )
 
 
 def _interleaved(shares: list[list[Judged]]) -> Iterator[Judged]:

@@ -136,10 +136,17 @@ def _worker_loader(load: Callable[[K, Empty], Batch], keys: list[K], workers: in
     context.set_forkserver_preload([__name__])
     Finalize(None, _end_workers, exitpriority=0)
     return DataLoader(
-        _Batches(load), batch_size=None, sampler=keys, num_workers=workers, prefetch_factor=AHEAD,
-        persistent_workers=True, multiprocessing_context=context, worker_init_fn=_start_worker, collate_fn=_as_it_is,
+        _Batches(load),
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        persistent_workers=True,
+        multiprocessing_context=context,
+        worker_init_fn=_start_worker,
+        collate_fn=_as_it_is,
         generator=torch.Generator(),
-    )  # fmt: skip
+    )
 
 
 def _start_worker(_: int) -> None:
@@ -182,7 +189,8 @@ def _sound(batches: "Iterator[Batch | PectlError]") -> Iterator[Batch]:
         if isinstance(error, PectlError) or "DataLoader worker" not in str(error):
             raise
         raise WorkerError(
-            where="--workers", expected="processes that read windows beside the training",
+            where="--workers",
+            expected="processes that read windows beside the training",
             found=f"that one has died ({error})",
             fix="this is mostly for want of memory: use fewer workers, or --workers 0, and --resume",
-        ) from error  # fmt: skip
+        ) from error

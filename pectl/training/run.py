@@ -54,9 +54,11 @@ class RunFolder:
         if marker.exists():
             if not resume:
                 raise OutputExistsError(
-                    where=self.path, expected="a new folder", found="a run",
+                    where=self.path,
+                    expected="a new folder",
+                    found="a run",
                     fix="add --resume to go on with it, or choose another --out",
-                )  # fmt: skip
+                )
             old = read_json(marker, made_by="pectl train")
             self._check_same_data(old, identity)
             if old.get("config") == identity["config"]:
@@ -83,21 +85,23 @@ class RunFolder:
         changed = [name for name in new if name != "config" and old.get(name) != new[name]]
         if changed:
             raise TrainingError(
-                where=self.path, expected="the run's own " + ", ".join(f"{n} {old.get(n)}" for n in changed),
+                where=self.path,
+                expected="the run's own " + ", ".join(f"{n} {old.get(n)}" for n in changed),
                 found=", ".join(new[n] for n in changed),
                 fix="resume with the same data, or choose another --out",
-            )  # fmt: skip
+            )
 
     def _changed(self, config: Config) -> TrainingError:
         before = _flat(tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8")))
         now = _flat(config.model_dump(mode="json", exclude_none=True))
         keys = [key for key in before | now if before.get(key) != now.get(key)]
         return TrainingError(
-            where=self.path, expected="the run's own " + ", ".join(f"{key} = {before.get(key)}" for key in keys),
+            where=self.path,
+            expected="the run's own " + ", ".join(f"{key} = {before.get(key)}" for key in keys),
             found=", ".join(f"{key} = {now.get(key)}" for key in keys),
             fix="resume with the same configuration, or accept the difference with --resume-changed, "
             "or choose another --out",
-        )  # fmt: skip
+        )
 
     def save_state(self, model: Model, state: dict[str, Any]) -> None:
         """Write `checkpoints/last`; the state before is kept as `previous.pt`. `state.pt` holds the weights too."""
@@ -126,9 +130,11 @@ class RunFolder:
                 return state
         if present:
             raise StoreError(
-                where=present[0], expected="a training state", found="a damaged file, and no whole one before it",
+                where=present[0],
+                expected="a training state",
+                found="a damaged file, and no whole one before it",
                 fix="start the run anew in another folder",
-            )  # fmt: skip
+            )
         return None
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:

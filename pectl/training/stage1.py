@@ -47,10 +47,11 @@ def _known_windows(store: StudyStore, split: str, config: Config) -> WindowIndex
     classes = set() if index is None else set(index.label.tolist())
     if index is None or classes != {0, 1}:
         raise TrainingError(
-            where=f"{store.path}, split {split}", expected="windows with PE and windows without",
+            where=f"{store.path}, split {split}",
+            expected="windows with PE and windows without",
             found=f"{len(uids)} studies with labels of the classes {sorted(classes)}",
             fix="preprocess with --labels, or change [split] so that each part has both",
-        )  # fmt: skip
+        )
     return index
 
 

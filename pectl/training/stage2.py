@@ -52,9 +52,11 @@ class SplitStudies:
         targets = store.exam_targets(uids)
         if not np.isfinite(targets).any():
             raise TrainingError(
-                where=f"{store.path}, split {split}", expected="studies with known exam labels", found="none",
+                where=f"{store.path}, split {split}",
+                expected="studies with known exam labels",
+                found="none",
                 fix="preprocess with --labels, or change [split]",
-            )  # fmt: skip
+            )
         sequences = [store.read(uid) for uid in uids]
         return cls(sequences, targets, np.array([_positive_share(s.source.label) for s in sequences], np.float32))
 

@@ -37,9 +37,15 @@ class Stepper:
     """
 
     def __init__(
-        self, model: Model, config: OptimizerConfig, *, fabric: Fabric, seed: int, steps_per_epoch: int,
+        self,
+        model: Model,
+        config: OptimizerConfig,
+        *,
+        fabric: Fabric,
+        seed: int,
+        steps_per_epoch: int,
         compiled: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._config, self._fabric, self._seed, self._steps_per_epoch = config, fabric, seed, steps_per_epoch
         optimizer = AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         self.bare = model

@@ -30,9 +30,11 @@ def leaving_on_stop(where: object) -> Iterator[None]:
             yield
     except _StopNow:
         raise Interrupted(
-            where=where, expected="to train", found="a stop signal outside of the training's steps",
+            where=where,
+            expected="to train",
+            found="a stop signal outside of the training's steps",
             fix="run the command again with --resume",
-        ) from None  # fmt: skip
+        ) from None
 
 
 @contextmanager

@@ -66,12 +66,14 @@ def _summarise(model: nn.Module, *inputs: Tensor, depth: int) -> list[Layer]:
     root = type(model).__name__
     return [
         Layer(
-            name=name or root, kind=type(parts[name]).__name__, output=shape,
+            name=name or root,
+            kind=type(parts[name]).__name__,
+            output=shape,
             parameters=sum(p.numel() for p in parts[name].parameters()),
             flops=sum(counts.get(f"{root}.{name}" if name else "Global", {}).values()),
         )
         for name, shape in outputs.items()
-    ]  # fmt: skip
+    ]
 
 
 def _shape(output: Any) -> tuple[int, ...]:  # noqa: ANN401 - whatever a layer returns

@@ -66,6 +66,8 @@ class Together:
             if self.world == 1 or not (isinstance(error, dist.DistError) or any(w in str(error) for w in LOST_PEER)):
                 raise
             raise TrainingError(
-                where=f"process {self.rank} of {self.world}", expected="all processes of the training to go on",
-                found="that another one has ended", fix="see its own message, then go on with --resume",
-            ) from error  # fmt: skip
+                where=f"process {self.rank} of {self.world}",
+                expected="all processes of the training to go on",
+                found="that another one has ended",
+                fix="see its own message, then go on with --resume",
+            ) from error

@@ -32,7 +32,7 @@ CASES: dict[str, dict] = {
     "odd spacing": {"size": (120, 84), "pixel_spacing_mm": (3.3, 4.7), "step_mm": 4.3, "n_slices": 56},
     "thin slices": {"step_mm": 1.7, "n_slices": 140},
     "a repaired gap at the marker": {"missing": (51, 52)},
-}  # fmt: skip
+}
 
 
 def seeing_encoder() -> WindowEncoder:
@@ -54,9 +54,13 @@ def explainer() -> Explainer:
     windows = WindowsConfig(hu_ranges={"bright": (600.0, 3000.0)}, length=10, stride=5)
     spec = stage2_spec(feature_size=1)
     return Explainer(
-        encoder=seeing_encoder(), classifier=SequenceClassifier(spec), windows=windows, input_px=88,
-        label="pe_window", method="grad-cam",
-    )  # fmt: skip
+        encoder=seeing_encoder(),
+        classifier=SequenceClassifier(spec),
+        windows=windows,
+        input_px=88,
+        label="pe_window",
+        method="grad-cam",
+    )
 
 
 @pytest.fixture

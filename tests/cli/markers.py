@@ -26,22 +26,64 @@ MARKS = tuple(text.encode() for text in (DATE, TIME, UID))
 _VALUES = {"DA": DATE, "TM": TIME, "DT": MOMENT, "AS": AGE, "UI": UID, "IS": "427193719", "DS": "4271.93719"}
 _TEXT = ("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT")
 KEPT = {
-    "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "ConvolutionKernel", "Manufacturer",
-}  # fmt: skip
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "ConvolutionKernel",
+    "Manufacturer",
+}
 """What may leave a file by design: UIDs name studies and images, kernel and manufacturer describe the scanner."""
 _NEEDED = {
-    "SOPClassUID", "Modality", "PatientPosition", "PhotometricInterpretation", "ImageType", "SpecificCharacterSet",
-    "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
-    "RescaleIntercept", "AcquisitionNumber", "InstanceNumber", "NumberOfFrames", "KVP", "FrameOfReferenceUID",
-    "WindowCenter", "WindowWidth", "LossyImageCompression",
-}  # fmt: skip
+    "SOPClassUID",
+    "Modality",
+    "PatientPosition",
+    "PhotometricInterpretation",
+    "ImageType",
+    "SpecificCharacterSet",
+    "SliceThickness",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "NumberOfFrames",
+    "KVP",
+    "FrameOfReferenceUID",
+    "WindowCenter",
+    "WindowWidth",
+    "LossyImageCompression",
+}
 _EVERYDAY = (
-    "PatientName", "PatientBirthDate", "PatientBirthTime", "PatientAge", "OtherPatientIDs", "PatientAddress",
-    "PatientComments", "StudyDate", "SeriesDate", "AcquisitionDateTime", "StudyTime", "AccessionNumber", "StudyID",
-    "InstitutionName", "InstitutionAddress", "ReferringPhysicianName", "OperatorsName", "StationName",
-    "StudyDescription", "SeriesDescription", "ProtocolName", "ImageComments", "DeviceSerialNumber", "BodyPartExamined",
-    "ContrastBolusAgent", "RequestedProcedureDescription", "FrameOfReferenceUID",
-)  # fmt: skip
+    "PatientName",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientAge",
+    "OtherPatientIDs",
+    "PatientAddress",
+    "PatientComments",
+    "StudyDate",
+    "SeriesDate",
+    "AcquisitionDateTime",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "InstitutionName",
+    "InstitutionAddress",
+    "ReferringPhysicianName",
+    "OperatorsName",
+    "StationName",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "ImageComments",
+    "DeviceSerialNumber",
+    "BodyPartExamined",
+    "ContrastBolusAgent",
+    "RequestedProcedureDescription",
+    "FrameOfReferenceUID",
+)
 
 
 def mark_file(source: Path, target: Path, patient: str, *, everything: bool) -> None:
@@ -179,9 +221,13 @@ def _hdf5_parts(data: bytes) -> Iterator[bytes]:
 
 
 _PACKED = {
-    b"\x1f\x8b": _gzip_parts, b"x\x9c": _zlib_parts, b"x\xda": _zlib_parts, b"PK\x03\x04": _zip_parts,
-    b"\x89PNG\r\n\x1a\n": _png_parts, b"\x89HDF\r\n\x1a\n": _hdf5_parts,
-}  # fmt: skip
+    b"\x1f\x8b": _gzip_parts,
+    b"x\x9c": _zlib_parts,
+    b"x\xda": _zlib_parts,
+    b"PK\x03\x04": _zip_parts,
+    b"\x89PNG\r\n\x1a\n": _png_parts,
+    b"\x89HDF\r\n\x1a\n": _hdf5_parts,
+}
 """How what begins so is unpacked."""
 
 

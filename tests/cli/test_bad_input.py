@@ -51,9 +51,15 @@ def test_labels_that_break_a_rule(chain, pectl, tmp_path: Path) -> None:
     table.loc[table["StudyInstanceUID"] == study, "indeterminate"] = "1"
     table.to_csv(tmp_path / "labels.csv", index=False)
     result = pectl(
-        "preprocess", chain.dicom, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "store",
-        "--config", chain.config,
-    )  # fmt: skip
+        "preprocess",
+        chain.dicom,
+        "--labels",
+        tmp_path / "labels.csv",
+        "--out",
+        tmp_path / "store",
+        "--config",
+        chain.config,
+    )
     one_line(result, "labels.csv", study)
     no_result(tmp_path / "store")
 
@@ -61,9 +67,20 @@ def test_labels_that_break_a_rule(chain, pectl, tmp_path: Path) -> None:
 def test_split_csv_that_forgets_studies(chain, pectl, tmp_path: Path) -> None:
     (tmp_path / "splits.csv").write_text("StudyInstanceUID,split\n1.2,train\n")
     result = pectl(
-        "preprocess", chain.dicom, "--labels", chain.labels, "--out", tmp_path / "store", "--config", chain.config,
-        "--set", "split.method=csv", "--set", f"split.csv={tmp_path / 'splits.csv'}", "--quiet",
-    )  # fmt: skip
+        "preprocess",
+        chain.dicom,
+        "--labels",
+        chain.labels,
+        "--out",
+        tmp_path / "store",
+        "--config",
+        chain.config,
+        "--set",
+        "split.method=csv",
+        "--set",
+        f"split.csv={tmp_path / 'splits.csv'}",
+        "--quiet",
+    )
     one_line(result, "12 studies in no split")
     assert not (tmp_path / "store" / "store.json").exists()
 
@@ -192,9 +209,19 @@ def test_kinetics_without_network(chain, pectl, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(urllib.request, "_opener", None)  # it would remember earlier proxies
     result = pectl(
-        "train-stage1", chain.store, "--out", tmp_path / "run", "--config", chain.config, "--device", "cpu",
-        "--set", "stage1.backbone=r3d_18", "--set", "stage1.weights=kinetics400",
-    )  # fmt: skip
+        "train-stage1",
+        chain.store,
+        "--out",
+        tmp_path / "run",
+        "--config",
+        chain.config,
+        "--device",
+        "cpu",
+        "--set",
+        "stage1.backbone=r3d_18",
+        "--set",
+        "stage1.weights=kinetics400",
+    )
     cache = tmp_path / "torch" / "hub" / "checkpoints"
     one_line(result, "r3d_18-b3b3357e.pth", "SHA-256 begins b3b3357e", f"copy it to {cache}", "Connection refused")
     no_result(tmp_path / "run")
@@ -238,9 +265,17 @@ def test_evaluation_of_studies_seen_in_training_is_refused(chain, pectl, tmp_pat
 
 def test_empty_split(chain, pectl, tmp_path: Path) -> None:
     result = pectl(
-        "evaluate", chain.features, "--stage2", chain.tcn, "--split", "holdout", "--out", tmp_path / "out",
-        "--config", chain.config,
-    )  # fmt: skip
+        "evaluate",
+        chain.features,
+        "--stage2",
+        chain.tcn,
+        "--split",
+        "holdout",
+        "--out",
+        tmp_path / "out",
+        "--config",
+        chain.config,
+    )
     one_line(result, "expected studies in the split 'holdout', found none")
     no_result(tmp_path / "out")
 

@@ -14,13 +14,33 @@ import pytest
 from pectl.core.labels.names import EXAM_LABELS
 
 COMMANDS = (
-    "demo", "phantom", "preprocess", "train-stage1", "extract-features", "train-stage2", "evaluate", "compare",
-    "explain", "sanity-check", "summary",
-)  # fmt: skip
+    "demo",
+    "phantom",
+    "preprocess",
+    "train-stage1",
+    "extract-features",
+    "train-stage2",
+    "evaluate",
+    "compare",
+    "explain",
+    "sanity-check",
+    "summary",
+)
 MEASURES = {
-    "n", "n_positive", "auroc", "auroc_ci", "ci_method", "average_precision", "threshold", "sensitivity",
-    "sensitivity_ci", "specificity", "specificity_ci", "brier", "ece",
-}  # fmt: skip
+    "n",
+    "n_positive",
+    "auroc",
+    "auroc_ci",
+    "ci_method",
+    "average_precision",
+    "threshold",
+    "sensitivity",
+    "sensitivity_ci",
+    "specificity",
+    "specificity_ci",
+    "brier",
+    "ece",
+}
 HEAVY = ("torch", "pandas", "pydicom", "numpy", "scipy", "sklearn", "matplotlib", "h5py", "cv2", "pydantic")
 
 
@@ -114,9 +134,18 @@ def test_shards_make_the_same_features_and_the_last_finishes(chain, pectl, tmp_p
     for shard in ("1/2", "2/2"):
         assert not (out / "features.json").exists()
         result = pectl(
-            "extract-features", chain.store, "--stage1", chain.stage1, "--out", out, "--shard", shard, "--quiet",
-            "--config", chain.config,
-        )  # fmt: skip
+            "extract-features",
+            chain.store,
+            "--stage1",
+            chain.stage1,
+            "--out",
+            out,
+            "--shard",
+            shard,
+            "--quiet",
+            "--config",
+            chain.config,
+        )
         assert result.code == 0
         assert "features of 6 studies extracted" in result.out
     assert (out / "features.json").read_bytes() == (chain.features / "features.json").read_bytes()

@@ -108,7 +108,7 @@ def test_stage_1_sees_a_study_in_the_precision_of_extraction(chain, precision, l
     config = load_config(chain.config, [f"stage1.extract_precision={precision}"])
     made = load_chain(
         chain.stage1, chain.tcn, label="pe_present", method="layer-cam", config=config, device="cpu"
-    ).explainer  # fmt: skip
+    ).explainer
     with made.autocast():
         assert torch.is_autocast_enabled("cpu") is lower
 

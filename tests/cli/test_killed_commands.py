@@ -24,9 +24,20 @@ def start(chain, stage: str, out: Path, *more: str) -> subprocess.Popen[bytes]:
     source, settings = STAGES[stage]
     overrides = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     command = [
-        sys.executable, "-m", "pectl", stage, getattr(chain, source), "--out", out, "--config", chain.config,
-        "--resume", "--quiet", *overrides, *more,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pectl",
+        stage,
+        getattr(chain, source),
+        "--out",
+        out,
+        "--config",
+        chain.config,
+        "--resume",
+        "--quiet",
+        *overrides,
+        *more,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (out.parent / "stderr").open("w") as stderr:
         return subprocess.Popen([*map(str, command)], stderr=stderr, env=environment)

@@ -43,8 +43,10 @@ def test_training_goes_on_from_the_weights_of_the_run_before(chain: Chain, going
     assert after.multitask_head is not None
     described = json.loads((going_on.stage1 / "run.json").read_text())
     assert described["pretrained"] == {
-        "weights": str(chain.stage1), "begun_anew": ["multitask_head"], "left_out": [],
-    }  # fmt: skip
+        "weights": str(chain.stage1),
+        "begun_anew": ["multitask_head"],
+        "left_out": [],
+    }
     assert described["made_from"]["weights"] == json.loads((chain.stage1 / "run.json").read_text())["digest"]
 
 
@@ -53,9 +55,15 @@ def test_heads_that_begin_anew_are_told(
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="pectl"):
         run_ok(
-            "train-stage1", going_on.store, "--out", tmp_path, "--config", chain.config, "--quiet",
+            "train-stage1",
+            going_on.store,
+            "--out",
+            tmp_path,
+            "--config",
+            chain.config,
+            "--quiet",
             *from_weights(chain.stage1),
-        )  # fmt: skip
+        )
     assert f"stage1.weights = {chain.stage1}: multitask_head begins anew" in caplog.messages
 
 

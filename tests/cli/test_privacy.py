@@ -59,8 +59,13 @@ def _refuse_stream(dataset):
 
 
 REFUSALS = (
-    _refuse_modality, _refuse_image_type, _refuse_photometric, _refuse_rescale, _refuse_pixels, _refuse_stream,
-)  # fmt: skip
+    _refuse_modality,
+    _refuse_image_type,
+    _refuse_photometric,
+    _refuse_rescale,
+    _refuse_pixels,
+    _refuse_stream,
+)
 
 
 @pytest.fixture(scope="session")
@@ -119,10 +124,17 @@ def outputs(chain, marked, tmp_path_factory) -> tuple[Path, str]:
         _here("explain", out / "store", *runs, "--split", "test", "--out", out / "explanations"),
         _here("explain", study, *runs, "--out", out / "explained"),
         _here(
-            "evaluate", out / "features", "--stage2", chain.tcn, "--explanations", out / "explanations",
-            "--out", out / "evaluation", *shared,
+            "evaluate",
+            out / "features",
+            "--stage2",
+            chain.tcn,
+            "--explanations",
+            out / "explanations",
+            "--out",
+            out / "evaluation",
+            *shared,
         ),
-    ]  # fmt: skip
+    ]
     return out, "\n".join(printed)
 
 
@@ -198,5 +210,14 @@ def test_the_search_finds_what_is_packed(tmp_path):
     (tmp_path / f"{MARK}.txt").write_text("")
     (tmp_path / "clean.txt").write_text("nothing here")
     assert sorted(marked_outputs(tmp_path)) == [
-        f"{MARK}.txt", "a.json", "b.gz", "c.zip", "d.png", "e.html", "f.h5", "g.h5", "h.h5", "i.bin",
-    ]  # fmt: skip
+        f"{MARK}.txt",
+        "a.json",
+        "b.gz",
+        "c.zip",
+        "d.png",
+        "e.html",
+        "f.h5",
+        "g.h5",
+        "h.h5",
+        "i.bin",
+    ]

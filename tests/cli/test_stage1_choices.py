@@ -20,9 +20,12 @@ from pectl.steps.chain import load_chain
 from tests.cli.conftest import Chain, run_ok
 
 CHOICES = (
-    "windows.hu_scaling=per-slice", "stage1.norm=group", "stage1.multitask_loss_weight=0.5",
-    "stage1.augment.contrast_gain=[0.8, 1.25]", "stage1.epochs=2",
-)  # fmt: skip
+    "windows.hu_scaling=per-slice",
+    "stage1.norm=group",
+    "stage1.multitask_loss_weight=0.5",
+    "stage1.augment.contrast_gain=[0.8, 1.25]",
+    "stage1.epochs=2",
+)
 
 
 @pytest.fixture(scope="module")

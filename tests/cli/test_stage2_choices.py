@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 
 CHOICES = (
-    "head=hierarchical", "position=true", "ensemble=2", "label_smoothing=0.05", "focal_gamma=1", "model=gru",
+    "head=hierarchical",
+    "position=true",
+    "ensemble=2",
+    "label_smoothing=0.05",
+    "focal_gamma=1",
+    "model=gru",
     "window_loss=positive-studies",
-)  # fmt: skip
+)
 
 
 def test_answers_cohere_from_the_model_to_the_tables(chain, pectl, tmp_path) -> None:

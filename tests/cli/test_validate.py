@@ -48,9 +48,14 @@ def test_without_out_nothing_is_written(pectl, root, tmp_path, monkeypatch):
 
 def test_rules_follow_the_configuration(pectl, root):
     result = pectl(
-        "validate", root / "1.2", "--quiet", "--set", "preprocess.min_slices=4",
-        "--set", "preprocess.series.prefer=['slices']",
-    )  # fmt: skip
+        "validate",
+        root / "1.2",
+        "--quiet",
+        "--set",
+        "preprocess.min_slices=4",
+        "--set",
+        "preprocess.series.prefer=['slices']",
+    )
     assert "Series choice: axial CT (leaning 30 degrees at most), 4 slices or more; most slices; lowest" in result.out
 
 

@@ -36,9 +36,11 @@ def test_lines_come_after_5_s_then_every_30_s_with_rate_and_time_left(
         now[0] = float(second)
         lines(10 + 2 * second, 170)
     assert capsys.readouterr().err.splitlines() == [
-        "steps: 20/170, 2.00/s, 75 s left", "steps: 80/170, 2.00/s, 45 s left", "steps: 140/170, 2.00/s, 15 s left",
+        "steps: 20/170, 2.00/s, 75 s left",
+        "steps: 80/170, 2.00/s, 45 s left",
+        "steps: 140/170, 2.00/s, 15 s left",
         "steps: 170/170, 2.00/s",
-    ]  # fmt: skip
+    ]
     files = Lines("files", growing=True)
     files(1, 2000)
     now[0] += 10

@@ -12,13 +12,33 @@ from pectl.core.intake.stack import Stack, build_stack
 from pectl.core.intake.volume import Volume
 
 _CT: dict[str, Any] = {
-    "path": Path("none"), "transfer_syntax": "1.2.840.10008.1.2.1", "pixel_offset": 0, "pixel_length": 0,
-    "study_uid": "1", "series_uid": "1.1", "patient_id": "P", "modality": "CT",
-    "image_type": ("ORIGINAL", "PRIMARY", "AXIAL"), "orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-    "pixel_spacing_mm": (2.0, 2.0), "slice_thickness_mm": None, "rows": 64, "columns": 64, "samples": 1,
-    "frames": 1, "bits_allocated": 16, "bits_stored": 12, "signed": False, "padding": None, "slope": 1.0,
-    "intercept": -1024.0, "acquisition": "1", "contrast": False, "kernel": "B30f", "manufacturer": "ACME",
-}  # fmt: skip
+    "path": Path("none"),
+    "transfer_syntax": "1.2.840.10008.1.2.1",
+    "pixel_offset": 0,
+    "pixel_length": 0,
+    "study_uid": "1",
+    "series_uid": "1.1",
+    "patient_id": "P",
+    "modality": "CT",
+    "image_type": ("ORIGINAL", "PRIMARY", "AXIAL"),
+    "orientation": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    "pixel_spacing_mm": (2.0, 2.0),
+    "slice_thickness_mm": None,
+    "rows": 64,
+    "columns": 64,
+    "samples": 1,
+    "frames": 1,
+    "bits_allocated": 16,
+    "bits_stored": 12,
+    "signed": False,
+    "padding": None,
+    "slope": 1.0,
+    "intercept": -1024.0,
+    "acquisition": "1",
+    "contrast": False,
+    "kernel": "B30f",
+    "manufacturer": "ACME",
+}
 
 MakeHeader = Callable[..., SliceHeader]
 

@@ -18,9 +18,20 @@ from pectl.evaluation.evaluate import evaluate
 
 CONFIG = EvaluateConfig(bootstrap_replicates=200, prevalence=0.1)
 DESIGN_KEYS = {
-    "n", "n_positive", "auroc", "auroc_ci", "ci_method", "average_precision", "threshold", "sensitivity",
-    "sensitivity_ci", "specificity", "specificity_ci", "brier", "ece",
-}  # fmt: skip
+    "n",
+    "n_positive",
+    "auroc",
+    "auroc_ci",
+    "ci_method",
+    "average_precision",
+    "threshold",
+    "sensitivity",
+    "sensitivity_ci",
+    "specificity",
+    "specificity_ci",
+    "brier",
+    "ece",
+}
 
 
 @pytest.fixture

@@ -52,9 +52,13 @@ def windows(stride: int, scaling: str = "fixed") -> WindowsConfig:
 
 def explainer(**changes: object) -> Explainer:
     plain = Explainer(
-        encoder=seeing_encoder(), classifier=classifier(), windows=windows(4), input_px=24,
-        label="pe_window", batch_size=2,
-    )  # fmt: skip
+        encoder=seeing_encoder(),
+        classifier=classifier(),
+        windows=windows(4),
+        input_px=24,
+        label="pe_window",
+        batch_size=2,
+    )
     return replace(plain, **changes)
 
 

@@ -17,8 +17,15 @@ from tests.stage2_specs import stage2_spec
 
 StudyFactory = Callable[..., Study]
 PARTS = [
-    "stage 2 exam head", "stage 2 sequence", "stage 1 heads", "layer4", "layer3", "layer2", "layer1", "stem",
-]  # fmt: skip
+    "stage 2 exam head",
+    "stage 2 sequence",
+    "stage 1 heads",
+    "layer4",
+    "layer3",
+    "layer2",
+    "layer1",
+    "stem",
+]
 
 
 @pytest.fixture
@@ -28,9 +35,13 @@ def explainer() -> Explainer:
     windows = WindowsConfig(hu_ranges={"pe": (-250.0, 450.0)}, length=6, stride=5)
     spec = stage2_spec(feature_size=128, head="hierarchical", position=True, ensemble=2)
     return Explainer(
-        encoder=encoder, classifier=SequenceClassifier(spec), windows=windows, input_px=24, label="central_pe",
+        encoder=encoder,
+        classifier=SequenceClassifier(spec),
+        windows=windows,
+        input_px=24,
+        label="central_pe",
         method="layer-cam",
-    )  # fmt: skip
+    )
 
 
 def test_parts_turn_random_from_the_answer_to_the_input_and_stay_so(

@@ -17,11 +17,22 @@ def explanation_of(study: Study, heat: np.ndarray) -> Explanation:
     slice_heat = heat.max(axis=(1, 2))
     none = np.zeros(1, np.float32)
     return Explanation(
-        uid=study.uid, label="pe_present", method="grad-cam", heat=heat, slice_heat=slice_heat,
-        source_heat=source_heat(study, slice_heat), length=10, window_start=np.zeros(1, np.int64),
-        window_logit=none, refined_logit=none, attention=np.ones((9, 1), np.float32), exam_score={},
-        peak=find_peak(study, heat), left_share=left_share(study, heat), seconds=0.0,
-    )  # fmt: skip
+        uid=study.uid,
+        label="pe_present",
+        method="grad-cam",
+        heat=heat,
+        slice_heat=slice_heat,
+        source_heat=source_heat(study, slice_heat),
+        length=10,
+        window_start=np.zeros(1, np.int64),
+        window_logit=none,
+        refined_logit=none,
+        attention=np.ones((9, 1), np.float32),
+        exam_score={},
+        peak=find_peak(study, heat),
+        left_share=left_share(study, heat),
+        seconds=0.0,
+    )
 
 
 def heat_at(study: Study, *voxels: tuple[int, int, int]) -> np.ndarray:

@@ -9,9 +9,12 @@ from pectl.phantom.grid import Grid
 
 GRID = Grid(shape=(12, 96, 96), spacing_mm=(2.5, 1.5, 1.5), first_mm=(-100.0, -71.0, -71.0))
 STILL = replace(
-    draw_scanner(np.random.default_rng(0), PhantomConfig(), motion=False), kernel="STANDARD", noise_hu=20.0,
-    pulsation_mm=0.0, streak_hu=0.0,
-)  # fmt: skip
+    draw_scanner(np.random.default_rng(0), PhantomConfig(), motion=False),
+    kernel="STANDARD",
+    noise_hu=20.0,
+    pulsation_mm=0.0,
+    streak_hu=0.0,
+)
 
 
 def noise_of(kernel):

@@ -64,9 +64,13 @@ def test_outside_the_slab_there_is_nothing():
 
 def test_every_embolus_lies_inside_the_arteries():
     config = PhantomConfig(
-        matrix_px=256, slices=128, emboli=(6, 6), min_artery_radius_mm=2.0, chronic_share=0.4,
+        matrix_px=256,
+        slices=128,
+        emboli=(6, 6),
+        min_artery_radius_mm=2.0,
+        chronic_share=0.4,
         acute_and_chronic_share=0.6,
-    )  # fmt: skip
+    )
     study = draw_study(np.random.default_rng(0), config, "positive")
     slab = study.grid.whole()
     artery = tubes_share(slab, *study.arteries.tubes())

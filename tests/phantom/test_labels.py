@@ -7,14 +7,28 @@ from pectl.phantom.labels import exam_labels
 from pectl.phantom.study import draw_study
 
 HARD = PhantomConfig(
-    matrix_px=64, slices=48, emboli=(1, 4), min_artery_radius_mm=2.0, embolus_length_mm=(10.0, 50.0),
-    central_share=0.2, lumen_share=(0.3, 0.9), chronic_share=0.3, acute_and_chronic_share=0.3,
-    present_area_mm2=10.0, flow_probability=0.3, other_defect_probability=0.3,
-)  # fmt: skip
+    matrix_px=64,
+    slices=48,
+    emboli=(1, 4),
+    min_artery_radius_mm=2.0,
+    embolus_length_mm=(10.0, 50.0),
+    central_share=0.2,
+    lumen_share=(0.3, 0.9),
+    chronic_share=0.3,
+    acute_and_chronic_share=0.3,
+    present_area_mm2=10.0,
+    flow_probability=0.3,
+    other_defect_probability=0.3,
+)
 POSITIVE_LABELS = (
-    "chronic_pe", "acute_and_chronic_pe", "central_pe", "leftsided_pe", "rightsided_pe", "rv_lv_ratio_gte_1",
+    "chronic_pe",
+    "acute_and_chronic_pe",
+    "central_pe",
+    "leftsided_pe",
+    "rightsided_pe",
+    "rv_lv_ratio_gte_1",
     "rv_lv_ratio_lt_1",
-)  # fmt: skip
+)
 
 
 def images_with_pe(study, config):

@@ -5,9 +5,12 @@ from pectl.phantom.grid import Grid, Slab
 from pectl.phantom.tubes import ball, capsule, tubes_share
 
 GRID = Grid(
-    shape=(40, 50, 60), spacing_mm=(1.5, 1.0, 1.0), first_mm=(-30.0, -25.0, -30.0), angle_rad=0.3,
+    shape=(40, 50, 60),
+    spacing_mm=(1.5, 1.0, 1.0),
+    first_mm=(-30.0, -25.0, -30.0),
+    angle_rad=0.3,
     offset_lps_mm=(5.0, -7.0, 11.0),
-)  # fmt: skip
+)
 STARTS = np.array([(-15.0, -10.0, -18.0), (10.0, 8.0, -5.0)])
 ENDS = np.array([(12.0, 6.0, 15.0), (-8.0, 3.0, 10.0)])
 

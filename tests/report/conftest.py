@@ -31,11 +31,24 @@ class Browser:
             os.dup2(ends[1], _WRITES)
 
         self._process = subprocess.Popen(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-             "--disable-background-networking", "--no-first-run", f"--user-data-dir={profile}",
-             "--window-size=1280,900", "--remote-debugging-pipe", "about:blank"],
-            pass_fds=(_READS, _WRITES), preexec_fn=connect, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--no-first-run",
+                f"--user-data-dir={profile}",
+                "--window-size=1280,900",
+                "--remote-debugging-pipe",
+                "about:blank",
+            ],
+            pass_fds=(_READS, _WRITES),
+            preexec_fn=connect,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for fd in (*ends, commands[0], answers[1]):
             os.close(fd)
         self._commands, self._answers = commands[1], answers[0]

@@ -10,8 +10,12 @@ from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.report import learning_curves
 from pectl.report.learning_curves import draw_learning_curves
 
-ROWS = ["epoch,train_loss,val_loss,val_window_auroc,learning_rate", "1,{},0.6,0.5,1e-3", "2,0.5,0.4,0.8,1e-4",
-        "3,0.3,0.5,0.7,0"]  # fmt: skip
+ROWS = [
+    "epoch,train_loss,val_loss,val_window_auroc,learning_rate",
+    "1,{},0.6,0.5,1e-3",
+    "2,0.5,0.4,0.8,1e-4",
+    "3,0.3,0.5,0.7,0",
+]
 
 
 def draw(folder: Path, monkeypatch: pytest.MonkeyPatch, first: float) -> tuple[str, list[Axes]]:

@@ -76,21 +76,35 @@ def _start(folder: Path, cpus: int, environment: dict[str, str]) -> None:
     key.chmod(0o600)
     ports = _free_ports(2)
     text = CONF.format(
-        host=socket.gethostname().partition(".")[0], user=getpass.getuser(), folder=folder, cpus=cpus,
-        ctld_port=ports[0], node_port=ports[1],
-    )  # fmt: skip
+        host=socket.gethostname().partition(".")[0],
+        user=getpass.getuser(),
+        folder=folder,
+        cpus=cpus,
+        ctld_port=ports[0],
+        node_port=ports[1],
+    )
     (folder / "slurm.conf").write_text(text)
     munged = [
-        "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge.socket",
-        f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed",
+        "munged",
+        "--foreground",
+        "--force",
+        f"--key-file={key}",
+        f"--socket={folder}/munge.socket",
+        f"--pid-file={folder}/munged.pid",
+        f"--log-file={folder}/munged.log",
+        f"--seed-file={folder}/munged.seed",
         "--num-threads=2",
-    ]  # fmt: skip
+    ]
     for command in (munged, ["slurmctld", "-D", "-i"], ["slurmd", "-D"]):
         with (folder / f"{command[0]}.out").open("wb") as output:
             subprocess.Popen(
-                command, env=environment | _PATHS, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                command,
+                env=environment | _PATHS,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         time.sleep(0.5)
 
 

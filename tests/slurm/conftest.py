@@ -71,9 +71,12 @@ class Cluster:
 def start_cluster(folder: Path) -> "subprocess.Popen[str]":
     """Start a Slurm that ends with the returned process's standard input."""
     process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("cluster.py"), folder, str(CPUS)], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, Path(__file__).with_name("cluster.py"), folder, str(CPUS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stdout
     assert process.stdout.readline() == "ready\n", (folder / "slurmctld.out").read_text()
     return process
@@ -151,9 +154,15 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     pectl(chain, "train-stage2", root / "features", "--out", root / "stage2", "--device", "cpu")
     pectl(chain, "explain", root / "store", *stages, "--split", "test", "--out", root / "explanations")
     pectl(
-        chain, "evaluate", root / "features", *stages[2:], "--explanations", root / "explanations", "--out",
+        chain,
+        "evaluate",
+        root / "features",
+        *stages[2:],
+        "--explanations",
+        root / "explanations",
+        "--out",
         root / "evaluation",
-    )  # fmt: skip
+    )
     return chain
 
 
@@ -216,9 +225,22 @@ def write_small_jobs(cluster: Cluster, chain: Chain, out: Path, *more: str) -> P
     small += ["preprocess.tasks=7", "preprocess.at_once=3", "extract-features.tasks=3", "preprocess.time=5"]
     arguments = [part for value in small for part in ("--resource", value)]
     cluster.run(
-        PROGRAM, "slurm", chain.config, "--out", out, "--dicom", chain.dicom, "--labels", chain.labels, "--work",
-        chain.root / "work", "--device", "cpu", *arguments, *more,
-    )  # fmt: skip
+        PROGRAM,
+        "slurm",
+        chain.config,
+        "--out",
+        out,
+        "--dicom",
+        chain.dicom,
+        "--labels",
+        chain.labels,
+        "--work",
+        chain.root / "work",
+        "--device",
+        "cpu",
+        *arguments,
+        *more,
+    )
     batch = out / "train-stage1.sbatch"
     batch.write_text(batch.read_text().replace("--signal=USR1@120", "--signal=USR1@10"))
     return out

@@ -11,9 +11,14 @@ from pectl.slurm.batch_files import Experiment, write_batch_files
 from pectl.slurm.resources import STEPS, Resources, default_resources, override_resources
 
 EXPERIMENT = Experiment(
-    config=Path("e.toml"), dicom=Path("my dicom"), labels=Path("l.csv"), work=Path("it's work"), account="lab",
-    partition="long", directives=("--mail-type=FAIL",),
-)  # fmt: skip
+    config=Path("e.toml"),
+    dicom=Path("my dicom"),
+    labels=Path("l.csv"),
+    work=Path("it's work"),
+    account="lab",
+    partition="long",
+    directives=("--mail-type=FAIL",),
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +56,9 @@ def test_batch_files_are_filled_in_and_valid_bash(tmp_path: Path, gpu: bool) -> 
 
 def test_resources_follow_from_the_experiment(defaults) -> None:
     assert {step: needs.tasks for step, needs in defaults.items() if needs.tasks > 1} == {
-        "preprocess": 7, "extract-features": 4,
-    }  # fmt: skip
+        "preprocess": 7,
+        "extract-features": 4,
+    }
     few = default_resources(Config(), 20, gpu=True)
     assert (few["preprocess"].tasks, few["extract-features"].tasks) == (1, 1)
     many = default_resources(Config(), 100_000, gpu=False)

@@ -41,22 +41,59 @@ from pectl.steps.validate import validate
 
 CONFIG = Config(preprocess=PreprocessConfig(in_plane_px=32, slice_spacing_mm=8.0, min_slices=8, max_gap_mm=60.0))
 SYNTAXES = (
-    ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
-    JPEGLSLossless, JPEG2000Lossless, RLELossless,
-)  # fmt: skip
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    RLELossless,
+)
 MEMORY_BYTES = 700 << 20
 LONGEST_SECONDS = 10.0
 ABSURD = (
-    "", "0", "-1", "1e308", "NaN", "inf", "1\\2\\3\\4\\5\\6\\7", "../../../../tmp/x", "\x00\x00", "A" * 300,
-    "é\r\n\t", "1.2.3", "65535",
-)  # fmt: skip
+    "",
+    "0",
+    "-1",
+    "1e308",
+    "NaN",
+    "inf",
+    "1\\2\\3\\4\\5\\6\\7",
+    "../../../../tmp/x",
+    "\x00\x00",
+    "A" * 300,
+    "é\r\n\t",
+    "1.2.3",
+    "65535",
+)
 KEYWORDS = (
-    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
-    "NumberOfFrames", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
-    "SliceThickness", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue", "StudyInstanceUID",
-    "SeriesInstanceUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "AcquisitionNumber",
-    "ConvolutionKernel", "TransferSyntaxUID", "PixelData",
-)  # fmt: skip
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceThickness",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelPaddingValue",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "Modality",
+    "ImageType",
+    "PatientID",
+    "AcquisitionNumber",
+    "ConvolutionKernel",
+    "TransferSyntaxUID",
+    "PixelData",
+)
 Files = dict[str, bytes]
 places = st.floats(0.0, 1.0, exclude_max=True)
 
@@ -88,9 +125,13 @@ def saved(dataset: pydicom.Dataset) -> bytes:
     file = io.BytesIO()
     syntax = dataset.file_meta.TransferSyntaxUID
     pydicom.dcmwrite(
-        file, dataset, enforce_file_format=False, implicit_vr=syntax == ImplicitVRLittleEndian,
-        little_endian=syntax != ExplicitVRBigEndian, force_encoding=True,
-    )  # fmt: skip
+        file,
+        dataset,
+        enforce_file_format=False,
+        implicit_vr=syntax == ImplicitVRLittleEndian,
+        little_endian=syntax != ExplicitVRBigEndian,
+        force_encoding=True,
+    )
     return file.getvalue()
 
 

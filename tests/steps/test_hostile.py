@@ -27,9 +27,17 @@ CONFIG = Config(preprocess=PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0
 SHIPPED = Path(pydicom.__file__).parent / "data"
 LONGEST_SECONDS, MOST_BYTES = 10.0, 200 << 20
 TAKEN_OVER = (
-    "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality", "ImageType", "ImagePositionPatient",
-    "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
-)  # fmt: skip
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "Modality",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "RescaleSlope",
+    "RescaleIntercept",
+)
 PIXELS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
 
 

@@ -16,14 +16,20 @@ def study() -> Sequence:
     """Four overlapping windows of ten slices, and nine images, of which the first and the last lie outside the box."""
     rng = np.random.default_rng(0)
     return Sequence(
-        uid="1.2", features=rng.random((4, 3)).astype(np.float32), window_start=STARTS,
-        window_logit=np.array([2.0, -1.0, 3.0, 0.5], np.float32), window_label=np.array([1, 0, 1, 1], np.int8),
+        uid="1.2",
+        features=rng.random((4, 3)).astype(np.float32),
+        window_start=STARTS,
+        window_logit=np.array([2.0, -1.0, 3.0, 0.5], np.float32),
+        window_label=np.array([1, 0, 1, 1], np.int8),
         window_length=10,
         source=SourceSlices(
-            sop_instance_uid=np.array([f"1.2.{i}" for i in range(9)], object), position_mm=np.arange(9.0),
-            label=np.zeros(9, np.int8), grid_index=GRID_INDEX, image_position_patient=np.zeros((9, 3)),
+            sop_instance_uid=np.array([f"1.2.{i}" for i in range(9)], object),
+            position_mm=np.arange(9.0),
+            label=np.zeros(9, np.int8),
+            grid_index=GRID_INDEX,
+            image_position_patient=np.zeros((9, 3)),
         ),
-    )  # fmt: skip
+    )
 
 
 def test_an_image_scores_as_the_least_likely_window_over_it() -> None:

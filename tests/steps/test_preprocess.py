@@ -79,9 +79,7 @@ def test_a_cohort_becomes_a_store(cohort, tmp_path):
 
     store = StudyStore.open(tmp_path / "store")
     assert store.uids() == list(STUDIES)
-    assert set(store.studies.loc["1.2", "flags"].split(",")) == {
-        "thick_slices", "patient_in_several_studies"
-    }  # fmt: skip
+    assert set(store.studies.loc["1.2", "flags"].split(",")) == {"thick_slices", "patient_in_several_studies"}
     assert store.studies["patient_group"].tolist() == ["1.1"] * 4
     assert store.studies.loc["1.2", "leftsided_pe"] == 1
     assert np.isnan(store.studies.loc["1.1", "rv_lv_ratio_lt_1"])
@@ -96,9 +94,17 @@ def test_the_index_files(cohort, tmp_path):
     preprocess(cohort[0], tmp_path / "store", CONFIG, labels=cohort[1])
     names = {path.name for path in (tmp_path / "store").iterdir()}
     assert names == {
-        "config.toml", "dicom_index", "refused.csv", "splits.csv", "store.json", "studies", "studies.csv", "verdicts",
-        "verdicts.csv", "verdicts.json",
-    }  # fmt: skip
+        "config.toml",
+        "dicom_index",
+        "refused.csv",
+        "splits.csv",
+        "store.json",
+        "studies",
+        "studies.csv",
+        "verdicts",
+        "verdicts.csv",
+        "verdicts.json",
+    }
     refused = pd.read_csv(tmp_path / "store" / "refused.csv", dtype=str)
     assert list(refused.columns) == ["study", "code", "reason"]
     assert refused["code"].tolist() == ["not_chest"]
@@ -175,8 +181,9 @@ def test_a_fault_in_one_study_is_a_refusal_and_the_others_are_done(cohort, tmp_p
     path.write_bytes(path.read_bytes()[:-1000])
     summary = preprocess(root, tmp_path / "store", CONFIG)
     assert [(verdict.study, verdict.outcome.code) for verdict in summary.refused] == [
-        ("1.3", "truncated_pixel_data"), ("1.9", "not_chest"),
-    ]  # fmt: skip
+        ("1.3", "truncated_pixel_data"),
+        ("1.9", "not_chest"),
+    ]
     assert StudyStore.open(tmp_path / "store").uids() == ["1.1", "1.2", "1.4"]
 
 
@@ -249,11 +256,17 @@ def test_a_store_that_cannot_be_written_is_named(cohort, tmp_path, monkeypatch):
 
 def test_no_text_of_the_patient_reaches_the_store(tmp_path, write_series):
     marks = {
-        "PatientName": "MARK^NAME", "PatientID": "MARKID", "InstitutionName": "MARKHOUSE",
-        "StudyDescription": "MARKSTUDY", "AccessionNumber": "MARKACC", "PatientComments": "MARKCOMMENT",
+        "PatientName": "MARK^NAME",
+        "PatientID": "MARKID",
+        "InstitutionName": "MARKHOUSE",
+        "StudyDescription": "MARKSTUDY",
+        "AccessionNumber": "MARKACC",
+        "PatientComments": "MARKCOMMENT",
         "StationName": "MARKSTATION",
-        "SeriesDescription": "MARKSERIES", "OperatorsName": "MARK^OP", "StudyDate": "20310203",
-    }  # fmt: skip
+        "SeriesDescription": "MARKSERIES",
+        "OperatorsName": "MARK^OP",
+        "StudyDate": "20310203",
+    }
 
     def edit(dataset, place):
         for keyword, value in marks.items():

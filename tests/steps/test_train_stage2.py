@@ -23,14 +23,21 @@ def sequence(uid: str, images: list[int]) -> Sequence:
     rng = np.random.default_rng(len(uid) + sum(images))
     label = np.array(images, np.int8)
     source = SourceSlices(
-        sop_instance_uid=np.array([f"{uid}.{k}" for k in range(4)], object), position_mm=np.arange(4.0), label=label,
-        grid_index=np.arange(4, dtype=np.int32), image_position_patient=np.zeros((4, 3)),
-    )  # fmt: skip
+        sop_instance_uid=np.array([f"{uid}.{k}" for k in range(4)], object),
+        position_mm=np.arange(4.0),
+        label=label,
+        grid_index=np.arange(4, dtype=np.int32),
+        image_position_patient=np.zeros((4, 3)),
+    )
     return Sequence(
-        uid=uid, features=rng.standard_normal((3, 5)).astype(np.float32), window_start=np.arange(3),
-        window_logit=rng.standard_normal(3).astype(np.float32), window_label=label[:3].clip(-1, 1), window_length=2,
+        uid=uid,
+        features=rng.standard_normal((3, 5)).astype(np.float32),
+        window_start=np.arange(3),
+        window_logit=rng.standard_normal(3).astype(np.float32),
+        window_label=label[:3].clip(-1, 1),
+        window_length=2,
         source=source,
-    )  # fmt: skip
+    )
 
 
 def task(**changes: object) -> Stage2Task:

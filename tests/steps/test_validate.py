@@ -91,8 +91,12 @@ def test_the_json_holds_the_rules_and_the_same_findings(cohort, tmp_path):
     ]
     assert flat == list(rows.itertuples(index=False, name=None))
     assert {study["study"]: study["level"] for study in data["studies"]} == {
-        "1.1": "warning", "1.2": "repair", "1.3": "error", "1.4": "error", "unnamed-0001": "error",
-    }  # fmt: skip
+        "1.1": "warning",
+        "1.2": "repair",
+        "1.3": "error",
+        "1.4": "error",
+        "unnamed-0001": "error",
+    }
 
 
 def test_preprocess_leaves_the_same_verdicts(cohort, tmp_path):

@@ -18,9 +18,15 @@ from pectl.errors import PectlError
 def _be_one_of_two(rank: int, port: int, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Run the target, its stderr in the folder that is its first argument; exit as a command does."""
     os.environ |= {
-        "TORCHELASTIC_RUN_ID": "test", "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
+        "TORCHELASTIC_RUN_ID": "test",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a fork server that a loader started blocks the stop signals
     torch.set_num_threads(1)
     with Path(arguments[0], f"stderr-{rank}").open("w") as sys.stderr:

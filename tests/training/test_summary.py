@@ -39,8 +39,9 @@ def test_stage2_has_its_layers(model: str) -> None:
 @pytest.mark.parametrize("name", ["r3d_18", "mc3_18", "r2plus1d_18"])
 def test_operations_are_those_that_torchvision_publishes(name: str) -> None:
     config = Config(
-        stage1=Stage1Config(backbone=name, input_px=112), windows=WindowsConfig(length=16, stride=16),
-    )  # fmt: skip
+        stage1=Stage1Config(backbone=name, input_px=112),
+        windows=WindowsConfig(length=16, stride=16),
+    )
     published = BACKBONES[name].kinetics400.meta["_ops"] * 1e9  # multiply-adds on 16 x 112 x 112
     assert summarise_stage1(config)[-1].flops == pytest.approx(2 * published, rel=2e-3)
 

@@ -25,9 +25,11 @@ def window_starts(n_slices: int, *, length: int, stride: int) -> NDArray[np.int6
     """
     if n_slices < length:
         raise ConfigError(
-            where=f"windows.length = {length}", expected="at most as many slices as each study has",
-            found=f"a study of {n_slices}", fix="set a smaller windows.length or preprocess.slice_spacing_mm",
-        )  # fmt: skip
+            where=f"windows.length = {length}",
+            expected="at most as many slices as each study has",
+            found=f"a study of {n_slices}",
+            fix="set a smaller windows.length or preprocess.slice_spacing_mm",
+        )
     last = n_slices - length
     starts = np.arange(0, last + 1, stride)
     return starts if starts[-1] == last else np.append(starts, last)
@@ -157,6 +159,8 @@ class WindowReader:
 
     def _damaged(self, uid: str, error: Exception) -> StoreError:
         return StoreError(
-            where=self._path_of(uid), expected="a whole study file", found=f"a damaged one ({error})",
+            where=self._path_of(uid),
+            expected="a whole study file",
+            found=f"a damaged one ({error})",
             fix="delete it and run pectl preprocess again; only what is missing is done anew",
-        )  # fmt: skip
+        )

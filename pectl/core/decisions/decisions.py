@@ -69,10 +69,11 @@ class Decisions:
         if same_split or seen:
             shared = f"; {len(seen)} of them are here, such as {', '.join(seen[:3])}" if seen else ""
             raise PredictionsError(
-                where=f"split {predictions.split!r}", expected="studies that the decisions weren't fitted on",
+                where=f"split {predictions.split!r}",
+                expected="studies that the decisions weren't fitted on",
                 found=f"they were fitted on {self.n_studies} studies of {self.split!r}{shared}",
                 fix="evaluate other studies, or fit the decisions on others",
-            )  # fmt: skip
+            )
 
     def check_fitted_for(self, stage2: str | None) -> None:
         """Refuse to decide on the scores of one model by what was fitted on another's.
@@ -86,9 +87,11 @@ class Decisions:
         fitted_on = self.made_from.get("stage2")
         if self.made_from and fitted_on != stage2:
             raise LineageError(
-                where="decisions", expected=f"some that were fitted on predictions of {_model(stage2)}",
-                found=f"{_model(fitted_on)} at their fitting", fix="run pectl calibrate with this model's predictions",
-            )  # fmt: skip
+                where="decisions",
+                expected=f"some that were fitted on predictions of {_model(stage2)}",
+                found=f"{_model(fitted_on)} at their fitting",
+                fix="run pectl calibrate with this model's predictions",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -119,9 +122,11 @@ class Decisions:
             return cls(**parts | fitted | {"studies": tuple(parts["studies"])})
         except (KeyError, TypeError) as error:
             raise StoreError(
-                where="decisions", expected="calibrators and thresholds as pectl writes them",
-                found=repr(error), fix="fit the decisions again with this version of pectl",
-            ) from error  # fmt: skip
+                where="decisions",
+                expected="calibrators and thresholds as pectl writes them",
+                found=repr(error),
+                fix="fit the decisions again with this version of pectl",
+            ) from error
 
 
 def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: EvaluateConfig) -> Decisions:
@@ -173,10 +178,11 @@ def aligned_truth(exam: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     unlabelled = exam.index.difference(truth.index)
     if len(unlabelled):
         raise PredictionsError(
-            where="labels", expected=f"a row for each of the {len(exam)} predicted studies",
+            where="labels",
+            expected=f"a row for each of the {len(exam)} predicted studies",
             found=f"none for {len(unlabelled)}, such as {', '.join(unlabelled[:3])}",
             fix="give the labels of these studies, or leave out their predictions",
-        )  # fmt: skip
+        )
     return truth.loc[exam.index, list(EXAM_LABELS)].astype(np.float64)
 
 

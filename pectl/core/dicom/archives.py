@@ -32,9 +32,15 @@ HEADER_BYTES = 8 << 20
 """As much of a member is read for its header."""
 
 _FAULTS = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
     ValueError,
-)  # fmt: skip
+)
 """What the libraries raise for damaged, encrypted or unknown archives; OSError comes from a failing disk too."""
 
 
@@ -105,9 +111,11 @@ def _unpack(archive: Path, wanted: dict[int, Path]) -> None:
                     shutil.copyfileobj(file, out, 1 << 20)
             except OSError as error:
                 raise StoreError(
-                    where=wanted[place].parent, expected="room to unpack one series",
-                    found=error.strerror or str(error), fix="free space, or set TMPDIR to a larger disk",
-                ) from error  # fmt: skip
+                    where=wanted[place].parent,
+                    expected="room to unpack one series",
+                    found=error.strerror or str(error),
+                    fix="free space, or set TMPDIR to a larger disk",
+                ) from error
 
 
 @contextmanager
@@ -118,11 +126,12 @@ def _refusing(path: Path) -> Iterator[None]:
         if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         raise StudyRefusedError(
-            "damaged_archive", where=f"an archive ({path.suffix or 'no suffix'})",
+            "damaged_archive",
+            where=f"an archive ({path.suffix or 'no suffix'})",
             expected="a whole zip or tar of images, not encrypted",
             found=str(error) if isinstance(error, _TooLargeError) else f"{type(error).__name__} while reading it",
             fix="make it again, or unpack it yourself",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _members(path: Path, wanted: frozenset[int] | None = None) -> Iterator[tuple[int, IO[bytes]]]:

@@ -134,9 +134,11 @@ def _read_or_make_key(path: Path) -> bytes:
             time.sleep(0.02)  # another process is about to write it
     except OSError as error:
         raise StoreError(
-            where=path, expected="to keep the index of the files here", found=error.strerror or str(error),
+            where=path,
+            expected="to keep the index of the files here",
+            found=error.strerror or str(error),
             fix="choose another folder with --index",
-        ) from error  # fmt: skip
+        ) from error
     raise StoreError(
         where=path, expected=f"{_KEY_BYTES} bytes", found=f"{len(key)}", fix="delete the folder of the index"
     )

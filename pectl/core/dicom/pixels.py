@@ -217,9 +217,12 @@ def _shift(stored: NDArray[np.integer], intercept: int, out: NDArray[np.int16]) 
 
 def _refused(header: SliceHeader, code: str, expected: str, found: str) -> StudyRefusedError:
     return StudyRefusedError(
-        code, where=f"SOPInstanceUID {header.sop_uid}", expected=expected, found=found,
+        code,
+        where=f"SOPInstanceUID {header.sop_uid}",
+        expected=expected,
+        found=found,
         fix="export the series again, or leave this study out",
-    )  # fmt: skip
+    )
 
 
 def _first_words(error: Exception) -> str:

@@ -33,9 +33,11 @@ def find_entries(sources: Sequence[Path]) -> Iterator[FileEntry]:
     for source in sources:
         if not source.exists():
             raise InputMissingError(
-                where=source, expected="a folder, file, archive or DICOMDIR", found="no such file or folder",
+                where=source,
+                expected="a folder, file, archive or DICOMDIR",
+                found="no such file or folder",
                 fix="check the path",
-            )  # fmt: skip
+            )
     seen: set[Path] = set()
     for path in _paths(sources):
         if len(sources) > 1:

@@ -231,9 +231,12 @@ def _read_with_pydicom(file: BinaryIO, wanted: frozenset[int]) -> RawHeader | No
 
 def _damaged(error: Exception) -> StudyRefusedError:
     return StudyRefusedError(
-        "damaged_header", where="a file that begins as DICOM", expected="a readable header",
-        found=f"{type(error).__name__} in its header", fix="export it again, or take it away",
-    )  # fmt: skip
+        "damaged_header",
+        where="a file that begins as DICOM",
+        expected="a readable header",
+        found=f"{type(error).__name__} in its header",
+        fix="export it again, or take it away",
+    )
 
 
 def _raw_value(dataset: pydicom.Dataset, tag: int) -> bytes:

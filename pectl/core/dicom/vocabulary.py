@@ -6,15 +6,58 @@ from collections.abc import Iterable
 SCOUT_WORDS = ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM")
 """Of ImageType, also as a part of a word."""
 PROJECTION_WORDS = (
-    "MIP", "MINIP", "MAX_IP", "MIN_IP", "MPR", "REFORMATTED", "PROJECTION IMAGE", "VRT", "AVERAGE",
-)  # fmt: skip
-_TYPE_WORDS = frozenset({
-    "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "VOLUME", "NONE", "RESAMPLED", "MIXED", *PROJECTION_WORDS,
-})  # fmt: skip
-_MODALITIES = frozenset({
-    "CR", "CT", "DX", "ECG", "ES", "IO", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "PX", "RF", "RTDOSE", "RTPLAN",
-    "RTSTRUCT", "SC", "SEG", "SM", "SR", "US", "XA",
-})  # fmt: skip
+    "MIP",
+    "MINIP",
+    "MAX_IP",
+    "MIN_IP",
+    "MPR",
+    "REFORMATTED",
+    "PROJECTION IMAGE",
+    "VRT",
+    "AVERAGE",
+)
+_TYPE_WORDS = frozenset(
+    {
+        "ORIGINAL",
+        "DERIVED",
+        "PRIMARY",
+        "SECONDARY",
+        "AXIAL",
+        "VOLUME",
+        "NONE",
+        "RESAMPLED",
+        "MIXED",
+        *PROJECTION_WORDS,
+    }
+)
+_MODALITIES = frozenset(
+    {
+        "CR",
+        "CT",
+        "DX",
+        "ECG",
+        "ES",
+        "IO",
+        "KO",
+        "MG",
+        "MR",
+        "NM",
+        "OT",
+        "PR",
+        "PT",
+        "PX",
+        "RF",
+        "RTDOSE",
+        "RTPLAN",
+        "RTSTRUCT",
+        "SC",
+        "SEG",
+        "SM",
+        "SR",
+        "US",
+        "XA",
+    }
+)
 _UID = re.compile(r"[0-9.]{1,64}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
 UNKNOWN = "OTHER"

@@ -78,9 +78,7 @@ class _Findings:
     def verdict(self) -> Verdict:
         outcome = self._errors or [Finding("accepted", self._choice)]
         series = self._series if is_safe_uid(self._series) else ""
-        return Verdict(
-            study=self._uid, series=series, choice=self._choice, findings=(*outcome, *self._others)
-        )  # fmt: skip
+        return Verdict(study=self._uid, series=series, choice=self._choice, findings=(*outcome, *self._others))
 
     @property
     def refused(self) -> bool:
@@ -148,10 +146,12 @@ def _read(choice: SeriesChoice, config: PreprocessConfig) -> Volume:
         raise
     except OSError as error:
         raise StudyRefusedError(
-            "unreadable_file", where="pixels of the series", expected="files that can be read",
+            "unreadable_file",
+            where="pixels of the series",
+            expected="files that can be read",
             found=error.strerror or type(error).__name__,
             fix="check permissions and the disk, and run the command again",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _check_uids(choice: SeriesChoice) -> None:
@@ -171,9 +171,12 @@ def _check_distinct(volume: Volume) -> None:
 
 def _bad_uid(code: str, found: str) -> StudyRefusedError:
     return StudyRefusedError(
-        code, where="UIDs of study, series and images", expected="distinct ones of digits, letters and dots",
-        found=found, fix="export the series again with valid UIDs",
-    )  # fmt: skip
+        code,
+        where="UIDs of study, series and images",
+        expected="distinct ones of digits, letters and dots",
+        found=found,
+        fix="export the series again with valid UIDs",
+    )
 
 
 def _source_slices(volume: Volume, grid: Grid, image_labels: dict[str, int]) -> SourceSlices:

@@ -62,9 +62,11 @@ def index_files(
     groups.into(cohort, shard=shard, known=known)
     if not cohort.patient:
         raise InputMissingError(
-            where=", ".join(map(str, sources[:3])), expected="DICOM files", found=f"none among {cohort.n_files} files",
+            where=", ".join(map(str, sources[:3])),
+            expected="DICOM files",
+            found=f"none among {cohort.n_files} files",
             fix="check the path",
-        )  # fmt: skip
+        )
     return cohort
 
 

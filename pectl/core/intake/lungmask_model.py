@@ -21,15 +21,18 @@ def load_lungmask(weights: Path | None) -> Any:  # noqa: ANN401 - a class of an 
         import lungmask
     except ImportError as error:
         raise WeightsError(
-            where="preprocess.lungs", expected="the package lungmask", found="not installed",
+            where="preprocess.lungs",
+            expected="the package lungmask",
+            found="not installed",
             fix="pip install 'pectl[lungmask]', or set preprocess.lungs = 'threshold'",
-        ) from error  # fmt: skip
+        ) from error
     if weights is None or not weights.is_file():
         raise WeightsError(
-            where="preprocess.lungmask_weights", expected="a file with the weights of R231",
+            where="preprocess.lungmask_weights",
+            expected="a file with the weights of R231",
             found="none set" if weights is None else f"no file {weights}",
             fix=f"fetch it from {_WEIGHTS_URL} and set preprocess.lungmask_weights to its path",
-        )  # fmt: skip
+        )
     return lungmask.LMInferer(modelname="R231", modelpath=str(weights), tqdm_disable=True)
 
 

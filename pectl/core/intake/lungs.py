@@ -79,9 +79,12 @@ def _box(
     voxel_ml = float(np.prod(coarse.spacing_mm)) / 1000.0
     if (size_ml := lungs.sum() * voxel_ml) < _SMALLEST_LUNGS_ML:
         raise StudyRefusedError(
-            "not_chest", where="lungs", expected=f"{_SMALLEST_LUNGS_ML:g} ml of aerated lung or more",
-            found=f"{size_ml:.0f} ml", fix="give the chest series of this study",
-        )  # fmt: skip
+            "not_chest",
+            where="lungs",
+            expected=f"{_SMALLEST_LUNGS_ML:g} ml of aerated lung or more",
+            found=f"{size_ml:.0f} ml",
+            fix="give the chest series of this study",
+        )
     ranges = _complete(lungs, body, coarse.spacing_mm)
     findings = _cut_off(lungs, coarse)
     extent = [(stop - start) * step for (start, stop), step in zip(ranges, coarse.spacing_mm, strict=True)]
@@ -175,9 +178,12 @@ def _cut_off(lungs: NDArray[np.bool_], coarse: Coarse) -> list[Finding]:
     height_mm = float((area_cm2 > 0).sum() * dz)
     if cut and height_mm < _LEAST_HEIGHT_MM:
         raise StudyRefusedError(
-            "lungs_incomplete", where="lungs", expected=f"{_LEAST_HEIGHT_MM:g} mm of lung or more",
-            found=f"{height_mm:.0f} mm, {', '.join(cut)}", fix="give the chest series of this study",
-        )  # fmt: skip
+            "lungs_incomplete",
+            where="lungs",
+            expected=f"{_LEAST_HEIGHT_MM:g} mm of lung or more",
+            found=f"{height_mm:.0f} mm, {', '.join(cut)}",
+            fix="give the chest series of this study",
+        )
     if np.mean([edge_in_body(plane) for plane in coarse.hu]) > 0.5:
         cut.append("field of view inside the body")
     return [Finding("lungs_cut_off", ", ".join(cut))] if cut else []

@@ -213,6 +213,9 @@ def _nothing_usable(series: list[Candidate], excluded: Counter[str], min_slices:
     found += [_short(one) for one in series]
     code = "too_few_slices" if series else next(iter(excluded.most_common()), ("no_image", 0))[0]
     return StudyRefusedError(
-        code, where="series choice", expected=f"an axial CT series of {min_slices} slices or more",
-        found="; ".join(found) or "no image", fix="export the axial series of the chest",
-    )  # fmt: skip
+        code,
+        where="series choice",
+        expected=f"an axial CT series of {min_slices} slices or more",
+        found="; ".join(found) or "no image",
+        fix="export the axial series of the chest",
+    )

@@ -201,6 +201,9 @@ def _shifts(
 def refused(code: str, expected: str, found: str) -> StudyRefusedError:
     """Make the refusal of a stack."""
     return StudyRefusedError(
-        code, where="geometry of the series", expected=expected, found=found,
+        code,
+        where="geometry of the series",
+        expected=expected,
+        found=found,
         fix="export the series again, or leave this study out",
-    )  # fmt: skip
+    )

@@ -34,9 +34,11 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
             found = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
             check_lineage(where=out, expected=wanted.digest, found=found.digest, what="preprocessing with digest")
             check_lineage(
-                where=out, expected=wanted.made_from["labels"], found=found.made_from["labels"],
+                where=out,
+                expected=wanted.made_from["labels"],
+                found=found.made_from["labels"],
                 what="labels with digest",
-            )  # fmt: skip
+            )
             return
     write_stamp(out / _BEGUN, wanted, preprocess=config.preprocess.model_dump(mode="json"))
     with atomic_path(out / "config.toml") as temporary:
@@ -75,9 +77,12 @@ def finish_store(
 def _stamp(config: Config, labels: Path | None) -> Stamp:
     digest = "none" if labels is None else file_digest(labels)
     return Stamp(
-        format=FORMAT, version=VERSION, digest=store_digest(config.preprocess), made_from={"labels": digest},
+        format=FORMAT,
+        version=VERSION,
+        digest=store_digest(config.preprocess),
+        made_from={"labels": digest},
         config_digest=config.digest(),
-    )  # fmt: skip
+    )
 
 
 def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:

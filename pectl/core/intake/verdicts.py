@@ -98,9 +98,11 @@ def read_verdict(path: Path, *, made_by: str) -> Verdict:
         return Verdict.from_json(data)
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
-            where=path, expected="a verdict", found=f"another JSON ({error!r})",
+            where=path,
+            expected="a verdict",
+            found=f"another JSON ({error!r})",
             fix=f"delete it and run {made_by} again",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def write_verdicts(folder: Path, verdicts: Sequence[Verdict], rules: Iterable[str]) -> None:

@@ -136,6 +136,10 @@ def _undo_shifts(hu: NDArray[np.int16], stack: Stack) -> None:
         # cv2's affine maps have columns first: output (w, h) takes its value from (w - shift_w, h - shift_h)
         source = np.array([[1.0, 0.0, -shift_w], [0.0, 1.0, -shift_h]])
         target[...] = cv2.warpAffine(
-            target, source, (target.shape[1], target.shape[0]),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=AIR_HU,
-        )  # fmt: skip
+            target,
+            source,
+            (target.shape[1], target.shape[0]),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=AIR_HU,
+        )

@@ -54,6 +54,8 @@ def raise_breaches(where: object, found: dict[str, list[str]]) -> None:
             for rule, examples in broken.items()
         )
         raise LabelsError(
-            where=where, expected="labels that obey the rules", found=f"{len(broken)} broken: {listed}",
+            where=where,
+            expected="labels that obey the rules",
+            found=f"{len(broken)} broken: {listed}",
             fix="correct the table; docs/codes.md lists the rules",
-        )  # fmt: skip
+        )

@@ -91,9 +91,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype={_STUDY: str, _IMAGE: str, "id": str})
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise PredictionsError(
-            where=path, expected="a table of predictions (CSV)", found=f"a damaged one ({error})",
+            where=path,
+            expected="a table of predictions (CSV)",
+            found=f"a damaged one ({error})",
             fix="write it as UTF-8 CSV",
-        ) from error  # fmt: skip
+        ) from error
     if table.empty:
         raise PredictionsError(where=path, expected="rows", found="none", fix="check how the file was written")
     _refuse_blank_ids(path, table)
@@ -106,9 +108,11 @@ def _refuse_blank_ids(path: Path, table: pd.DataFrame) -> None:
         if blank.size:
             lines = _examples(str(row + 2) for row in blank)
             raise PredictionsError(
-                where=path, expected=f"{column} in every row", found=f"{blank.size} rows without: lines {lines}",
+                where=path,
+                expected=f"{column} in every row",
+                found=f"{blank.size} rows without: lines {lines}",
                 fix="fill it in, or delete the rows",
-            )  # fmt: skip
+            )
 
 
 def _from_competition(path: Path, table: pd.DataFrame) -> Predictions:
@@ -153,9 +157,11 @@ def _image_frame(image: pd.DataFrame) -> pd.DataFrame:
 def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame:
     if labels is None:
         raise PredictionsError(
-            where="labels", expected="labels of images, as there are predictions of images", found="none",
+            where="labels",
+            expected="labels of images, as there are predictions of images",
+            found="none",
             fix="give a --labels with SOPInstanceUID and pe_present_on_image, or leave out the images",
-        )  # fmt: skip
+        )
     studies, sops = labels.index.get_level_values(0), pd.Index(labels.index.get_level_values(1))
     row = sops.get_indexer(pd.Index(image[_IMAGE]))
     unlabelled = image.loc[row < 0, _IMAGE]
@@ -177,11 +183,12 @@ def _probabilities(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.Da
         value = table[columns].iloc[row, column]
         lines = [str(line + 2) for line in table.index[wrong.any(axis=1)]]  # the header is line 1
         raise PredictionsError(
-            where=path, expected="probabilities in [0, 1]",
+            where=path,
+            expected="probabilities in [0, 1]",
             found=f"{len(lines)} rows with others: lines {_examples(lines)} ({columns[column]} is "
             f"{'empty' if pd.isna(value) else value})",
             fix="correct them; a logit needs a sigmoid first",
-        )  # fmt: skip
+        )
     return pd.DataFrame(scores)
 
 
@@ -189,29 +196,33 @@ def _require_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> Non
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise PredictionsError(
-            where=path, expected=f"the columns {', '.join(columns)}; or id, label",
+            where=path,
+            expected=f"the columns {', '.join(columns)}; or id, label",
             found=f"no {', '.join(missing)} among {_examples(table.columns, _N_COLUMNS)}",
             fix="add them, or name them so",
-        )  # fmt: skip
+        )
 
 
 def _refuse_duplicates(where: object, ids: pd.Series) -> None:
     repeated = ids[ids.duplicated()]
     if len(repeated):
         raise PredictionsError(
-            where=where, expected="one row for each id",
+            where=where,
+            expected="one row for each id",
             found=f"{len(repeated)} rows that repeat one, such as {_examples(repeated.unique())}",
             fix="keep one row for each",
-        )  # fmt: skip
+        )
 
 
 def _refuse(where: object, expected: str, offenders: Iterable[str], n: int) -> None:
     names = list(offenders)
     if names:
         raise PredictionsError(
-            where=where, expected=expected, found=f"{len(names)} without, of {n}: {_examples(names)}",
+            where=where,
+            expected=expected,
+            found=f"{len(names)} without, of {n}: {_examples(names)}",
             fix="give predictions and labels of the same studies",
-        )  # fmt: skip
+        )
 
 
 def _examples(names: Iterable[str], most: int = _N_EXAMPLES) -> str:

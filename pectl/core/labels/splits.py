@@ -63,9 +63,11 @@ def check_method(config: SplitConfig, n_studies: int) -> None:
 def _check_ma2022_size(n_studies: int) -> None:
     if n_studies <= 2 * _MA2022_HELD_OUT:
         raise SplitError(
-            where="split.method ma2022", expected=f"more than {2 * _MA2022_HELD_OUT} studies",
-            found=f"{n_studies}", fix="use split.method = 'stratified' for smaller cohorts",
-        )  # fmt: skip
+            where="split.method ma2022",
+            expected=f"more than {2 * _MA2022_HELD_OUT} studies",
+            found=f"{n_studies}",
+            fix="use split.method = 'stratified' for smaller cohorts",
+        )
 
 
 def ma2022(study_series: Iterable[str]) -> "pd.Series[str]":
@@ -112,18 +114,21 @@ def check_leaks(splits: "pd.Series[str]", groups: "pd.Series[str]") -> None:
     leaking = sorted(n_splits.index[n_splits > 1])
     if leaking:
         raise SplitError(
-            where="split", expected="each patient in one split",
+            where="split",
+            expected="each patient in one split",
             found=f"{len(leaking)} patients in more than one (e.g. of study {leaking[0]})",
             fix="put all studies of a patient into one split",
-        )  # fmt: skip
+        )
 
 
 def _check_k_fold_size(n_patients: int, folds: int) -> None:
     if n_patients < folds:
         raise SplitError(
-            where="split.method k-fold", expected=f"at least as many patients as folds ({folds})",
-            found=f"{n_patients}", fix="set fewer split.folds",
-        )  # fmt: skip
+            where="split.method k-fold",
+            expected=f"at least as many patients as folds ({folds})",
+            found=f"{n_patients}",
+            fix="set fewer split.folds",
+        )
 
 
 def _stratified(studies: pd.DataFrame, config: SplitConfig, seed: int) -> "pd.Series[str]":
@@ -192,14 +197,18 @@ def _read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str)
     except FileNotFoundError as error:
         raise InputMissingError(
-            where=path, expected="a table with StudyInstanceUID and split", found="no such file",
+            where=path,
+            expected="a table with StudyInstanceUID and split",
+            found="no such file",
             fix="check split.csv",
-        ) from error  # fmt: skip
+        ) from error
     if not {"StudyInstanceUID", "split"} <= set(table.columns):
         raise SplitError(
-            where=path, expected="the columns StudyInstanceUID and split", found=", ".join(table.columns),
+            where=path,
+            expected="the columns StudyInstanceUID and split",
+            found=", ".join(table.columns),
             fix="correct the header",
-        )  # fmt: skip
+        )
     return table
 
 
@@ -212,9 +221,11 @@ def _check_csv(path: Path, splits: "pd.Series[str]", uids: "pd.Index[str]") -> N
     found = [f"{len(studies)} studies {fault} (e.g. {studies[0]})" for fault, studies in faults.items() if studies]
     if found:
         raise SplitError(
-            where=path, expected="one of train, val and test for each study", found="; ".join(found),
+            where=path,
+            expected="one of train, val and test for each study",
+            found="; ".join(found),
             fix="correct the table",
-        )  # fmt: skip
+        )
 
 
 def refuse_trained_on(
@@ -235,7 +246,8 @@ def refuse_trained_on(
     leaked = [uid for uid in uids if uid in seen]
     if leaked:
         raise SplitError(
-            where=where, expected="studies that the model hasn't seen",
+            where=where,
+            expected="studies that the model hasn't seen",
             found=f"{len(leaked)} it was trained on, such as {', '.join(leaked[:3])}",
             fix="use the splits that the run was trained with",
-        )  # fmt: skip
+        )

@@ -106,9 +106,11 @@ def _require_columns(path: Path, found: list[str], needed: tuple[str, ...]) -> N
     missing = [column for column in needed if column not in found]
     if missing:
         raise LabelsError(
-            where=path, expected="the columns of RSPECT's train.csv", found=f"no {', '.join(missing)}",
+            where=path,
+            expected="the columns of RSPECT's train.csv",
+            found=f"no {', '.join(missing)}",
             fix="add the columns, or leave out --labels",
-        )  # fmt: skip
+        )
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, list[Breach]]]:

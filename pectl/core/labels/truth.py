@@ -91,9 +91,11 @@ def _not_a_labels_table(path: Path, columns: set[str]) -> LabelsError:
     wanted = (_STUDY, _IMAGE, IMAGE_LABEL) if _IMAGE in columns else (_STUDY, *EXAM_LABELS)
     missing = [name for name in wanted if name not in columns]
     return LabelsError(
-        where=path, expected=f"the columns {', '.join(wanted)}", found=f"no {', '.join(missing)}",
+        where=path,
+        expected=f"the columns {', '.join(wanted)}",
+        found=f"no {', '.join(missing)}",
         fix="add the columns, or give a further --labels with them",
-    )  # fmt: skip
+    )
 
 
 def _read_image_rows(path: Path, columns: set[str]) -> _Part:
@@ -158,8 +160,9 @@ def _properties(path: Path, columns: set[str]) -> pd.DataFrame | None:
 def _with_properties(exam: pd.DataFrame, parts: Sequence[_Part]) -> pd.DataFrame:
     """Add the columns that studies have in other tables; the first table that knows a value is right."""
     tables = [part.properties.reindex(exam.index) for part in parts if part.properties is not None]
-    return reduce(lambda known, more: known.combine_first(more)[[*known, *more.columns.difference(known.columns)]],
-                  tables, exam)  # fmt: skip
+    return reduce(
+        lambda known, more: known.combine_first(more)[[*known, *more.columns.difference(known.columns)]], tables, exam
+    )
 
 
 def _repeated(exam: pd.DataFrame, image: "pd.Series[int] | None") -> dict[str, list[str]]:

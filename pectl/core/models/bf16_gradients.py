@@ -30,10 +30,11 @@ def check_bf16_gradients(model: nn.Module, *inputs: Tensor) -> None:
     if wrong:
         name, error = next(iter(wrong.items()))
         raise DeviceError(
-            where="precision = bf16", expected=f"gradients within {TOLERANCE:.0%} of those in fp32",
+            where="precision = bf16",
+            expected=f"gradients within {TOLERANCE:.0%} of those in fp32",
             found=f"others in {len(wrong)} layers, such as {name} (off by {error:.1%})",
             fix="use precision = fp32: this device computes them wrong",
-        )  # fmt: skip
+        )
 
 
 def gradient_errors(model: nn.Module, *inputs: Tensor) -> dict[str, float]:

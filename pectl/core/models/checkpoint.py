@@ -69,9 +69,11 @@ def _spec(folder: Path, kind: str, build: Callable[..., S], *, made_by: str) -> 
         return build(**data["spec"])
     except (KeyError, TypeError) as error:
         raise StoreError(
-            where=folder / "model.json", expected="the key 'spec' with what the model needs",
-            found=f"a damaged file ({error})", fix=f"run {made_by} again",
-        ) from error  # fmt: skip
+            where=folder / "model.json",
+            expected="the key 'spec' with what the model needs",
+            found=f"a damaged file ({error})",
+            fix=f"run {made_by} again",
+        ) from error
 
 
 def _fill(model: M, folder: Path, *, made_by: str) -> M:
@@ -80,7 +82,9 @@ def _fill(model: M, folder: Path, *, made_by: str) -> M:
         model.load_state_dict(load_file(path))
     except (SafetensorError, OSError, RuntimeError) as error:
         raise StoreError(
-            where=path, expected="the weights that model.json describes", found=str(error).splitlines()[0],
+            where=path,
+            expected="the weights that model.json describes",
+            found=str(error).splitlines()[0],
             fix=f"run {made_by} again",
-        ) from error  # fmt: skip
+        ) from error
     return model.eval()

@@ -15,11 +15,15 @@ class TCN(nn.Module):
         self.out_channels = hidden
         self.blocks = nn.ModuleList(
             TemporalBlock(
-                in_channels if level == 0 else hidden, hidden, kernel_size=kernel_size, dilation=2**level,
-                dropout=dropout, causal=causal,
+                in_channels if level == 0 else hidden,
+                hidden,
+                kernel_size=kernel_size,
+                dilation=2**level,
+                dropout=dropout,
+                causal=causal,
             )
             for level in range(levels)
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, N, C), mask (B, N) true at real windows -> (B, N, hidden)."""

@@ -121,9 +121,13 @@ def _encoder(spec: Stage2Spec, in_channels: int) -> TCN | GRU:
     if spec.model == "gru":
         return GRU(in_channels, spec.hidden, levels=spec.levels, causal=spec.causal, dropout=spec.dropout)
     return TCN(
-        in_channels, spec.hidden, levels=spec.levels, kernel_size=spec.kernel_size, causal=spec.causal,
+        in_channels,
+        spec.hidden,
+        levels=spec.levels,
+        kernel_size=spec.kernel_size,
+        causal=spec.causal,
         dropout=spec.dropout,
-    )  # fmt: skip
+    )
 
 
 def mean_of(answers: Sequence[StudyLogits]) -> StudyLogits:

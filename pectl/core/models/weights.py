@@ -61,25 +61,27 @@ def load_pretrained(encoder: WindowEncoder, weights: str, windows: WindowsConfig
     state |= {name: value for name, value in own.items() if name.split(".")[0] in begun_anew}
     _check(own, state, source.where)
     encoder.load_state_dict(state)
-    return Pretrained(
-        weights=weights, run=source.run, digest=source.digest, begun_anew=begun_anew, left_out=left_out
-    )  # fmt: skip
+    return Pretrained(weights=weights, run=source.run, digest=source.digest, begun_anew=begun_anew, left_out=left_out)
 
 
 def _check_origin(source: Source, encoder: WindowEncoder, windows: WindowsConfig) -> None:
     """Compare what is known of the weights' origin with what they are wanted for."""
     spec = encoder.spec
     wanted = {
-        "stage1.backbone": spec.backbone, "stage1.norm": spec.norm, "input channels": spec.in_channels,
-        "windows.hu_ranges": list(windows.hu_ranges.values()), "windows.hu_scaling": windows.hu_scaling,
-    }  # fmt: skip
+        "stage1.backbone": spec.backbone,
+        "stage1.norm": spec.norm,
+        "input channels": spec.in_channels,
+        "windows.hu_ranges": list(windows.hu_ranges.values()),
+        "windows.hu_scaling": windows.hu_scaling,
+    }
     differing = [name for name, value in source.origin.items() if value != wanted[name]]
     if differing:
         raise WeightsError(
-            where=source.where, expected="weights of " + ", ".join(f"{name} = {wanted[name]}" for name in differing),
+            where=source.where,
+            expected="weights of " + ", ".join(f"{name} = {wanted[name]}" for name in differing),
             found=", ".join(f"{name} = {source.origin[name]}" for name in differing),
             fix="configure what they were made with, or choose other weights",
-        )  # fmt: skip
+        )
 
 
 def _named_as_ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -111,6 +113,8 @@ def _check(own: dict[str, Tensor], state: dict[str, Tensor], where: str) -> None
     ]
     if faults:
         raise WeightsError(
-            where=where, expected="weights of WindowEncoder",
-            found=f"{len(faults)} mismatches: {'; '.join(faults[:20])}", fix="choose the backbone they were made for",
-        )  # fmt: skip
+            where=where,
+            expected="weights of WindowEncoder",
+            found=f"{len(faults)} mismatches: {'; '.join(faults[:20])}",
+            fix="choose the backbone they were made for",
+        )

@@ -45,19 +45,22 @@ def kinetics400(backbone: str) -> Source:
     entry = backbone_named(backbone).kinetics400
     if entry is None:
         raise WeightsError(
-            where="stage1.weights", expected="a backbone that has Kinetics-400 weights", found=backbone,
+            where="stage1.weights",
+            expected="a backbone that has Kinetics-400 weights",
+            found=backbone,
             fix="choose r3d_18, mc3_18 or r2plus1d_18, or weights = 'none'",
-        )  # fmt: skip
+        )
     cache = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
     try:
         state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsError(
-            where=f"stage1.weights = kinetics400 ({backbone})", expected=f"{entry.url} or its copy at {cache}",
+            where=f"stage1.weights = kinetics400 ({backbone})",
+            expected=f"{entry.url} or its copy at {cache}",
             found=f"neither could be read ({error})",
             fix=f"on a machine with a network download that file (SHA-256 begins {_hash_prefix(cache.name)}), "
             f"copy it to {cache.parent}, or give its path as stage1.weights, or use weights = 'none'",
-        ) from error  # fmt: skip
+        ) from error
     return Source(where="kinetics400", state=state)
 
 
@@ -87,10 +90,11 @@ def _file_of(path: Path) -> Path:
     best = path / "checkpoints" / "best" / "model.safetensors"
     if not (path / "run.json").is_file():
         raise WeightsError(
-            where="stage1.weights", expected=f"the folder of a finished run of {MADE_BY}, or a weights file",
+            where="stage1.weights",
+            expected=f"the folder of a finished run of {MADE_BY}, or a weights file",
             found=f"{path}, {'a run that has not ended' if best.is_file() else 'which is no run'}",
             fix="check the path, or let the run end (--resume)",
-        )  # fmt: skip
+        )
     return best
 
 
@@ -119,21 +123,27 @@ def _origin(file: Path, run: Path | None, state: dict[str, Tensor]) -> dict[str,
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(
-            where="stage1.weights", expected="none, kinetics400, or the path of a run or a weights file",
-            found=f"no file {path}", fix="check the path; it is relative to the folder the command runs in",
-        )  # fmt: skip
+            where="stage1.weights",
+            expected="none, kinetics400, or the path of a run or a weights file",
+            found=f"no file {path}",
+            fix="check the path; it is relative to the folder the command runs in",
+        )
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         state: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a damaged or unsafe file
         raise WeightsError(
-            where=path, expected="a .safetensors file, or a .pth file that holds tensors only",
-            found=f"a file that can't be read safely ({type(error).__name__})", fix="save the state_dict alone",
-        ) from error  # fmt: skip
+            where=path,
+            expected="a .safetensors file, or a .pth file that holds tensors only",
+            found=f"a file that can't be read safely ({type(error).__name__})",
+            fix="save the state_dict alone",
+        ) from error
     if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
         raise WeightsError(
-            where=path, expected="a state_dict, from names to tensors", found="something else",
+            where=path,
+            expected="a state_dict, from names to tensors",
+            found="something else",
             fix="save the state_dict alone",
-        )  # fmt: skip
+        )
     return state

@@ -52,9 +52,11 @@ def check_disk(estimate: Estimate, out: Path) -> None:
     free = shutil.disk_usage(place).free
     if free < REFUSED_SHARE * estimate.disk:
         raise StoreError(
-            where=out, expected=f"about {_size(estimate.disk)} of free disk", found=_size(free),
+            where=out,
+            expected=f"about {_size(estimate.disk)} of free disk",
+            found=_size(free),
             fix="free space or choose another --out",
-        )  # fmt: skip
+        )
     if free < estimate.disk:
         _log.warning("%s: about %s of disk needed, %s free", out, _size(estimate.disk), _size(free))
 

@@ -28,9 +28,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if isinstance(error, StoreError):
             raise
         raise StoreError(
-            where=path, expected="to write the file", found=error.strerror or str(error),
+            where=path,
+            expected="to write the file",
+            found=error.strerror or str(error),
             fix="free space or choose another folder, then run the command again",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         if temporary != path:
             temporary.unlink(missing_ok=True)
@@ -73,9 +75,11 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"no valid JSON ({error})"
         raise StoreError(
-            where=path, expected=f"a file that {made_by} writes", found=reason or "an unreadable file",
+            where=path,
+            expected=f"a file that {made_by} writes",
+            found=reason or "an unreadable file",
             fix=f"check the path, or run {made_by} again",
-        ) from error  # fmt: skip
+        ) from error
     if not isinstance(data, dict):
         raise StoreError(where=path, expected="a JSON object", found=type(data).__name__, fix=f"run {made_by} again")
     return data

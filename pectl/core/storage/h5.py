@@ -41,9 +41,11 @@ def open_h5(path: Path, *, made_by: str) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         raise StoreError(
-            where=path, expected="a whole HDF5 file", found=_reason(path, error),
+            where=path,
+            expected="a whole HDF5 file",
+            found=_reason(path, error),
             fix=f"delete it and run {made_by} again; only what is missing is done anew",
-        ) from error  # fmt: skip
+        ) from error
     _refuse_outside_data(file, path)
     return file
 
@@ -70,6 +72,8 @@ def _refuse_outside_data(file: h5py.File, path: Path) -> None:
     if outside:
         file.close()
         raise StoreError(
-            where=path, expected="data inside the file", found=f"links to elsewhere: {', '.join(outside)}",
+            where=path,
+            expected="data inside the file",
+            found=f"links to elsewhere: {', '.join(outside)}",
             fix="don't use this file unless you know who made it",
-        )  # fmt: skip
+        )

@@ -46,9 +46,11 @@ def read_stamp(path: Path, *, format: str, version: int, made_by: str) -> Stamp:
     found = f"{data.get('format')} version {data.get('version')}"
     if found != f"{format} version {version}":
         raise StoreError(
-            where=path, expected=f"{format} version {version}", found=found,
+            where=path,
+            expected=f"{format} version {version}",
+            found=found,
             fix=f"point to a folder of {made_by}, or make it again with this version of pectl",
-        )  # fmt: skip
+        )
     try:
         return Stamp(**{name: data[name] for name in Stamp.__dataclass_fields__})
     except KeyError as error:

@@ -58,10 +58,11 @@ def run_in_processes(
                 yield result
     except BrokenProcessPool as error:
         raise WorkerError(
-            where=", ".join(sorted(map(name, running.values()))), expected=f"all {workers} worker processes to live",
+            where=", ".join(sorted(map(name, running.values()))),
+            expected=f"all {workers} worker processes to live",
             found="one that was killed, by the system for want of memory or by a crash in a decoder",
             fix="run the command again with fewer --workers; what is done stays done",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

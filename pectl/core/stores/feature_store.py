@@ -74,9 +74,11 @@ def read_sequence(path: Path) -> Sequence:
             )
         except (KeyError, OSError, ValueError) as error:
             raise StoreError(
-                where=path, expected="a whole feature file", found=f"a damaged one ({error})",
+                where=path,
+                expected="a whole feature file",
+                found=f"a damaged one ({error})",
                 fix=f"delete it and run {MADE_BY} again; only what is missing is done anew",
-            ) from error  # fmt: skip
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,11 @@ def read_truth(path: Path) -> Truth:
             return Truth(**{name: data[name] for name in Truth.__dataclass_fields__})
     except (OSError, KeyError, ValueError) as error:
         raise InputMissingError(
-            where=path, expected="the truth of a phantom", found=str(error).splitlines()[0],
+            where=path,
+            expected="the truth of a phantom",
+            found=str(error).splitlines()[0],
             fix="give the folder truth/ of pectl phantom",
-        ) from error  # fmt: skip
+        ) from error
 
 
 _MM3_PER_ML = 1000.0

@@ -24,9 +24,17 @@ from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-study-store", 1
 ROW_COLUMNS = (
-    "StudyInstanceUID", "series_uid", "n_slices", "n_source_slices", "slice_step_mm", "spacing", "flags",
-    "kernel", "manufacturer", *STUDY_LABELS,
-)  # fmt: skip
+    "StudyInstanceUID",
+    "series_uid",
+    "n_slices",
+    "n_source_slices",
+    "slice_step_mm",
+    "spacing",
+    "flags",
+    "kernel",
+    "manufacturer",
+    *STUDY_LABELS,
+)
 """Columns of `studies.csv` that come from the study's own file."""
 
 
@@ -125,9 +133,11 @@ def read_study(path: Path) -> Study:
 
 def _damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(
-        where=path, expected="a whole study file", found=f"a damaged one ({error})",
+        where=path,
+        expected="a whole study file",
+        found=f"a damaged one ({error})",
         fix=f"delete it and run {MADE_BY} again; only what is missing is done anew",
-    )  # fmt: skip
+    )
 
 
 def _read_attributes(attrs: h5py.AttributeManager) -> dict[str, Any]:
@@ -197,9 +207,11 @@ class StudyStore:
             config = PreprocessConfig.model_validate(section)
         except ValueError as error:
             raise StoreError(
-                where=path / "store.json", expected="the configuration of the preprocessing",
-                found="another one", fix=f"run {MADE_BY} again",
-            ) from error  # fmt: skip
+                where=path / "store.json",
+                expected="the configuration of the preprocessing",
+                found="another one",
+                fix=f"run {MADE_BY} again",
+            ) from error
         return cls(path, stamp, config, read_studies(path), read_splits(path))
 
     @cached_property

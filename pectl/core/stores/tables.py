@@ -74,6 +74,8 @@ def read_run_splits(run: Path) -> "pd.Series[str]":
         return pd.read_csv(path, dtype=str).set_index("StudyInstanceUID")["split"]
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(
-            where=path, expected="the splits that the run was trained with", found=f"no such table ({error})",
+            where=path,
+            expected="the splits that the run was trained with",
+            found=f"no such table ({error})",
             fix="train the run again",
-        ) from error  # fmt: skip
+        ) from error

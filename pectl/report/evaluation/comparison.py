@@ -59,11 +59,13 @@ def verdict(rows: Sequence[Row]) -> str:
 def _draw(rows: Sequence[Row], out: Path) -> SavedFigure:
     lines = [
         ForestLine(
-            row["title"], row["difference"], tuple(row["difference_ci"]),
+            row["title"],
+            row["difference"],
+            tuple(row["difference_ci"]),
             filled=row["p_holm"] is not None and row["p_holm"] < _SIGNIFICANT,
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     saved = SavedFigure(
         "comparison",
         "Difference in AUROC",

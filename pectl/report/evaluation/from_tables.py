@@ -106,11 +106,15 @@ def _feature_map(places: pd.DataFrame, out: Path) -> SavedFigure:
 def _subgroups(rows: Sequence[content.Row], out: Path) -> SavedFigure:
     lines = [
         ForestLine(
-            f"{row.title} (n = {row.block['n']:,})", row.block["auroc"], row.bounds,
-            filled=row.block["warning"] is None, heading=row.level,
+            f"{row.title} (n = {row.block['n']:,})",
+            row.block["auroc"],
+            row.bounds,
+            filled=row.block["warning"] is None,
+            heading=row.level,
         )
-        for row in rows if row.bounds is not None
-    ]  # fmt: skip
+        for row in rows
+        if row.bounds is not None
+    ]
     saved = SavedFigure(
         "subgroups",
         "AUROC of PE in subgroups",

@@ -80,13 +80,16 @@ def _draw(measures: Block, out: Path) -> SavedFigure | None:
     """Draw the differences to both baselines; None where no interval is defined."""
     lines = [
         ForestLine(
-            f"over {_OVER[key]}", found["difference"], tuple(found["difference_ci"]),
-            filled=found["difference_ci"][0] > 0, heading=f"{MEASURE_TITLES[name]} ({block['value']:.2f})",
+            f"over {_OVER[key]}",
+            found["difference"],
+            tuple(found["difference_ci"]),
+            filled=found["difference_ci"][0] > 0,
+            heading=f"{MEASURE_TITLES[name]} ({block['value']:.2f})",
         )
         for name, block in measures.items()
         for key, found in block["baselines"].items()
         if found["difference_ci"]
-    ]  # fmt: skip
+    ]
     if not lines:
         return None
     saved = SavedFigure(

@@ -5,8 +5,12 @@ from pectl.core.dicom.vocabulary import integer, modality, syntax_uid, type_word
 
 def test_words_that_the_rules_know_stay_and_others_are_free_text():
     assert type_words(["original", " PRIMARY ", "AXIAL", "CT_SOM5 SPI", "Doe^Jane"]) == (
-        "ORIGINAL", "PRIMARY", "AXIAL", "OTHER", "OTHER",
-    )  # fmt: skip
+        "ORIGINAL",
+        "PRIMARY",
+        "AXIAL",
+        "OTHER",
+        "OTHER",
+    )
     assert type_words(["DERIVED", "", "PROJECTION IMAGE", "MIP"]) == ("DERIVED", "PROJECTION IMAGE", "MIP")
 
 

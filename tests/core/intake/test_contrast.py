@@ -66,9 +66,15 @@ def test_too_little_mediastinum_says_nothing(drawn):
 @pytest.mark.parametrize(("hu", "warns"), [((25.0, 60.0), True), ((250.0, 260.0), False)])
 def test_phantoms_with_and_without_contrast(tmp_path, hu, warns):
     config = PhantomConfig(
-        studies=3, matrix_px=96, slices=48, contrast_hu=hu, indeterminate_fraction=0.0, mass_probability=0.5,
-        collapse_probability=0.5, noise_hu=(15.0, 35.0),
-    )  # fmt: skip
+        studies=3,
+        matrix_px=96,
+        slices=48,
+        contrast_hu=hu,
+        indeterminate_fraction=0.0,
+        mass_probability=0.5,
+        collapse_probability=0.5,
+        noise_hu=(15.0, 35.0),
+    )
     make_cohort(tmp_path, config, seed=5)
     for folder in sorted((tmp_path / "train").iterdir()):
         headers = [header for path in find_files(folder) if (header := read_header(path))]

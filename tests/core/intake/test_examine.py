@@ -114,10 +114,15 @@ def test_an_accepted_study_says_which_series_and_why(judge):
     verdict = judge()
     assert (verdict.study, verdict.series, verdict.level, verdict.refused) == ("1.2.3", "1.2.3.1", "warning", False)
     assert verdict.rows() == [
-        ("1.2.3", "1.2.3.1", "accepted", "ok", "original axial CT of 40 slices, every 6 mm over 240 mm, kernel B30f, "
-         "contrast agent not named"),
+        (
+            "1.2.3",
+            "1.2.3.1",
+            "accepted",
+            "ok",
+            "original axial CT of 40 slices, every 6 mm over 240 mm, kernel B30f, contrast agent not named",
+        ),
         ("1.2.3", "1.2.3.1", "thick_slices", "warning", "6.00 mm"),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_refusal_keeps_the_series_the_choice_and_what_was_found_before(judge):
@@ -137,8 +142,10 @@ def test_what_is_known_before_joins_the_verdict(judge):
     breach, patient = Finding("label_breach", "a rule"), Finding("patient_in_several_studies", "2 studies")
     verdict = judge(known=(patient, breach))
     assert [finding.code for finding in verdict.findings] == [
-        "label_breach", "patient_in_several_studies", "thick_slices"
-    ]  # fmt: skip
+        "label_breach",
+        "patient_in_several_studies",
+        "thick_slices",
+    ]
     assert verdict.refused
 
 

@@ -109,9 +109,11 @@ def test_faulty_files_are_named_and_noted_with_the_study_beside_them(root, index
     os.mkfifo(root / "1.2" / "pipe")  # to open it would wait for ever
     cohort = index(root)
     assert [(fault.path.name, fault.code) for fault in cohort.faults] == [
-        ("0000.dcm", "damaged_header"), ("broken link", "unreadable_file"), ("pipe", "unreadable_file"),
         ("0000.dcm", "damaged_header"),
-    ]  # fmt: skip
+        ("broken link", "unreadable_file"),
+        ("pipe", "unreadable_file"),
+        ("0000.dcm", "damaged_header"),
+    ]
     assert counts(cohort) == {"1.1": 5, "1.2": 2, "1.3": 2}
     notes = [note for note in cohort.task("1.2").notes if note.code == "damaged_files"]
     assert [note.detail for note in notes] == ["1 file (damaged_header)", "2 files (unreadable_file)"]

@@ -12,10 +12,18 @@ from pectl.core.intake.volume import read_volume
 from pectl.phantom.cohort import make_cohort
 
 HARD = {
-    "matrix_px": 128, "slices": 64, "effusion_probability": 0.5, "effusion_mm": (15.0, 95.0), "mass_probability": 0.5,
-    "collapse_probability": 0.5, "arms_down_probability": 0.5, "deep_table_probability": 0.5,
-    "field_of_view_mm": (330.0, 500.0), "noise_hu": (10.0, 30.0), "indeterminate_fraction": 0.1,
-}  # fmt: skip
+    "matrix_px": 128,
+    "slices": 64,
+    "effusion_probability": 0.5,
+    "effusion_mm": (15.0, 95.0),
+    "mass_probability": 0.5,
+    "collapse_probability": 0.5,
+    "arms_down_probability": 0.5,
+    "deep_table_probability": 0.5,
+    "field_of_view_mm": (330.0, 500.0),
+    "noise_hu": (10.0, 30.0),
+    "indeterminate_fraction": 0.1,
+}
 
 
 def losses(folder: Path) -> list[tuple[float, float, list[str]]]:

@@ -98,9 +98,22 @@ def test_each_rule_decides_and_is_named(make_series, rule):
 
 @pytest.mark.parametrize(
     ("kernel", "sharp"),
-    [("B30f", False), ("B70f", True), ("Bl57d", True), ("Br36", False), ("LUNG", True), ("STANDARD", False),
-     ("FC08", False), ("FC52", True), ("L", True), ("YB", True), ("C", False), ("BONEPLUS", True), ("", False)],
-)  # fmt: skip
+    [
+        ("B30f", False),
+        ("B70f", True),
+        ("Bl57d", True),
+        ("Br36", False),
+        ("LUNG", True),
+        ("STANDARD", False),
+        ("FC08", False),
+        ("FC52", True),
+        ("L", True),
+        ("YB", True),
+        ("C", False),
+        ("BONEPLUS", True),
+        ("", False),
+    ],
+)
 def test_sharp_kernels(make_header, kernel, sharp):
     assert Candidate("a", (make_header(kernel=kernel),)).is_sharp(CONFIG.series.sharp_kernels) is sharp
 
@@ -115,9 +128,11 @@ def test_bolus_tracking_at_one_position_is_no_series(make_series):
 def test_the_rules_in_words_follow_the_configuration():
     series = CONFIG.series.model_copy(update={"prefer": ("step", "slices"), "max_step_mm": 1.25})
     assert describe_rules(CONFIG.model_copy(update={"series": series})) == (
-        "axial CT (leaning 30 degrees at most), 16 slices or more", "step of 1.25 mm or less", "most slices",
+        "axial CT (leaning 30 degrees at most), 16 slices or more",
+        "step of 1.25 mm or less",
+        "most slices",
         "lowest SeriesInstanceUID",
-    )  # fmt: skip
+    )
 
 
 def test_a_rule_named_twice_is_a_fault():

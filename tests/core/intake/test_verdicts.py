@@ -10,9 +10,12 @@ from pectl.core.intake.verdicts import Verdict, count_codes, read_verdict, write
 from pectl.errors import StoreError
 
 GOOD = Verdict(
-    study="1.2", series="1.2.1", choice="the only one", source="d",
+    study="1.2",
+    series="1.2.1",
+    choice="the only one",
+    source="d",
     findings=(Finding("accepted", "the only one"), Finding("padding", "3, 4\n5"), Finding("thick_slices", "6 mm")),
-)  # fmt: skip
+)
 BAD = Verdict(study="1.1", series="", choice="", findings=(Finding("not_ct", '"MR"'),))
 
 

@@ -47,12 +47,14 @@ ACQUISITIONS = {
     "left decubitus": {"orientation": (0, 1, 0, -1, 0, 0)},
     "wide pixels": {"pixel_spacing_mm": (3.0, 5.0), "size": (120, 80)},
     "transposed wide pixels": {
-        "orientation": (0, 1, 0, 1, 0, 0), "pixel_spacing_mm": (5.0, 3.0), "size": (80, 120),
+        "orientation": (0, 1, 0, 1, 0, 0),
+        "pixel_spacing_mm": (5.0, 3.0),
+        "size": (80, 120),
     },
     "signed": {"signed": True, "intercept": 0.0},
     "thin": {"step_mm": 3.0, "n_slices": 80},
     "oblique": {"orientation": (1, 0, 0, 0, np.cos(0.2), -np.sin(0.2))},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("options", ACQUISITIONS.values(), ids=ACQUISITIONS)

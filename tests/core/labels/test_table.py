@@ -13,11 +13,24 @@ from pectl.errors import InputMissingError, LabelsError
 
 # the columns of the published train.csv, in its order
 COLUMNS = [
-    "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "pe_present_on_image", "negative_exam_for_pe",
-    "qa_motion", "qa_contrast", "flow_artifact", "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1", "leftsided_pe",
-    "chronic_pe", "true_filling_defect_not_pe", "rightsided_pe", "acute_and_chronic_pe", "central_pe",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "pe_present_on_image",
+    "negative_exam_for_pe",
+    "qa_motion",
+    "qa_contrast",
+    "flow_artifact",
+    "rv_lv_ratio_gte_1",
+    "rv_lv_ratio_lt_1",
+    "leftsided_pe",
+    "chronic_pe",
+    "true_filling_defect_not_pe",
+    "rightsided_pe",
+    "acute_and_chronic_pe",
+    "central_pe",
     "indeterminate",
-]  # fmt: skip
+]
 STUDIES = {
     "b2": {"negative_exam_for_pe": 1, "flow_artifact": 1},
     "a1": {"rv_lv_ratio_lt_1": 1, "leftsided_pe": 1, "central_pe": 1, "chronic_pe": 1},

@@ -58,8 +58,10 @@ def test_rows_of_studies_need_no_images_and_no_qa_labels(tmp_path):
     assert truth.image is None
     expected = pd.DataFrame(
         [[0, 0, 0, 0, 0, 1, 0, 0, 1], [1, 0, 0, 0, 0, 0, 0, np.nan, np.nan], [0, 1, 0, 0, 0, 0, 0, np.nan, np.nan]],
-        index=pd.Index(list(STUDIES), name="StudyInstanceUID"), columns=list(EXAM_LABELS), dtype=float,
-    )  # fmt: skip
+        index=pd.Index(list(STUDIES), name="StudyInstanceUID"),
+        columns=list(EXAM_LABELS),
+        dtype=float,
+    )
     pd.testing.assert_frame_equal(truth.exam, expected)
     assert list(truth_of(tmp_path, studies()).exam.columns) == [*EXAM_LABELS, *QA_LABELS]
 
@@ -128,13 +130,15 @@ def test_other_programs_files_read_the_same(tmp_path, table, options):
         ([images()[:3], images()[2:]], r"SOPInstanceUID occurs more than once: 1 times \(e.g. b2.0\)"),
         ([exams(), images().assign(pe_present_on_image=0)], "some image shows PE: 1 times"),
         ([train_csv().drop(columns="qa_motion").assign(central_pe=[0, 1, 0, 0, 0, 0])], "differ between its rows: 1"),
-        ([exams(), exams(kernel="A")[["StudyInstanceUID", "kernel"]].assign(slice_step_mm="thin")],
-         r"slice_step_mm isn't a number: 3 times \(e.g. row 2: thin"),
+        (
+            [exams(), exams(kernel="A")[["StudyInstanceUID", "kernel"]].assign(slice_step_mm="thin")],
+            r"slice_step_mm isn't a number: 3 times \(e.g. row 2: thin",
+        ),
         ([exams(), pd.DataFrame({"StudyInstanceUID": ["a1", "a1"], "kernel": "A"})], "StudyInstanceUID occurs more"),
         ([exams()[:0]], "expected rows, found none"),
         ([exams(StudyInstanceUID=["a1", None, "c3"])], r"StudyInstanceUID is empty: 1 times \(e.g. row 3\)"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(tmp_path, tables, message):
     with pytest.raises(LabelsError, match=message):
         truth_of(tmp_path, *tables)

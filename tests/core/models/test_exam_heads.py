@@ -24,9 +24,16 @@ def energies(**named: float) -> torch.Tensor:
 def test_by_hand() -> None:
     """Exam types 2 : 1 : 5, age 1 : 3 : 4, locations as products of 2, 1, 1/2 with both lungs counted three times."""
     weights = {
-        "negative_exam_for_pe": 2 / 5, "indeterminate": 1 / 5, "chronic_pe": 3, "acute_and_chronic_pe": 4,
-        "central_pe": 2, "leftsided_pe": 1, "rightsided_pe": 0.5, "rv_lv_ratio_gte_1": 6, "rv_lv_ratio_lt_1": 2,
-    }  # fmt: skip
+        "negative_exam_for_pe": 2 / 5,
+        "indeterminate": 1 / 5,
+        "chronic_pe": 3,
+        "acute_and_chronic_pe": 4,
+        "central_pe": 2,
+        "leftsided_pe": 1,
+        "rightsided_pe": 0.5,
+        "rv_lv_ratio_gte_1": 6,
+        "rv_lv_ratio_lt_1": 2,
+    }
     out = head([0, 0, 0, 0, 0, math.log(3), 0]).answer(
         energies(**{name: math.log(value) for name, value in weights.items()})
     )
@@ -35,9 +42,16 @@ def test_by_hand() -> None:
     total = sum(mass)
     pe = 5 / 8
     expected = [
-        2 / 8, 1 / 8, pe * 3 / 8, pe * 4 / 8, pe * (2 + 2 + 1 + 1) / total, pe * (1 + 2 + 1.5 + 1) / total,
-        pe * (0.5 + 1 + 1.5 + 1) / total, 6 / 8, 2 / 8,
-    ]  # fmt: skip
+        2 / 8,
+        1 / 8,
+        pe * 3 / 8,
+        pe * 4 / 8,
+        pe * (2 + 2 + 1 + 1) / total,
+        pe * (1 + 2 + 1.5 + 1) / total,
+        pe * (0.5 + 1 + 1.5 + 1) / total,
+        6 / 8,
+        2 / 8,
+    ]
     assert out.exam.sigmoid()[0].tolist() == pytest.approx(expected, rel=1e-9)
     assert out.pe.sigmoid().item() == pytest.approx(pe, rel=1e-9)
 

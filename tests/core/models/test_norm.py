@@ -100,5 +100,12 @@ def test_group_norm_judges_a_window_by_itself_in_training_too() -> None:
 
 def test_groups_have_eight_channels_or_a_few_more_where_eight_do_not_fit() -> None:
     assert {channels: groups_of(channels) for channels in (4, 8, 16, 45, 64, 144, 230, 512)} == {
-        4: 1, 8: 1, 16: 2, 45: 5, 64: 8, 144: 18, 230: 23, 512: 64,
-    }  # fmt: skip
+        4: 1,
+        8: 1,
+        16: 2,
+        45: 5,
+        64: 8,
+        144: 18,
+        230: 23,
+        512: 64,
+    }

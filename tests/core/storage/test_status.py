@@ -40,9 +40,16 @@ def test_it_says_where_the_command_stands(tmp_path: Path, clock: list[float], mo
     assert found.pop("updated").endswith("+00:00")
     assert found.pop("host")
     assert found == {
-        "state": "running", "step": 120, "total": 400, "rate": 2.0, "eta_seconds": 140, "pid": os.getpid(),
-        "epoch": 3, "estimate": {"disk_bytes": 5}, "slurm_job": "42",
-    }  # fmt: skip
+        "state": "running",
+        "step": 120,
+        "total": 400,
+        "rate": 2.0,
+        "eta_seconds": 140,
+        "pid": os.getpid(),
+        "epoch": 3,
+        "estimate": {"disk_bytes": 5},
+        "slurm_job": "42",
+    }
 
 
 def test_it_says_how_the_command_ended(tmp_path: Path) -> None:
@@ -50,8 +57,10 @@ def test_it_says_how_the_command_ended(tmp_path: Path) -> None:
     status.update(1, 4)
     status.end("interrupted", error="a signal")
     assert (read(status.path)["state"], read(status.path)["error"], read(status.path)["step"]) == (
-        "interrupted", "a signal", 1,
-    )  # fmt: skip
+        "interrupted",
+        "a signal",
+        1,
+    )
     status.end("done")
     assert (read(status.path)["state"], read(status.path)["step"]) == ("done", 4)
     assert not list(tmp_path.glob(".*"))

@@ -22,10 +22,14 @@ def sequence(n: int = 4, uid: str = "1.2.3") -> Sequence:
         image_position_patient=np.zeros((3, 3)),
     )
     return Sequence(
-        uid=uid, features=rng.random((n, 6), np.float32), window_start=np.arange(n) * 5,
-        window_logit=rng.random(n, np.float32), window_label=np.array([0, 1, -1, 0, 1, 1][:n], np.int8),
-        window_length=10, source=source,
-    )  # fmt: skip
+        uid=uid,
+        features=rng.random((n, 6), np.float32),
+        window_start=np.arange(n) * 5,
+        window_logit=rng.random(n, np.float32),
+        window_label=np.array([0, 1, -1, 0, 1, 1][:n], np.int8),
+        window_length=10,
+        source=source,
+    )
 
 
 def test_sequence_comes_back(tmp_path: Path) -> None:

@@ -32,13 +32,22 @@ def page(make_study: StudyFactory, tmp_path: Path) -> Path:
     attention = np.full((9, 6), 0.1, np.float32)
     attention[3, 2] = 0.5
     explanation = Explanation(
-        uid=study.uid, label="central_pe", method="layer-cam", heat=heat, slice_heat=slice_heat,
-        source_heat=source_heat(study, slice_heat), length=10, window_start=starts,
+        uid=study.uid,
+        label="central_pe",
+        method="layer-cam",
+        heat=heat,
+        slice_heat=slice_heat,
+        source_heat=source_heat(study, slice_heat),
+        length=10,
+        window_start=starts,
         window_logit=np.zeros(6, np.float32),
-        refined_logit=np.array([-5, -5, 5, -5, -5, -5], np.float32), attention=attention,
-        exam_score=dict.fromkeys(Decisions().calibrators, 0.5), peak=find_peak(study, heat),
-        left_share=left_share(study, heat), seconds=1.0,
-    )  # fmt: skip
+        refined_logit=np.array([-5, -5, 5, -5, -5, -5], np.float32),
+        attention=attention,
+        exam_score=dict.fromkeys(Decisions().calibrators, 0.5),
+        peak=find_peak(study, heat),
+        left_share=left_share(study, heat),
+        seconds=1.0,
+    )
     case = Case(
         study=study,
         explanation=explanation,

@@ -35,10 +35,11 @@ StudyFactory = Callable[..., Study]
 HOT = (5, 3, 20)
 LABELS = ("pe_present", "pe_window", "negative_exam_for_pe", "leftsided_pe")
 FITTED = Decisions(
-    split="val", studies=("x", "y"),
+    split="val",
+    studies=("x", "y"),
     calibrators={name: Calibrator("temperature", temperature=2.0) for name in EXAM_NAMES},
     thresholds=Decisions().thresholds | {"pe_present": Threshold(0.7)},
-)  # fmt: skip
+)
 
 
 def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True) -> Explanation:
@@ -46,24 +47,47 @@ def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True)
     if hot:
         heat[HOT], heat[9, 2, 2] = 4.0, 1.0
     slice_heat = heat.max(axis=(1, 2))
-    names = ("negative_exam_for_pe", "indeterminate", "chronic_pe", "acute_and_chronic_pe", "central_pe",
-             "leftsided_pe", "rightsided_pe", "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1", "pe_present")  # fmt: skip
+    names = (
+        "negative_exam_for_pe",
+        "indeterminate",
+        "chronic_pe",
+        "acute_and_chronic_pe",
+        "central_pe",
+        "leftsided_pe",
+        "rightsided_pe",
+        "rv_lv_ratio_gte_1",
+        "rv_lv_ratio_lt_1",
+        "pe_present",
+    )
     return Explanation(
-        uid=study.uid, label=label, method="grad-cam", heat=heat, slice_heat=slice_heat,
-        source_heat=source_heat(study, slice_heat), length=10, window_start=np.array([0, 5, 6]),
-        window_logit=np.array([0.0, 1.0, -1.0], np.float32), refined_logit=np.array([0.0, 3.0, -3.0], np.float32),
+        uid=study.uid,
+        label=label,
+        method="grad-cam",
+        heat=heat,
+        slice_heat=slice_heat,
+        source_heat=source_heat(study, slice_heat),
+        length=10,
+        window_start=np.array([0, 5, 6]),
+        window_logit=np.array([0.0, 1.0, -1.0], np.float32),
+        refined_logit=np.array([0.0, 3.0, -3.0], np.float32),
         attention=np.tile(np.array([0.2, 0.7, 0.1], np.float32), (9, 1)),
         exam_score={name: k / 10 for k, name in enumerate(names)},
-        peak=find_peak(study, heat), left_share=left_share(study, heat), seconds=1.25,
-    )  # fmt: skip
+        peak=find_peak(study, heat),
+        left_share=left_share(study, heat),
+        seconds=1.25,
+    )
 
 
 def case_of(study: Study, explanation: Explanation, **changes: object) -> Case:
     plain = Case(
-        study=study, explanation=explanation, measures=score_labels(study, explanation),
-        measured_against=("labels",), decisions=FITTED,
-        lineage={"study_store": "a" * 64}, seen_as="test",
-    )  # fmt: skip
+        study=study,
+        explanation=explanation,
+        measures=score_labels(study, explanation),
+        measured_against=("labels",),
+        decisions=FITTED,
+        lineage={"study_store": "a" * 64},
+        seen_as="test",
+    )
     return replace(plain, **changes)
 
 
@@ -86,9 +110,16 @@ def written(make_study: StudyFactory, tmp_path: Path) -> Path:
 
 def test_everything_is_there_and_nothing_half_written(written: Path) -> None:
     names = {
-        "explain.json", "heat.h5", "heat.nii.gz", "index.html", "overview.png", "preview.jpg", "slice_1.png",
-        "slice_2.png", "slices.gif",
-    }  # fmt: skip
+        "explain.json",
+        "heat.h5",
+        "heat.nii.gz",
+        "index.html",
+        "overview.png",
+        "preview.jpg",
+        "slice_1.png",
+        "slice_2.png",
+        "slices.gif",
+    }
     assert {path.name for path in written.iterdir()} == names
     for name in ("overview.png", "slice_1.png"):
         picture = cv2.imread(str(written / name))
@@ -103,9 +134,12 @@ def test_json_names_slices_peak_and_lineage(written: Path) -> None:
     assert content["lineage"] == {"study_store": "a" * 64}
     assert content["peak"]["sop_instance_uid"] == "0123456789ab.5"
     assert content["slices"][5] == {
-        "SOPInstanceUID": "0123456789ab.5", "position_mm": -185.0, "grid_index": 5, "heat": 4.0,
+        "SOPInstanceUID": "0123456789ab.5",
+        "position_mm": -185.0,
+        "grid_index": 5,
+        "heat": 4.0,
         "pe_present_on_image": 1,
-    }  # fmt: skip
+    }
     assert content["windows"][1] == {
         "first_slice": 5,
         "slices": 10,
