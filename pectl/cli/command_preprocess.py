@@ -48,7 +48,7 @@ def preprocess(
     It holds one upright lung box in HU per study, and the verdicts that `validate` gives.
     """
     from pectl.config import load_config
-    from pectl.core.intake.tasks import Sources, Watch
+    from pectl.core.intake.tasks import IntakeWatch, Sources
     from pectl.steps.preprocess import preprocess as run
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
@@ -57,7 +57,7 @@ def preprocess(
         progress("files", quiet=quiet, growing=True) as files,
         watched("studies", out, quiet=quiet, shard=part) as watch,
     ):
-        told = Watch(watch.stoppable(files), watch.progress, watch.expect)
+        told = IntakeWatch(watch.stoppable(files), watch.progress, watch.expect)
         summary = run(sources, out, resolved, previews=previews, watch=told)
     show_faults(summary.faults)
     if summary.verdicts:

@@ -32,7 +32,7 @@ from pectl.cli.options import (
 from pectl.cli.watched import watched
 
 if TYPE_CHECKING:
-    from pectl.core.intake.tasks import Watch
+    from pectl.core.intake.tasks import IntakeWatch
 
 
 def validate(
@@ -80,14 +80,14 @@ def validate(
 
 
 @contextmanager
-def _watching(out: Path | None, shard: tuple[int, int] | None, *, quiet: bool) -> "Iterator[Watch]":
+def _watching(out: Path | None, shard: tuple[int, int] | None, *, quiet: bool) -> "Iterator[IntakeWatch]":
     """Yield whom to tell how far it is; without a folder there is no heartbeat, and nothing to go on from."""
-    from pectl.core.intake.tasks import Watch
+    from pectl.core.intake.tasks import IntakeWatch
 
     with progress("files", quiet=quiet, growing=True) as files:
         if out is None:
             with progress("studies", quiet=quiet) as studies:
-                yield Watch(files, studies)
+                yield IntakeWatch(files, studies)
         else:
             with watched("studies", out, quiet=quiet, shard=shard) as watch:
-                yield Watch(watch.stoppable(files), watch.progress)
+                yield IntakeWatch(watch.stoppable(files), watch.progress)

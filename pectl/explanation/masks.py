@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from pectl.core.stores.phantom_truth import BoolArray, Truth
+from pectl.core.stores.phantom_truth import BoolArray, PhantomTruth
 from pectl.core.stores.study_store import Study
 from pectl.explanation.baselines import Measured, vessel_brightness
 from pectl.explanation.explainer import Explanation
@@ -15,7 +15,7 @@ TOLERANCE_MM = 5.0
 """The pointing game counts a peak so near to an embolus as a hit (Zhang et al. 2018, in mm)."""
 
 
-def score_truth(study: Study, explanation: Explanation, truth: Truth) -> Measures:
+def score_truth(study: Study, explanation: Explanation, truth: PhantomTruth) -> Measures:
     """Score one phantom against its masks; a phantom without emboli has no measures.
 
     The random position lies in the lungs or in an artery; its share of heat is that of heat spread evenly there.
@@ -39,7 +39,7 @@ def score_truth(study: Study, explanation: Explanation, truth: Truth) -> Measure
 
 
 def _pointing(
-    study: Study, explanation: Explanation, truth: Truth, vessel: NDArray[np.float32], place: BoolArray
+    study: Study, explanation: Explanation, truth: PhantomTruth, vessel: NDArray[np.float32], place: BoolArray
 ) -> Measured:
     near = distance_transform_edt(~truth.embolus, sampling=truth.spacing_mm) <= TOLERANCE_MM
     brightest = np.array(np.unravel_index(int(vessel.argmax()), vessel.shape), np.float64)
@@ -51,13 +51,13 @@ def _pointing(
     )
 
 
-def _inside(truth: Truth, mask: BoolArray, point_mm: NDArray[np.float64]) -> bool:
+def _inside(truth: PhantomTruth, mask: BoolArray, point_mm: NDArray[np.float64]) -> bool:
     index = np.round(_to_index(truth, point_mm)).astype(int)
     inside = bool(((index >= 0) & (index < mask.shape)).all())
     return inside and bool(mask[tuple(index)])
 
 
-def _on_grid(study: Study, truth: Truth, mask: BoolArray) -> BoolArray:
+def _on_grid(study: Study, truth: PhantomTruth, mask: BoolArray) -> BoolArray:
     """Look a mask up at the centres of the study's voxels: (D, S, S), outside False."""
     depth, height, width = study.hu.shape
     index = np.moveaxis(np.indices((1, height, width), np.float64)[:, 0], 0, -1)  # (S, S, 3)
@@ -69,7 +69,7 @@ def _on_grid(study: Study, truth: Truth, mask: BoolArray) -> BoolArray:
     return found
 
 
-def _to_index(truth: Truth, point_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def _to_index(truth: PhantomTruth, point_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     inverse = np.linalg.inv(truth.affine)
     return np.asarray(point_mm @ inverse[:3, :3].T + inverse[:3, 3], np.float64)
 

@@ -45,7 +45,7 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Randomised:
     """Heat after a step of the cascade, beside that of the trained model.
 
     Attributes:
@@ -67,7 +67,7 @@ def parts_of(explainer: Explainer) -> list[str]:
     return [*stage2, *_STAGE1_PARTS]
 
 
-def cascade(explainer: Explainer, study: Study, *, seed: int) -> list[Step]:
+def cascade(explainer: Explainer, study: Study, *, seed: int) -> list[Randomised]:
     """Explain a study by the trained model, then with one more part randomised each time.
 
     Args:
@@ -76,11 +76,11 @@ def cascade(explainer: Explainer, study: Study, *, seed: int) -> list[Step]:
         seed: of the random weights.
     """
     intact = _relative(explainer.explain(study).heat)
-    steps = [Step(part=INTACT, rank_correlation=1.0, ssim=1.0, heat=intact)]
+    steps = [Randomised(part=INTACT, rank_correlation=1.0, ssim=1.0, heat=intact)]
     for part, broken in _randomised(explainer, seed):
         heat = _relative(broken.explain(study).heat)
         likeness = rank_correlation(intact, heat), ssim(intact, heat)
-        steps.append(Step(part=part, rank_correlation=likeness[0], ssim=likeness[1], heat=heat))
+        steps.append(Randomised(part=part, rank_correlation=likeness[0], ssim=likeness[1], heat=heat))
     return steps
 
 

@@ -10,7 +10,7 @@ from pectl.config import EvaluateConfig
 from pectl.core.statistics.bootstrap import percentile_interval, replicate_ratio, study_weights
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.explanation.gradcam import METHOD_NAMES, Method
-from pectl.explanation.sanity_check import Step
+from pectl.explanation.sanity_check import Randomised
 
 ALIKE = 0.5
 """Heat of the wholly random model passes while its rank correlation with the trained model's is below this."""
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def summarise_sanity(
-    cascades: Mapping[str, Sequence[Step]], *, method: Method, label: str, config: EvaluateConfig, seed: int
+    cascades: Mapping[str, Sequence[Randomised]], *, method: Method, label: str, config: EvaluateConfig, seed: int
 ) -> Json:
     """Summarise the cascades of studies.
 
@@ -56,7 +56,7 @@ def summarise_sanity(
     }
 
 
-def _row(part: str, steps: Sequence[Step], config: EvaluateConfig, seed: int) -> Json:
+def _row(part: str, steps: Sequence[Randomised], config: EvaluateConfig, seed: int) -> Json:
     found = {name: np.array([getattr(step, name) for step in steps], np.float64) for name in _LIKENESS}
     return {"part": part} | {name: _mean(values, config, seed) for name, values in found.items()}
 

@@ -151,6 +151,6 @@ def _short(value: float) -> float:
     return round(value, _DIGITS)
 
 
-def jsonable(measures: Measures) -> Json:
+def measures_to_json(measures: Measures) -> Json:
     """Return measures as plain JSON values."""
     return {name: {key: _short(float(v)) for key, v in Measured._asdict(m).items()} for name, m in measures.items()}

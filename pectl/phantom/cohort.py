@@ -19,12 +19,12 @@ from pectl.phantom.dicom import Header, draw_id, write_series
 from pectl.phantom.emboli import image_area_mm2
 from pectl.phantom.labels import CSV_COLUMNS, ExamType
 from pectl.phantom.render import Fields, render
-from pectl.phantom.study import Study, draw_study
+from pectl.phantom.study import Phantom, draw_phantom
 from pectl.phantom.truth import Masks, Rows, read_geometry, read_rows, write_truth
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 _MASKS = ("embolus", "artery", "lung", "collapse", "mass")
-_AIR_HU, _MOST_HU = -1024.0, 3071.0
+_LEAST_HU, _MOST_HU = -1024.0, 3071.0
 _NOISE, _TYPES, _ROWS = 1, 2, 3
 """Third number of the seeds of what isn't drawn in the order of a study's own generator."""
 
@@ -117,7 +117,7 @@ def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
     uid = draw_id(rng)
     truth = job.truth_path(uid)
     if not truth.exists():
-        study = draw_study(rng, job.config, exam)
+        study = draw_phantom(rng, job.config, exam)
         scanner = draw_scanner(rng, job.config, motion=study.findings.motion)
         header = Header.draw(rng, job.config, study.grid, scanner, uid)
         fields = Fields.draw(rng, study.grid.whole())
@@ -128,7 +128,7 @@ def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
     return index, read_rows(truth)
 
 
-def _acquire(study: Study, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]) -> tuple[np.ndarray, Masks]:
+def _acquire(study: Phantom, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]) -> tuple[np.ndarray, Masks]:
     """Return the images (D, H, W) int16 HU and the masks of a study, slab by slab to bound the memory."""
     images = np.empty(study.grid.shape, dtype=np.int16)
     masks = {name: np.empty(study.grid.shape, dtype=bool) for name in _MASKS}
@@ -138,13 +138,13 @@ def _acquire(study: Study, scanner: Scanner, fields: Fields, *, seed: tuple[int,
         for offset, z in enumerate(slab.z[:, 0, 0]):
             rng = np.random.default_rng([*seed, slab.start + offset])
             add_noise(hu[offset], rng, slab, scanner, float(z))
-        images[slab.start : slab.stop] = np.rint(np.clip(hu, _AIR_HU, _MOST_HU))
+        images[slab.start : slab.stop] = np.rint(np.clip(hu, _LEAST_HU, _MOST_HU))
         for name, mask in masks.items():
             mask[slab.start : slab.stop] = getattr(rendered, name)[HALO_SLICES:-HALO_SLICES]
     return images, masks
 
 
-def _write_images(folder: Path, header: Header, study: Study, images: np.ndarray) -> None:
+def _write_images(folder: Path, header: Header, study: Phantom, images: np.ndarray) -> None:
     """Write the series beside its place, then move it there as a whole."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     for leftover in (temporary, folder):  # of a run that was killed before the truth was written

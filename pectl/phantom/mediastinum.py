@@ -11,7 +11,7 @@ from pectl.phantom.grid import Array, Points, Slab, mix, soft
 from pectl.phantom.heart import Ellipsoid, Heart
 from pectl.phantom.tubes import box_around, tubes_share
 
-HEART_MUSCLE_HU, WALL_HU, AIR_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0
+HEART_MUSCLE_HU, WALL_HU, AIRWAY_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0
 _TRABECULAE_MM = 1.4
 _MIXING = 0.04
 """Deviation of the contrast within a chamber, as a share of it."""
@@ -71,7 +71,7 @@ def paint_airways(hu: Array, airways: Airways, slab: Slab) -> None:
     radii, clear = airways.radii_mm, ~airways.mucus
     wall_mm = np.minimum(WALL_MM, 0.5 * radii)
     mix(hu, tubes_share(slab, airways.starts, airways.ends, radii + wall_mm), WALL_HU)
-    mix(hu, tubes_share(slab, airways.starts[clear], airways.ends[clear], radii[clear]), AIR_HU)
+    mix(hu, tubes_share(slab, airways.starts[clear], airways.ends[clear], radii[clear]), AIRWAY_HU)
     if airways.mucus.any():
         full = airways.mucus
         mix(hu, tubes_share(slab, airways.starts[full], airways.ends[full], radii[full]), MUCUS_HU)

@@ -14,12 +14,12 @@ from pectl.phantom.mediastinum import (
     paint_heart,
 )
 from pectl.phantom.opacities import paint_opacities
-from pectl.phantom.study import Study
+from pectl.phantom.study import Phantom
 from pectl.phantom.surroundings import paint_surroundings
 from pectl.phantom.torso import paint_torso
 from pectl.phantom.tubes import ball, tubes_share
 
-AIR_HU, LUNG_HU = -1000.0, -860.0
+ROOM_HU, LUNG_HU = -1000.0, -860.0
 _GRAVITY_HU_PER_MM = 0.4
 """Lungs are denser towards the back of a patient who lies on it."""
 
@@ -50,11 +50,11 @@ class Rendered:
     mass: np.ndarray
 
 
-def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
+def render(study: Phantom, slab: Slab, fields: Fields) -> Rendered:
     """Paint one slab of a study, (d, H, W)."""
     coarse, fine = fields.coarse.on(slab), fields.fine.on(slab)
     at = (slab.x, slab.y, slab.z)
-    hu = np.full(slab.shape, AIR_HU, dtype=np.float32)
+    hu = np.full(slab.shape, ROOM_HU, dtype=np.float32)
     paint_surroundings(hu, study.surroundings, study.anatomy, slab)
     paint_torso(hu, study.anatomy, slab, coarse, fine)
     lung = soft(study.anatomy.lung_distance(*at) + 1.5 * coarse, slab.grid.spacing_mm[1])
@@ -79,7 +79,7 @@ def render(study: Study, slab: Slab, fields: Fields) -> Rendered:
     )
 
 
-def _paint_nodes(hu: Array, study: Study, slab: Slab) -> None:
+def _paint_nodes(hu: Array, study: Phantom, slab: Slab) -> None:
     for node in study.findings.confounders.nodes:
         piece = ball(slab, node.centre, node.radius_mm)
         if piece is not None:
@@ -87,12 +87,12 @@ def _paint_nodes(hu: Array, study: Study, slab: Slab) -> None:
             mix(hu[box], soft(distance, slab.grid.spacing_mm[1]), node.hu)
 
 
-def _paint_other_clots(hu: Array, study: Study, slab: Slab) -> None:
+def _paint_other_clots(hu: Array, study: Phantom, slab: Slab) -> None:
     for clot in study.findings.confounders.clots:
         paint_course(hu, slab, clot.path, clot.radius_mm, clot.hu)
 
 
-def _arterial_blood(study: Study, slab: Slab) -> Array | float:
+def _arterial_blood(study: Phantom, slab: Slab) -> Array | float:
     """Return the HU of arterial blood: one number, or (d, H, W) where contrast is unmixed."""
     clouds = study.findings.confounders.unmixed
     if not clouds:
@@ -111,7 +111,7 @@ def _thin_out(blood: Array, cloud: Unmixed, slab: Slab) -> None:
         blood[box] *= 1.0 - cloud.loss * np.exp(-(away**2))
 
 
-def _paint_emboli(hu: Array, study: Study, slab: Slab) -> Array:
+def _paint_emboli(hu: Array, study: Phantom, slab: Slab) -> Array:
     """Paint the emboli over the blood and return the share of each voxel that they fill."""
     total = np.zeros(slab.shape, dtype=np.float32)
     for embolus in study.findings.emboli:

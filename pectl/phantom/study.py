@@ -28,7 +28,7 @@ _UNENHANCED_HU = 80.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class Phantom:
     """One subject on one scanner."""
 
     grid: Grid
@@ -42,7 +42,7 @@ class Study:
     findings: Findings
 
 
-def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) -> Study:
+def draw_phantom(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) -> Phantom:
     """Draw one study of the given type."""
     central = exam == "positive" and bool(rng.random() < config.central_share)
     ratio = _rv_lv_ratio(rng, config, positive=exam == "positive", central=central)
@@ -65,7 +65,7 @@ def draw_study(rng: np.random.Generator, config: PhantomConfig, exam: ExamType) 
         confounders=confounders,
         emboli=emboli,
     )
-    return Study(
+    return Phantom(
         grid=grid,
         anatomy=anatomy,
         arteries=arteries,

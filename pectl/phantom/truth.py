@@ -11,13 +11,13 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.phantom.dicom import Header
 from pectl.phantom.emboli import Embolus
 from pectl.phantom.labels import CSV_COLUMNS, exam_labels
-from pectl.phantom.study import Study
+from pectl.phantom.study import Phantom
 
 Masks = dict[str, np.ndarray]
 Rows = list[list[object]]
 
 
-def write_truth(path: Path, study: Study, header: Header, masks: Masks, present: np.ndarray, made_with: str) -> None:
+def write_truth(path: Path, study: Phantom, header: Header, masks: Masks, present: np.ndarray, made_with: str) -> None:
     """Write `path`, a compressed .npz, whole or not at all.
 
     It holds the masks embolus, artery, lung (with air), collapse (lung without air) and mass, each (D, H, W) bool in
@@ -56,7 +56,7 @@ def read_rows(path: Path) -> Rows:
     return rows
 
 
-def _geometry(study: Study, header: Header, made_with: str) -> dict[str, Any]:
+def _geometry(study: Phantom, header: Header, made_with: str) -> dict[str, Any]:
     heart, findings = study.anatomy.heart, study.findings
     centres = np.array([heart.right_ventricle.centre, heart.left_ventricle.centre])
     right, left = study.grid.to_lps(centres).round(3).tolist()
@@ -81,7 +81,7 @@ def _geometry(study: Study, header: Header, made_with: str) -> dict[str, Any]:
     } | _opacities(study)
 
 
-def _opacities(study: Study) -> dict[str, Any]:
+def _opacities(study: Phantom) -> dict[str, Any]:
     mass, collapse = study.opacities.mass, study.opacities.collapse
     return {
         "mass_diameter_mm": None if mass is None else round(2.0 * max(mass.shape.radii), 1),
@@ -89,7 +89,7 @@ def _opacities(study: Study) -> dict[str, Any]:
     }
 
 
-def _embolus(study: Study, embolus: Embolus) -> dict[str, Any]:
+def _embolus(study: Phantom, embolus: Embolus) -> dict[str, Any]:
     middle = embolus.path[len(embolus.path) // 2]
     return {
         "centre_lps_mm": study.grid.to_lps(middle)[0].round(2).tolist(),

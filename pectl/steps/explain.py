@@ -9,7 +9,7 @@ from typing import Any
 
 from pectl.config import Config
 from pectl.core.storage.files import write_json
-from pectl.core.stores.phantom_truth import read_truth
+from pectl.core.stores.phantom_truth import read_phantom_truth
 from pectl.core.stores.study_store import Study, StudyStore
 from pectl.errors import InputMissingError
 from pectl.explanation.baselines import Measured
@@ -119,7 +119,7 @@ def _measures(study: Study, explanation: Explanation, truth: Path | None) -> Mea
     return (
         measures
         if truth is None
-        else measures | score_truth(study, explanation, read_truth(truth / f"{study.uid}.npz"))
+        else measures | score_truth(study, explanation, read_phantom_truth(truth / f"{study.uid}.npz"))
     )
 
 

@@ -19,7 +19,7 @@ from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
-from pectl.core.stores.feature_store import FORMAT, VERSION, Sequence, feature_digest, write_sequence
+from pectl.core.stores.feature_store import FORMAT, VERSION, StudySequence, feature_digest, write_sequence
 from pectl.core.stores.study_store import Study, StudyStore, study_path
 from pectl.core.stores.tables import read_run_splits
 from pectl.training.device import DeviceName, make_fabric
@@ -135,13 +135,13 @@ class _Encoder:
         )
 
     @torch.inference_mode()
-    def encode(self, study: Study) -> Sequence:
+    def encode(self, study: Study) -> StudySequence:
         """Return the windows of a study as features, batch by batch."""
         starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
         batch = self.config.stage1.extract_batch_size
         parts = [self._batch(study, starts[first : first + batch]) for first in range(0, len(starts), batch)]
         features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Sequence(
+        return StudySequence(
             uid=study.uid,
             features=features,
             window_start=starts,

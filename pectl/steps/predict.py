@@ -1,6 +1,6 @@
 """Apply a trained stage 2 to a split of a feature store: probabilities of studies, windows and images."""
 
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pectl.core.labels.predictions import Predictions
 from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.checkpoint import load_stage2
 from pectl.core.storage.stamp import check_lineage
-from pectl.core.stores.feature_store import FeatureStore, Sequence
+from pectl.core.stores.feature_store import FeatureStore, StudySequence
 from pectl.core.stores.tables import read_run_splits
 from pectl.errors import SplitError
 from pectl.training.device import DeviceName, choose_device
@@ -51,7 +51,7 @@ def predict_split(features: FeatureStore, stage2: Path, split: str, *, device: D
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, sequences: Many[Sequence], split: str, fingerprint: str) -> Predictions:
+def predict(model: nn.Module, sequences: Sequence[StudySequence], split: str, fingerprint: str) -> Predictions:
     """Apply a sequence classifier to studies.
 
     RV/LV scores are probabilities given PE: the model learns them from positive studies alone.
@@ -82,7 +82,7 @@ def _exam_table(uids: pd.Index, exam: NDArray[np.float32], pe: NDArray[np.float3
     return table.assign(**{PE_PRESENT: pe.astype(np.float64)})
 
 
-def _window_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFrame:
+def _window_table(sequence: StudySequence, score: NDArray[np.float32]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "StudyInstanceUID": sequence.uid,
@@ -94,7 +94,7 @@ def _window_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFram
     )
 
 
-def _image_table(sequence: Sequence, score: NDArray[np.float32]) -> pd.DataFrame:
+def _image_table(sequence: StudySequence, score: NDArray[np.float32]) -> pd.DataFrame:
     """Score each source slice by the least of the windows over its grid slice; 0 outside the lung box.
 
     A window shows PE if any of its slices does, so no slice is likelier to than the least likely window over it.

@@ -20,8 +20,8 @@ from pectl.core.intake.lungs import check_available
 from pectl.core.intake.store_index import begin_store, finish_store
 from pectl.core.intake.tasks import (
     IntakeTask,
+    IntakeWatch,
     Sources,
-    Watch,
     intake_tasks,
     lacks_preview,
     verdict_path,
@@ -75,7 +75,7 @@ class PreprocessSummary:
 
 
 def preprocess(
-    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: Watch | None = None
+    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: IntakeWatch | None = None
 ) -> PreprocessSummary:
     """Make or complete the study store `out` from every study among the files.
 
@@ -95,7 +95,7 @@ def preprocess(
         StoreError: a file can't be written, or the disk can't hold the store.
         WorkerError: a process was killed; the studies it may have had are named.
     """
-    watch = watch or Watch()
+    watch = watch or IntakeWatch()
     check_available(config.preprocess)
     table = None if sources.labels is None else read_labels(sources.labels)
     with _nothing_left(out):

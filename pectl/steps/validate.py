@@ -12,8 +12,8 @@ from pectl.core.intake.lungs import check_available
 from pectl.core.intake.series import describe_rules
 from pectl.core.intake.tasks import (
     IntakeTask,
+    IntakeWatch,
     Sources,
-    Watch,
     intake_tasks,
     lacks_preview,
     note_breaches,
@@ -48,7 +48,7 @@ class ValidateSummary:
 
 
 def validate(
-    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: Watch | None = None
+    sources: Sources, out: Path, config: Config, *, previews: bool = False, watch: IntakeWatch | None = None
 ) -> ValidateSummary:
     """Judge every study among the files, and write what is said of them into the folder `out`.
 
@@ -65,7 +65,7 @@ def validate(
         WeightsError: `lungs = "lungmask"` without the package or its weights.
         StoreError: a file can't be written.
     """
-    watch = watch or Watch()
+    watch = watch or IntakeWatch()
     check_available(config.preprocess)
     table, breaches = (None, {}) if sources.labels is None else inspect_labels(sources.labels)
     cohort = index_files(

@@ -23,7 +23,7 @@ from pectl.training.losses import mean_loss
 from pectl.training.run import Clock, RunFolder
 from pectl.training.step import NonFiniteLossError, Stepper
 from pectl.training.stopping import stop_requests
-from pectl.training.task import Judged, Task
+from pectl.training.task import Task, ValidationBatch
 from pectl.training.together import Together
 
 Progress = Callable[[int, int], None]
@@ -166,7 +166,7 @@ class Trainer:
                     judged.append(self.task.judge(self.stepper.judged, batch))
         return self._metrics(list(_interleaved(self.together.gather(judged))))
 
-    def _metrics(self, judged: list[Judged]) -> dict[str, float]:
+    def _metrics(self, judged: list[ValidationBatch]) -> dict[str, float]:
         sums = torch.stack([one.sums.double().cpu() for one in judged]).sum(0)
         weights = torch.stack([one.weights for one in judged]).sum(0)
         loss = mean_loss(sums, weights).item()
@@ -234,6 +234,6 @@ class Trainer:
         )
 
 
-def _interleaved(shares: list[list[Judged]]) -> Iterator[Judged]:
+def _interleaved(shares: list[list[ValidationBatch]]) -> Iterator[ValidationBatch]:
     """Yield the batches of all processes in their own order: process r had those of number r, r + world ..."""
     return (one for one in chain.from_iterable(zip_longest(*shares)) if one is not None)

@@ -24,7 +24,7 @@ from pectl.core.stores.tables import MADE_BY
 from pectl.errors import TrainingError
 from pectl.training.loader import Batch, Key, Rows
 from pectl.training.losses import WINDOW_MEANS, window_sums, window_weights
-from pectl.training.task import Judged, Outputs
+from pectl.training.task import Outputs, ValidationBatch
 
 
 def index_windows(store: StudyStore, uids: Sequence[str], config: Config) -> WindowIndex:
@@ -151,13 +151,13 @@ class Stage1Task:
         last = self.config.stage1.channels_last
         return x.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)
 
-    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+    def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the loss and the scores of validation windows."""
         hu, slices, study = (part.to(self.fabric.device) for part in batch)
         logits = model(self._laid_out(prepare(hu, self.config.windows, self.config.stage1.input_px)))
         scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
         outputs = tuple(part.float().cpu().numpy() for part in scores)
-        return Judged(self._loss(logits, slices, study), self.weights(batch), outputs)
+        return ValidationBatch(self._loss(logits, slices, study), self.weights(batch), outputs)
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
         """Return the AUROC over the validation windows, and of each multitask head over those whose label is defined.

@@ -1,6 +1,6 @@
 """What stage 2 learns: studies of a feature store as a task for the loop."""
 
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,12 @@ from pectl.core.labels.predictions import pe_truth
 from pectl.core.models.layers import see_share
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 from pectl.core.statistics.ranking import auroc
-from pectl.core.stores.feature_store import FeatureStore, Sequence
+from pectl.core.stores.feature_store import FeatureStore, StudySequence
 from pectl.errors import TrainingError
 from pectl.training.loader import Batch, Key, Rows
 from pectl.training.losses import EXAM_MEANS, StudyTruth, exam_sums, exam_weights
 from pectl.training.penalty import PLAIN, Penalty
-from pectl.training.task import Judged, Outputs
+from pectl.training.task import Outputs, ValidationBatch
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SplitStudies:
         positive_share: (n,) share of each study's images that show PE, of those whose label is known; else 0.
     """
 
-    sequences: list[Sequence]
+    sequences: list[StudySequence]
     targets: NDArray[np.float32]
     positive_share: NDArray[np.float32]
 
@@ -117,14 +117,14 @@ class Stage2Task:
         features, window_logit, place, labels, mask, targets, weight = (p.to(self.fabric.device) for p in batch)
         return model(features, window_logit, place, mask, each=each), StudyTruth(targets, labels, weight)
 
-    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+    def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the plain loss of what the members answer together, and the scores of studies and windows."""
         out, truth = self._answers(model, batch, each=False)
         pe, window = (logits.float().sigmoid().cpu().numpy() for logits in (out.pe, out.window))
         sums = self._sums(out.exam, out.window, truth, PLAIN)
-        return Judged(sums, self.weights(batch), (pe, window[batch[4].numpy()]))
+        return ValidationBatch(sums, self.weights(batch), (pe, window[batch[4].numpy()]))
 
-    def metrics(self, outputs: Many[Outputs]) -> dict[str, float]:
+    def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
         """Return the AUROCs over the validation studies, and over their windows."""
         pe, score = (np.concatenate(part) for part in zip(*outputs, strict=True))
         present = pe_truth(pd.DataFrame(self.val.targets, columns=list(EXAM_LABELS)), "exclude")

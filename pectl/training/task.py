@@ -14,7 +14,7 @@ Outputs = tuple[NDArray[Any], ...]
 """What a batch of validation leaves for the metrics."""
 
 
-class Judged(NamedTuple):
+class ValidationBatch(NamedTuple):
     """A batch of validation: the loss as sums and weights (see losses.py), and what metrics are made of."""
 
     sums: Tensor
@@ -48,7 +48,7 @@ class Task(Protocol):
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Return the (means,) sums of the training loss over a share of a batch; may draw from torch's generator."""
 
-    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+    def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return what validation needs of a batch."""
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explainer
-from pectl.explanation.sanity_check import INTACT, Step, cascade, parts_of, rank_correlation, ssim
+from pectl.explanation.sanity_check import INTACT, Randomised, cascade, parts_of, rank_correlation, ssim
 from pectl.explanation.sanity_summary import summarise_sanity
 from tests.stage2_specs import stage2_spec
 
@@ -93,10 +93,10 @@ def test_ssim_of_equal_inverted_and_constant_volumes() -> None:
     assert ssim(dark, light) == pytest.approx(1e-4 / (1 + 1e-4))  # structure is equal, light is K1^2 / (1 + K1^2)
 
 
-def cascade_of(*likeness: float) -> list[Step]:
+def cascade_of(*likeness: float) -> list[Randomised]:
     heat = np.zeros((1, 1, 1), np.float32)
     return [
-        Step(part=part, rank_correlation=value, ssim=value / 2, heat=heat)
+        Randomised(part=part, rank_correlation=value, ssim=value / 2, heat=heat)
         for part, value in zip((INTACT, "layer4", "stem"), likeness, strict=True)
     ]
 

@@ -5,7 +5,7 @@ from pectl.config import EvaluateConfig
 from pectl.core.statistics.bootstrap import study_weights
 from pectl.core.statistics.intervals import newcombe_paired, wilson
 from pectl.explanation.baselines import Measured
-from pectl.explanation.summary import StudyScore, jsonable, summarise
+from pectl.explanation.summary import StudyScore, measures_to_json, summarise
 
 CONFIG = EvaluateConfig(bootstrap_replicates=500)
 
@@ -74,6 +74,6 @@ def test_nothing_positive_is_said() -> None:
 
 
 def test_measures_as_json() -> None:
-    assert jsonable({"slice_auroc": Measured(np.float32(0.25), 0.5, 1 / 3)}) == {
+    assert measures_to_json({"slice_auroc": Measured(np.float32(0.25), 0.5, 1 / 3)}) == {
         "slice_auroc": {"heat": 0.25, "random_lung": 0.5, "brightest_vessel": 0.3333}
     }

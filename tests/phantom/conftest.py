@@ -3,7 +3,7 @@ import pytest
 
 from pectl.config import PhantomConfig
 from pectl.phantom.cohort import make_cohort
-from pectl.phantom.study import Study, draw_study
+from pectl.phantom.study import Phantom, draw_phantom
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +19,5 @@ def tiny_cohort(tmp_path_factory, tiny_config):
 
 
 @pytest.fixture(scope="session")
-def positive_study(tiny_config) -> Study:
-    return draw_study(np.random.default_rng(5), tiny_config, "positive")
+def positive_study(tiny_config) -> Phantom:
+    return draw_phantom(np.random.default_rng(5), tiny_config, "positive")

@@ -5,7 +5,7 @@ from pectl.config import PhantomConfig
 from pectl.phantom.emboli import Embolus
 from pectl.phantom.grid import Grid
 from pectl.phantom.placement import draw_emboli
-from pectl.phantom.study import draw_study
+from pectl.phantom.study import draw_phantom
 from pectl.phantom.tubes import tubes_share
 
 GRID = Grid(shape=(60, 60, 60), spacing_mm=(0.5, 0.5, 0.5), first_mm=(-14.75, -14.75, -14.75))
@@ -71,7 +71,7 @@ def test_every_embolus_lies_inside_the_arteries():
         chronic_share=0.4,
         acute_and_chronic_share=0.6,
     )
-    study = draw_study(np.random.default_rng(0), config, "positive")
+    study = draw_phantom(np.random.default_rng(0), config, "positive")
     slab = study.grid.whole()
     artery = tubes_share(slab, *study.arteries.tubes())
     assert len(study.findings.emboli) == 6

@@ -4,7 +4,7 @@ import pytest
 from pectl.config import PhantomConfig
 from pectl.phantom.emboli import image_area_mm2
 from pectl.phantom.labels import exam_labels
-from pectl.phantom.study import draw_study
+from pectl.phantom.study import draw_phantom
 
 HARD = PhantomConfig(
     matrix_px=64,
@@ -43,7 +43,7 @@ def images_with_pe(study, config):
 def test_labels_obey_the_rules_of_rspect(exam):
     seen = set()
     for seed in range(24 if exam == "positive" else 6):
-        study = draw_study(np.random.default_rng([seed, 1]), HARD, exam)
+        study = draw_phantom(np.random.default_rng([seed, 1]), HARD, exam)
         labels = exam_labels(study.findings)
         positive = images_with_pe(study, HARD).any()
         assert positive == (exam == "positive")
@@ -65,7 +65,7 @@ def test_labels_obey_the_rules_of_rspect(exam):
 
 def test_sides_come_from_the_arteries_that_hold_the_emboli():
     for seed in range(12):
-        findings = draw_study(np.random.default_rng([seed, 2]), HARD, "positive").findings
+        findings = draw_phantom(np.random.default_rng([seed, 2]), HARD, "positive").findings
         for embolus in findings.emboli:
             touched = [findings.tree.branches[index] for index in embolus.branches]
             sides = findings.sides(embolus)

@@ -8,7 +8,7 @@ from pectl.phantom.cohort import make_cohort
 from pectl.phantom.heart import Ellipsoid
 from pectl.phantom.opacities import Collapse, Mass, Opacities
 from pectl.phantom.render import Fields, render
-from pectl.phantom.study import draw_study
+from pectl.phantom.study import draw_phantom
 from pectl.phantom.truth import read_geometry
 
 CONFIG = PhantomConfig(matrix_px=96, slices=48, effusion_probability=0.0)
@@ -16,7 +16,7 @@ CONFIG = PhantomConfig(matrix_px=96, slices=48, effusion_probability=0.0)
 
 @pytest.fixture(scope="module")
 def clear():
-    return draw_study(np.random.default_rng(4), CONFIG, "positive")
+    return draw_phantom(np.random.default_rng(4), CONFIG, "positive")
 
 
 def rendered(study):

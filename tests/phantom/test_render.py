@@ -8,12 +8,12 @@ from pectl.phantom.fields import SmoothField
 from pectl.phantom.grid import Slab
 from pectl.phantom.heart import Heart
 from pectl.phantom.render import Fields, render
-from pectl.phantom.study import draw_study
+from pectl.phantom.study import draw_phantom
 
 
 @pytest.fixture(scope="module")
 def study():
-    return draw_study(np.random.default_rng(8), PhantomConfig(matrix_px=160, slices=72), "negative")
+    return draw_phantom(np.random.default_rng(8), PhantomConfig(matrix_px=160, slices=72), "negative")
 
 
 def fields_of(study):
@@ -78,7 +78,7 @@ def test_fields_are_alike_in_all_slabs(study):
 )
 def test_confounders_change_the_image_but_not_the_truth(field, attribute):
     config = PhantomConfig(matrix_px=96, slices=48, **{field: 1.0})
-    study = draw_study(np.random.default_rng(4), config, "negative")
+    study = draw_phantom(np.random.default_rng(4), config, "negative")
     assert getattr(study.findings.confounders, attribute)
     without = replace(study, findings=replace(study.findings, confounders=type(study.findings.confounders)()))
     slab, fields = study.grid.whole(), fields_of(study)
@@ -90,14 +90,14 @@ def test_confounders_change_the_image_but_not_the_truth(field, attribute):
 
 def test_mucus_fills_bronchi():
     config = PhantomConfig(matrix_px=64, slices=24, mucus_probability=1.0)
-    study = draw_study(np.random.default_rng(4), config, "negative")
+    study = draw_phantom(np.random.default_rng(4), config, "negative")
     assert study.airways.mucus.any()
     assert not study.airways.mucus[0]  # the trachea stays open
 
 
 def test_effusion_takes_the_place_of_lung():
     config = PhantomConfig(matrix_px=64, slices=24, effusion_probability=1.0)
-    study = draw_study(np.random.default_rng(4), config, "negative")
+    study = draw_phantom(np.random.default_rng(4), config, "negative")
     dry = replace(study, anatomy=replace(study.anatomy, effusion_mm=(0.0, 0.0)))
     slab, fields = study.grid.whole(), fields_of(study)
     assert render(study, slab, fields).lung.sum() < 0.97 * render(dry, slab, fields).lung.sum()

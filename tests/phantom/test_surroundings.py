@@ -6,14 +6,14 @@ from scipy import ndimage
 
 from pectl.config import PhantomConfig
 from pectl.phantom.render import Fields, render
-from pectl.phantom.study import draw_study
+from pectl.phantom.study import draw_phantom
 from pectl.phantom.surroundings import Arms, Surroundings
 
 
 @pytest.fixture(scope="module")
 def wide():
     config = PhantomConfig(matrix_px=128, slices=24, field_of_view_mm=(500.0, 500.0))
-    return draw_study(np.random.default_rng(4), config, "negative")
+    return draw_phantom(np.random.default_rng(4), config, "negative")
 
 
 def slice_of(study, index=8):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pectl.core.models.stage2 import SequenceClassifier
-from pectl.core.stores.feature_store import Sequence
+from pectl.core.stores.feature_store import StudySequence
 from pectl.core.stores.source import SourceSlices
 from pectl.steps.predict import predict
 from tests.stage2_specs import stage2_spec
@@ -12,10 +12,10 @@ STARTS = np.array([0, 5, 10, 13])
 GRID_INDEX = np.array([-1, 0, 4, 5, 9, 12, 14, 22, -1], np.int32)
 
 
-def study() -> Sequence:
+def study() -> StudySequence:
     """Four overlapping windows of ten slices, and nine images, of which the first and the last lie outside the box."""
     rng = np.random.default_rng(0)
-    return Sequence(
+    return StudySequence(
         uid="1.2",
         features=rng.random((4, 3)).astype(np.float32),
         window_start=STARTS,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pectl.config import Config, PreprocessConfig, SplitConfig
-from pectl.core.intake.tasks import Sources, Watch
+from pectl.core.intake.tasks import IntakeWatch, Sources
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError, LabelsError, LineageError, SplitError, StoreError, WeightsError
@@ -47,7 +47,7 @@ def cohort(tmp_path_factory, write_series):
 
 
 def preprocess(root, out, config, *, progress=None, **options):
-    watch = Watch(studies=progress) if progress else None
+    watch = IntakeWatch(studies=progress) if progress else None
     return run(Sources((root,), **options), out, config, watch=watch)
 
 

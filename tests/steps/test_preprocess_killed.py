@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.intake.tasks import Sources, Watch, verdict_path
+from pectl.core.intake.tasks import IntakeWatch, Sources, verdict_path
 from pectl.core.stores.study_store import read_study
 from pectl.errors import PectlError
 from pectl.steps.preprocess import preprocess
@@ -113,7 +113,7 @@ def test_a_validate_that_was_stopped_goes_on(root, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        validate(Sources((root,)), tmp_path / "out", CONFIG, watch=Watch(studies=stop))
+        validate(Sources((root,)), tmp_path / "out", CONFIG, watch=IntakeWatch(studies=stop))
     assert not (tmp_path / "out" / "verdicts.csv").exists()
     assert validate(Sources((root,)), tmp_path / "out", CONFIG).n_reused == 3
     validate(Sources((root,)), tmp_path / "whole", CONFIG)

@@ -7,7 +7,7 @@ import torch
 from pectl.config import Config, Stage2Config
 from pectl.core.batches.share import whole
 from pectl.core.models.stage2 import SequenceClassifier
-from pectl.core.stores.feature_store import Sequence
+from pectl.core.stores.feature_store import StudySequence
 from pectl.core.stores.source import SourceSlices
 from pectl.training.device import make_fabric
 from pectl.training.loader import Key
@@ -19,7 +19,7 @@ IMAGES = ([1, 0, 0, 1], [0, 0, 0, 0], [1, -1, -1, 0])
 SHARES = (0.5, 0.0, 0.5)
 
 
-def sequence(uid: str, images: list[int]) -> Sequence:
+def sequence(uid: str, images: list[int]) -> StudySequence:
     rng = np.random.default_rng(len(uid) + sum(images))
     label = np.array(images, np.int8)
     source = SourceSlices(
@@ -29,7 +29,7 @@ def sequence(uid: str, images: list[int]) -> Sequence:
         grid_index=np.arange(4, dtype=np.int32),
         image_position_patient=np.zeros((4, 3)),
     )
-    return Sequence(
+    return StudySequence(
         uid=uid,
         features=rng.standard_normal((3, 5)).astype(np.float32),
         window_start=np.arange(3),

@@ -19,7 +19,7 @@ from pectl.training.loader import Batch, Key, Rows
 from pectl.training.loop import Trainer
 from pectl.training.losses import EXAM_MEANS, StudyTruth, exam_sums, exam_weights
 from pectl.training.run import RunFolder
-from pectl.training.task import Judged, Outputs
+from pectl.training.task import Outputs, ValidationBatch
 from tests.stage2_specs import stage2_spec
 
 SPEC = stage2_spec(dropout=0.3)
@@ -71,11 +71,11 @@ class StubTask:
         see_share(self.model, share)
         return self._out(model, batch)[0]
 
-    def judge(self, model: nn.Module, batch: Batch) -> Judged:
+    def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         self.judged += 1
         self.on_judge(self.judged)
         sums, exam = self._out(model, batch)
-        return Judged(sums, self.weights(batch), (exam.numpy(),))
+        return ValidationBatch(sums, self.weights(batch), (exam.numpy(),))
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
         exam = np.concatenate([scores for (scores,) in outputs])

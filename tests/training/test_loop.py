@@ -12,7 +12,7 @@ from pectl.core.models.stage2 import SequenceClassifier
 from pectl.errors import Interrupted, OutputExistsError, StoreError, TrainingError
 from pectl.training.run import RunFolder, read_run
 from pectl.training.schedule import rate_factor
-from pectl.training.task import Judged
+from pectl.training.task import ValidationBatch
 from tests.stage2_specs import stage2_spec
 from tests.training.stub_task import SPEC, SPLITS, StubTask, result, train
 
@@ -145,7 +145,9 @@ def test_non_finite_loss_names_the_studies_of_its_batch(tmp_path: Path) -> None:
 
 def test_non_finite_validation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        StubTask, "judge", lambda self, model, batch: Judged(torch.tensor([float("inf"), 0.0]), self.weights(batch), ())
+        StubTask,
+        "judge",
+        lambda self, model, batch: ValidationBatch(torch.tensor([float("inf"), 0.0]), self.weights(batch), ()),
     )
     with pytest.raises(TrainingError, match="validation of epoch 1: expected a finite loss, found inf; lower"):
         train(tmp_path)

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
-from pectl.core.batches.intensity import AIR_HU
 from pectl.core.batches.share import Share, whole
 from pectl.core.labels.names import MULTITASK_LABELS
+from pectl.core.storage.hounsfield import AIR_HU
 
 DRAWS = 7
 """Random numbers of a window, each in [0, 1): mirror, angle, zoom, two shifts, offset, level of the noise."""

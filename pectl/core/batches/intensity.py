@@ -10,9 +10,6 @@ from torch.nn import functional as F
 
 from pectl.config import WindowsConfig
 
-AIR_HU = -1024.0
-"""What lies outside the scanned field, and the lowest value a store holds."""
-
 
 def to_channels(hu: Tensor, windows: WindowsConfig) -> Tensor:
     """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], channels last, a channel for each HU range."""

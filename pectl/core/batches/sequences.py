@@ -1,6 +1,6 @@
 """Studies of different length in one batch: padded at the end, with a mask of what is real."""
 
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pectl.core.batches.windows import window_places
 from pectl.core.labels.names import UNKNOWN
-from pectl.core.stores.feature_store import Sequence
+from pectl.core.stores.feature_store import StudySequence
 
 
 class SequenceBatch(NamedTuple):
@@ -33,7 +33,7 @@ class SequenceBatch(NamedTuple):
         return self.features, self.window_logit, self.place, self.mask
 
 
-def collate(sequences: Many[Sequence], *, length: int = 0) -> SequenceBatch:
+def collate(sequences: Sequence[StudySequence], *, length: int = 0) -> SequenceBatch:
     """Pad studies to the longest of them, or to `length` windows if that is more."""
     labels = [np.where(s.window_label == UNKNOWN, np.nan, s.window_label).astype(np.float32) for s in sequences]
     return SequenceBatch(

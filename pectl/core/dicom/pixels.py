@@ -23,10 +23,9 @@ from pectl.core.dicom.tags import (
     inflate,
     quiet_pydicom,
 )
+from pectl.core.storage.hounsfield import AIR_HU
 from pectl.errors import StudyRefusedError
 
-AIR_HU = -1024
-"""The lowest HU that is kept; padding and everything below become it."""
 _HIGHEST = 32767
 _LARGEST_SIDE = 4096
 _LONGEST_HEADER = 4 << 20

@@ -15,7 +15,7 @@ from pectl.core.intake.lungmask_model import load_lungmask, segment_lungs
 from pectl.core.intake.volume import Volume
 from pectl.errors import StudyRefusedError
 
-_AIR_HU = -400
+_AERATED_BELOW_HU = -400
 _GAS_HU = -960  # bowel gas is purer air than any lung, emphysema included
 _OPENING_MM = 10.0  # takes away the trachea and main bronchi, keeps the apices
 _SMALLEST_PART_ML = 40.0
@@ -102,7 +102,7 @@ def _lungs(hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[flo
     the diaphragm, which reaches centimetres further down, so what is connected grows back, but not upwards
     into the trachea again.
     """
-    air = body & (hu < _AIR_HU)
+    air = body & (hu < _AERATED_BELOW_HU)
     reach = [max(1, round(_OPENING_MM / 2 / step)) for step in spacing_mm]
     parts, count = ndimage.label(ndimage.binary_opening(air, _ellipsoid(reach)))
     wide = np.isin(parts, _lung_parts(hu, parts, count, float(np.prod(spacing_mm)) / 1000.0))

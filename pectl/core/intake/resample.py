@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.core.dicom.pixels import AIR_HU
 from pectl.core.intake.lungs import Box
 from pectl.core.intake.volume import Volume
+from pectl.core.storage.hounsfield import AIR_HU
 
 _SAME_STEP = 0.01
 """Steps that differ by less are the same: the grid then takes the source slices as they are."""

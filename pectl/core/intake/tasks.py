@@ -43,7 +43,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Watch:
+class IntakeWatch:
     """Who is told how far the work is: files of the index, then studies, each as (done, total); and what it needs."""
 
     files: Progress = field(default=lambda done, total: None)

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.dicom.pixels import AIR_HU, check_pixel_header, forget_dataset, read_hu
+from pectl.core.dicom.pixels import check_pixel_header, forget_dataset, read_hu
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.series import SAME_POSITION_MM
 from pectl.core.intake.stack import Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
+from pectl.core.storage.hounsfield import AIR_HU
 
 _AIR_BELOW_HU = -700
 _SOFT_TISSUE_HU = (-150, 250)

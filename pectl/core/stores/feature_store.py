@@ -22,7 +22,7 @@ MADE_BY = "pectl extract-features"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequence:
+class StudySequence:
     """The N windows of one study, in slice order.
 
     Attributes:
@@ -48,7 +48,7 @@ def feature_digest(*, store: str, stage1: str, windows: str) -> str:
     return digest_of("feature-store", VERSION, store, stage1, windows)
 
 
-def write_sequence(path: Path, sequence: Sequence) -> None:
+def write_sequence(path: Path, sequence: StudySequence) -> None:
     """Write a study's features as a whole or not at all."""
     with create_h5(path) as file:
         for name in ("features", "window_start", "window_logit", "window_label"):
@@ -57,7 +57,7 @@ def write_sequence(path: Path, sequence: Sequence) -> None:
         file.attrs.update(study_uid=sequence.uid, window_length=sequence.window_length, use=RESEARCH_USE)
 
 
-def read_sequence(path: Path) -> Sequence:
+def read_sequence(path: Path) -> StudySequence:
     """Read a study's features.
 
     Raises:
@@ -66,7 +66,7 @@ def read_sequence(path: Path) -> Sequence:
     with open_h5(path, made_by=MADE_BY) as file:
         try:
             names = ("features", "window_start", "window_logit", "window_label")
-            return Sequence(
+            return StudySequence(
                 uid=str(file.attrs["study_uid"]),
                 window_length=int(file.attrs["window_length"]),
                 source=read_source(file),
@@ -109,7 +109,7 @@ class FeatureStore:
         """Return the studies of a split, sorted."""
         return sorted(self.splits.index[self.splits == split])
 
-    def read(self, uid: str) -> Sequence:
+    def read(self, uid: str) -> StudySequence:
         """Read a study's features.
 
         Raises:

@@ -14,7 +14,7 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truth:
+class PhantomTruth:
     """Masks of one phantom, (D, H, W) bool, and the affine from (d, h, w, 1) to LPS mm."""
 
     embolus: BoolArray
@@ -24,7 +24,7 @@ class Truth:
     spacing_mm: NDArray[np.float64]
 
 
-def read_truth(path: Path) -> Truth:
+def read_phantom_truth(path: Path) -> PhantomTruth:
     """Read `truth/<StudyInstanceUID>.npz` of `pectl phantom`.
 
     Raises:
@@ -32,7 +32,7 @@ def read_truth(path: Path) -> Truth:
     """
     try:
         with np.load(path, allow_pickle=False) as data:
-            return Truth(**{name: data[name] for name in Truth.__dataclass_fields__})
+            return PhantomTruth(**{name: data[name] for name in PhantomTruth.__dataclass_fields__})
     except (OSError, KeyError, ValueError) as error:
         raise InputMissingError(
             where=path,
@@ -57,6 +57,6 @@ def embolus_volumes_ml(folder: Path, uids: Iterable[str]) -> pd.Series:
     """
     volumes = {}
     for uid in uids:
-        truth = read_truth(folder / f"{uid}.npz")
+        truth = read_phantom_truth(folder / f"{uid}.npz")
         volumes[uid] = truth.embolus.sum() * float(np.prod(truth.spacing_mm)) / _MM3_PER_ML or np.nan
     return pd.Series(volumes, dtype=np.float64, name="embolus_volume_ml")

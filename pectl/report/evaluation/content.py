@@ -51,7 +51,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Case:
+class WorstCase:
     """A study that the model got wrong: what it says, and what is true."""
 
     study: str
@@ -131,7 +131,7 @@ def band_promises(band: Block) -> list[str]:
     ]
 
 
-def worst_cases(exam: pd.DataFrame, threshold: float) -> tuple[list[Case], list[Case]]:
+def worst_cases(exam: pd.DataFrame, threshold: float) -> tuple[list[WorstCase], list[WorstCase]]:
     """Return the missed studies with the lowest scores, and the false alarms with the highest.
 
     Args:
@@ -236,15 +236,15 @@ def _percents(bounds: list[float] | None) -> str:
     return interval(None if bounds is None else [100 * bound for bound in bounds], digits=0)
 
 
-def _cases(exam: pd.DataFrame) -> list[Case]:
+def _cases(exam: pd.DataFrame) -> list[WorstCase]:
     return [_case(row) for _, row in exam[:_N_CASES].iterrows()]
 
 
-def _case(row: "pd.Series[Any]") -> Case:
+def _case(row: "pd.Series[Any]") -> WorstCase:
     true = [LABEL_TITLES[name] for name in EXAM_LABELS if row[f"{name}_truth"] == 1]
     said = [
         f"{LABEL_TITLES[name]} ({row[f'{name}_consistent']:.2f})"
         for name in EXAM_LABELS
         if row[f"{name}_consistent"] > 0.5
     ]
-    return Case(str(row.name), float(row[f"{PE_PRESENT}_calibrated"]), ", ".join(true), ", ".join(said))
+    return WorstCase(str(row.name), float(row[f"{PE_PRESENT}_calibrated"]), ", ".join(true), ", ".join(said))

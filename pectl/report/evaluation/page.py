@@ -85,7 +85,7 @@ def _context(
     }
 
 
-def _worst(metrics: Mapping[str, Any], tables: Tables) -> tuple[list[content.Case], list[content.Case]]:
+def _worst(metrics: Mapping[str, Any], tables: Tables) -> tuple[list[content.WorstCase], list[content.WorstCase]]:
     if not metrics["exam"]:
         return [], []
     exam = tables.exam.set_index("StudyInstanceUID")

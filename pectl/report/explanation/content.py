@@ -9,7 +9,7 @@ from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
-from pectl.explanation.summary import jsonable
+from pectl.explanation.summary import measures_to_json
 from pectl.report.explanation.case import Case
 from pectl.report.text import label_title
 
@@ -37,7 +37,7 @@ def describe(case: Case) -> Json:
         "left_share": explanation.left_share,
         "headline": headline(case),
         "measured_against": list(case.measured_against),
-        "measures": jsonable(case.measures),
+        "measures": measures_to_json(case.measures),
         "windows": _windows(explanation),
         "attention": {name: row.tolist() for name, row in zip(EXAM_LABELS, explanation.attention, strict=True)},
         "slices": _slices(explanation, study),

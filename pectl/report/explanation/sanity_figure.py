@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
-from pectl.explanation.sanity_check import Step
+from pectl.explanation.sanity_check import Randomised
 from pectl.explanation.sanity_summary import ALIKE
 from pectl.report.explanation.figures import bare_figure, ct_grey, paint, save
 from pectl.report.style import BLUE, MUTED, ORANGE, report_style
@@ -20,7 +20,7 @@ _PICTURE_INCHES = 1.55
 _LIKENESS = (("rank_correlation", "rank correlation (Spearman)", BLUE, "o-"), ("ssim", "SSIM", ORANGE, "s--"))
 
 
-def draw_sanity(path: Path, summary: Mapping[str, Any], study: Study, steps: Sequence[Step]) -> None:
+def draw_sanity(path: Path, summary: Mapping[str, Any], study: Study, steps: Sequence[Randomised]) -> None:
     """Draw how alike heat stays, over a row of pictures of the slice where the trained model's heat peaks."""
     index = int(steps[0].heat.max(axis=(1, 2)).argmax())
     width, height = _PICTURE_INCHES * len(steps) + 1.0, 5.6

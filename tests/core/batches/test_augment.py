@@ -3,9 +3,9 @@ from torch.testing import assert_close
 
 from pectl.config import AugmentConfig
 from pectl.core.batches.augment import UNENHANCED_HU, augment, swap_sides
-from pectl.core.batches.intensity import AIR_HU
 from pectl.core.batches.share import whole
 from pectl.core.labels.names import MULTITASK_LABELS
+from pectl.core.storage.hounsfield import AIR_HU
 
 STILL = AugmentConfig(flip_left_right=0.0, rotation_deg=0.0, zoom=(1.0, 1.0), shift=0.0, offset_hu=0.0, noise_hu=0.0)
 

@@ -7,12 +7,12 @@ import torch
 
 from pectl.core.batches.sequences import collate
 from pectl.core.storage.h5 import create_h5
-from pectl.core.stores.feature_store import FeatureStore, Sequence, feature_digest, read_sequence, write_sequence
+from pectl.core.stores.feature_store import FeatureStore, StudySequence, feature_digest, read_sequence, write_sequence
 from pectl.core.stores.source import SourceSlices
 from pectl.errors import StoreError
 
 
-def sequence(n: int = 4, uid: str = "1.2.3") -> Sequence:
+def sequence(n: int = 4, uid: str = "1.2.3") -> StudySequence:
     rng = np.random.default_rng(n)
     source = SourceSlices(
         sop_instance_uid=np.array(["1.1", "1.2", "1.3"], object),
@@ -21,7 +21,7 @@ def sequence(n: int = 4, uid: str = "1.2.3") -> Sequence:
         grid_index=np.array([-1, 0, 1], np.int32),
         image_position_patient=np.zeros((3, 3)),
     )
-    return Sequence(
+    return StudySequence(
         uid=uid,
         features=rng.random((n, 6), np.float32),
         window_start=np.arange(n) * 5,
