@@ -1,6 +1,5 @@
 """`pectl calibrate`."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,16 +38,12 @@ def calibrate(
 
     They and the abstain band are fitted on labelled predictions, and serve evaluate --decisions.
     """
-    from pectl.config import load_config, write_config
-    from pectl.core.decisions.decisions import fit_decisions
-    from pectl.core.storage.files import write_json
+    from pectl.config import load_config
+    from pectl.steps.calibrate import calibrate as run
 
     resolved = load_config(config, _aimed(target_sensitivity, overrides or []), seed)
     judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
-    fitted = fit_decisions(judged.predictions, judged.truth, resolved.evaluate)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out, replace(fitted, made_from=judged.lineage).to_json())
-    write_config(resolved, out.with_suffix(".toml"))
+    fitted = run(judged, out, resolved)
     _show(fitted)
     say(f"decisions: {out}; apply with pectl evaluate --decisions, to other studies")
 

@@ -21,16 +21,13 @@ def compare(
 
     Paired DeLong and bootstrap for each label, with Holm's correction.
     """
-    from pectl.config import load_config, write_config
-    from pectl.evaluation.compare import compare as run
-    from pectl.report.evaluation.comparison import write_comparison_report
+    from pectl.config import load_config
+    from pectl.report.evaluation.comparison import REPORT_NAME
+    from pectl.steps.compare import compare as run
 
-    resolved = load_config(config, overrides or [], seed)
-    result = run(first, second, resolved.evaluate, out=out, seed=resolved.seed)
-    write_config(resolved, out / "config.toml")
-    report = write_comparison_report(out)
+    result = run(first, second, out, load_config(config, overrides or [], seed))
     _show(result)
-    say(f"report: {report}")
+    say(f"report: {out / REPORT_NAME}")
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -2,25 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from pectl.cli.console import say
-from pectl.cli.judged import (
-    FeaturesArgument,
-    LabelsOption,
-    PredictionsOption,
-    Stage2Option,
-    read_decisions,
-    read_judged,
-)
+from pectl.cli.judged import FeaturesArgument, LabelsOption, PredictionsOption, Stage2Option, read_judged
 from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from pectl.cli.judged import Judged
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the evaluation.")]
 
@@ -65,58 +53,22 @@ def evaluate(
 
     Writes metrics.json, tables, figures and a report.
     """
-    from pectl.config import load_config, write_config
-    from pectl.evaluation.evaluate import evaluate as measure
-    from pectl.report.evaluation.page import write_evaluation_report
+    from pectl.config import load_config
+    from pectl.report.evaluation.page import REPORT_NAME
+    from pectl.steps.evaluate import evaluate as run
 
     asked = {"indeterminate": indeterminate, "prevalence": prevalence, "submission": submission}
     resolved = load_config(config, [*(overrides or []), *_overrides(asked)], seed)
     judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
-    frozen = judged.decisions if decisions is None else read_decisions(decisions, judged)
-    metrics = measure(
-        judged.predictions,
-        _with_sizes(judged, truth),
-        frozen,
-        resolved.evaluate,
-        out=out,
-        lineage=judged.lineage,
-        seed=resolved.seed,
-    )
-    write_config(resolved, out / "config.toml")
-    report = write_evaluation_report(out, explain_summary=_explained(explanations, out))
+    metrics = run(judged, out, resolved, decisions=decisions, explanations=explanations, truth=truth)
     if not quiet:
         _show(metrics)
-    say(f"report: {report}")
+    say(f"report: {out / REPORT_NAME}")
 
 
 def _overrides(asked: Mapping[str, object]) -> list[str]:
     """Return what was asked for by options as overrides of the configuration."""
     return [f"evaluate.{name}={str(value).lower()}" for name, value in asked.items() if value is not None]
-
-
-def _with_sizes(judged: "Judged", folder: Path | None) -> "pd.DataFrame":
-    """Return the truth, with the volume of the emboli where a phantom's truth tells it."""
-    if folder is None:
-        return judged.truth
-    from pectl.core.stores.phantom_truth import embolus_volumes_ml
-
-    sizes = embolus_volumes_ml(folder, judged.predictions.uids())
-    return judged.truth.assign(embolus_volume_ml=sizes)
-
-
-def _explained(folder: Path | None, out: Path) -> dict[str, Any] | None:
-    """Read the summary of `pectl explain --split`, its paths made relative to the report's folder."""
-    if folder is None:
-        return None
-    import os
-
-    from pectl.core.storage.files import read_json
-
-    summary = read_json(folder / "summary.json", made_by="pectl explain --split")
-    for shown in summary["studies"].values():
-        for name in ("image", "link"):
-            shown[name] = os.path.relpath(folder / shown[name], out)  # Path.relative_to doesn't climb before 3.12
-    return summary
 
 
 def _show(metrics: dict[str, Any]) -> None:

@@ -41,16 +41,16 @@ def explain(
     """Show heat and attention on the original slices."""
     if study is not None and split is not None:
         raise typer.BadParameter("give --study or --split, not both")
-    from pectl.config import load_config, write_config
-    from pectl.steps.explain import Question, explain_run
+    from pectl.config import load_config
+    from pectl.steps.explain import Question
+    from pectl.steps.explain import explain as run
 
     resolved = load_config(config, overrides or [], seed)
     question = Question(
         stage1=stage1, stage2=stage2, source=source, uid=study, split=split, label=label, method=method, truth=truth
     )
     with watched("studies explained", out, quiet=quiet) as watch:
-        result = explain_run(question, out, config=resolved, device=device, progress=watch.progress)
-    write_config(resolved, out / "config.toml")
+        result = run(question, out, config=resolved, device=device, progress=watch.progress)
     if split is not None and not quiet:
         _show(result)
         say(f"summary: {out / 'index.html'}")

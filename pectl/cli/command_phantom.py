@@ -23,12 +23,11 @@ def phantom(
 
     The layout and labels are those of RSPECT.
     """
-    from pectl.config import load_config, write_config
-    from pectl.phantom.cohort import make_cohort
+    from pectl.config import load_config
+    from pectl.steps.phantom import make_phantoms
 
     sizes = [] if studies is None else [f"phantom.studies={studies}"]
     resolved = load_config(config, [*(overrides or []), *sizes], seed)
     with watched("phantom studies", out, quiet=quiet) as watch:
-        make_cohort(out, resolved.phantom, seed=resolved.seed, workers=workers, progress=watch.progress)
-    write_config(resolved, out / "config.toml")
+        make_phantoms(out, resolved, workers=workers, progress=watch.progress)
     say(f"{resolved.phantom.studies} studies in {out / 'train'}, labels in {out / 'train.csv'}")

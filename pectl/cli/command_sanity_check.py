@@ -28,7 +28,7 @@ def sanity_check(
     quiet: QuietOption = False,
 ) -> None:
     """Randomise the model layer by layer: its heat must change (Adebayo et al. 2018)."""
-    from pectl.config import load_config, write_config
+    from pectl.config import load_config
     from pectl.steps.sanity_check import FIGURE_NAME, SanityQuestion, check_sanity
 
     resolved = load_config(config, overrides or [], seed)
@@ -44,7 +44,6 @@ def sanity_check(
     )
     with watched("studies checked", out, quiet=quiet) as watch:
         summary = check_sanity(question, out, config=resolved, device=device, progress=watch.progress)
-    write_config(resolved, out / "config.toml")
     if not quiet:
         _show(summary)
         say(f"figure: {out / FIGURE_NAME}")

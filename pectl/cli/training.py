@@ -1,4 +1,4 @@
-"""What both training commands show: the model before, progress, the best epoch and the learning curves after."""
+"""What both training commands show: the model before, progress, the best epoch after."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,20 +22,17 @@ def train_and_show(
     layers: "Callable[[], list[Layer]]",
     quiet: bool,
 ) -> None:
-    """Train with progress, then show the best epoch and draw the learning curves into the run folder.
+    """Train with progress, then show the best epoch.
 
-    Of several processes the first shows and draws.
+    Of several processes the first shows.
     """
     if find_processes().rank > 0:
         train(lambda done, total: None, lambda estimate: None)
         return
-    from pectl.report.learning_curves import draw_learning_curves
-
     if not quiet:
         show_layers(stage, layers())
     with progress(f"{stage} steps", quiet=quiet) as report, _failure_noted(out / "status.json"):
         best = train(report, lambda estimate: show_estimate(estimate, quiet=quiet))
-    draw_learning_curves(out)
     show_table(f"{stage}, best epoch: {out}", best)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from pectl.config import Config
+from pectl.config import Config, write_config
 from pectl.core.storage.files import write_json
 from pectl.core.stores.phantom_truth import read_phantom_truth
 from pectl.core.stores.study_store import Study, StudyStore
@@ -53,9 +53,7 @@ class Question:
     truth: Path | None
 
 
-def explain_run(
-    question: Question, out: Path, *, config: Config, device: DeviceName, progress: Progress
-) -> dict[str, Any]:
+def explain(question: Question, out: Path, *, config: Config, device: DeviceName, progress: Progress) -> dict[str, Any]:
     """Explain one study, or every study of a split, into one folder a study.
 
     For a split there are also `summary.json` and `index.html`: how well the heat points; studies that an earlier
@@ -87,15 +85,22 @@ def explain_run(
         question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
     )
     with open_source(question.source, chain) as store:
-        if question.split is not None:
-            return _explain_split(store, question, chain, out, config, progress)
-        uid = choose_study(store, question.uid)
-        ready = perf_counter()
-        case = explain_case(store, uid, chain, question.truth)
-        write_explanation(out / uid, case)
-        progress(1, 1)
-        cost = _cost(begin, ready, case.explanation.seconds)
-        return {"statement": f"explained {uid} {cost}: {out / uid / 'index.html'}"}
+        if question.split is None:
+            result = _explain_one(store, question, chain, out, begin)
+            progress(1, 1)
+        else:
+            result = _explain_split(store, question, chain, out, config, progress)
+    write_config(config, out / "config.toml")
+    return result
+
+
+def _explain_one(store: StudyStore, question: Question, chain: Chain, out: Path, begin: float) -> dict[str, Any]:
+    uid = choose_study(store, question.uid)
+    ready = perf_counter()
+    case = explain_case(store, uid, chain, question.truth)
+    write_explanation(out / uid, case)
+    cost = _cost(begin, ready, case.explanation.seconds)
+    return {"statement": f"explained {uid} {cost}: {out / uid / 'index.html'}"}
 
 
 def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) -> Case:

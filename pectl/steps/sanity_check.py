@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pectl.config import Config
+from pectl.config import Config, write_config
 from pectl.core.storage.files import write_json
 from pectl.core.stores.study_store import StudyStore
 from pectl.explanation.gradcam import Method
@@ -82,6 +82,7 @@ def check_sanity(
     ) | {"lineage": chain.lineage}
     draw_sanity(out / FIGURE_NAME, summary, first, cascades[uids[0]])
     write_json(out / JSON_NAME, summary)
+    write_config(config, out / "config.toml")
     return summary
 
 

@@ -8,23 +8,22 @@ import torch
 from pectl.config import Config
 from pectl.core.batches.sequences import collate
 from pectl.core.decisions.decisions import fit_decisions
-from pectl.core.models.checkpoint import load_stage2, weights_digest
+from pectl.core.models.checkpoint import load_stage2
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.storage.estimate import Expect
 from pectl.core.storage.files import write_json
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.feature_store import FeatureStore
+from pectl.report.learning_curves import draw_learning_curves
 from pectl.steps.predict import predict
 from pectl.training.device import DeviceName, check_gradients, make_fabric
 from pectl.training.estimate_networks import estimate_stage2
-from pectl.training.loop import Progress, Trainer
+from pectl.training.loop import Progress
 from pectl.training.networks import classifier_spec
 from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder
 from pectl.training.stage2 import SplitStudies, Stage2Task
-from pectl.training.together import Together
-
-STAGE = "stage2"
+from pectl.training.train import Plan, train
 
 
 def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
@@ -52,38 +51,34 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
         The metrics of the best epoch.
     """
     fabric = make_fabric(device, config.stage2.precision, find_processes())
-    together = Together(fabric)
     store = FeatureStore.open(features_path)
-    made_from = {"features": store.stamp.digest, "split": store.split_fingerprint}
-    config_digest = digest_of(config.stage2.digest(), config.evaluate.digest(), config.seed)
-    train, val = SplitStudies.of(store, "train"), SplitStudies.of(store, "val")
+    known = SplitStudies.of(store, "train"), SplitStudies.of(store, "val")
     torch.manual_seed(config.seed)
-    model = _new_classifier(config, train)
-    sequences = [*train.sequences, *val.sequences]
+    model = _new_classifier(config, known[0])
+    sequences = [sequence for studies in known for sequence in studies.sequences]
     check_gradients(fabric, config.stage2.precision, model, lambda: collate(sequences[:2]).inputs())
-    estimate = estimate_stage2(
-        config,
-        model,
-        studies=len(sequences),
-        windows=sum(len(s.features) for s in sequences),
-        gpu=fabric.device.type == "cuda",
+    plan = Plan(
+        stage="stage2",
+        task=Stage2Task(model, *known, config, fabric),
+        optimizer=config.stage2,
+        made_from={"features": store.stamp.digest, "split": store.split_fingerprint},
+        config_digest=digest_of(config.stage2.digest(), config.evaluate.digest(), config.seed),
+        splits=store.splits,
+        estimate=estimate_stage2(
+            config,
+            model,
+            studies=len(sequences),
+            windows=sum(len(s.features) for s in sequences),
+            gpu=fabric.device.type == "cuda",
+        ),
     )
     run = RunFolder(out)
 
-    def begin() -> None:
-        run.begin(config, made_from | {"config": config_digest}, store.splits, resume=resume)
-        run.announce(estimate, expect)
+    def complete() -> None:
+        _write_decisions(run, store, known[1], config)
+        draw_learning_curves(out)
 
-    together.once(begin)
-    task = Stage2Task(model, train, val, config, fabric)
-    trainer = Trainer(task, run, config.stage2, fabric=fabric, seed=config.seed)
-    trainer.fit(progress)
-    best = min(trainer.position.rows, key=lambda row: row["val_loss"])
-    if together.writes:
-        _write_decisions(run, store, val, config)
-        digest = weights_digest(run.best)
-        run.finish(digest=digest, made_from=made_from, config_digest=config_digest, stage=STAGE, best=best)
-    return best
+    return train(plan, run, config, fabric=fabric, resume=resume, progress=progress, expect=expect, complete=complete)
 
 
 def _new_classifier(config: Config, train: SplitStudies) -> SequenceClassifier:
