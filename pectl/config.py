@@ -428,14 +428,28 @@ class Config(Section):
     phantom: PhantomConfig = PhantomConfig()
 
 
+SAMPLES = Path(__file__).parent / "sample_configs"
+"""The sample configurations, which are part of the package."""
+
+
+def sample_names() -> list[str]:
+    """Return what `load_config` takes instead of a path: the names of the sample configurations, sorted."""
+    return sorted(path.stem for path in SAMPLES.glob("*.toml"))
+
+
 def load_config(path: Path | None, overrides: list[str], seed: int | None = None) -> Config:
     """Read a TOML file (or none), apply `section.key=value` overrides and the seed, and validate once.
 
+    Args:
+        path: a file, or the name of a sample configuration, such as `demo`; a file of that name comes first.
+        overrides: values that replace the file's.
+        seed: replaces the file's.
+
     Raises:
-        InputMissingError: there is no such file.
+        InputMissingError: there is neither such a file nor such a sample.
         ConfigError: the TOML or an override can't be parsed, or any keys or values are wrong (all are named).
     """
-    data = {} if path is None else _read_toml(path)
+    data = {} if path is None else _read_toml(config_file(path))
     for override in overrides:
         _apply_override(data, override)
     if seed is not None:
@@ -448,22 +462,33 @@ def write_config(config: Config, path: Path) -> None:
     path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+def config_file(path: Path) -> Path:
+    """Return the file that `--config` means: a path, or the name of a sample configuration.
+
+    Raises:
+        InputMissingError: there is neither.
+    """
+    if path.exists():
+        return path
+    if str(path) not in sample_names():
         raise InputMissingError(
             where=path,
-            expected="a TOML configuration file",
-            found="no such file",
-            fix="check the path of --config",
-        ) from error
+            expected="a TOML configuration file, or the name of a sample",
+            found="neither",
+            fix=f"check the path of --config, or give one of {', '.join(sample_names())}",
+        )
+    return SAMPLES / f"{path}.toml"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise ConfigError(
             where=path,
             expected="a TOML file",
             found=str(error),
-            fix="correct it; sample_configs/ has examples",
+            fix="correct it; --config demo is an example",
         ) from error
 
 

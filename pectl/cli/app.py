@@ -1,6 +1,7 @@
 """The `pectl` program: one command a file; imports only what `--help` needs."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -20,13 +21,11 @@ from pectl.cli import (
     command_train_stage2,
     command_validate,
 )
-from pectl.cli.console import show_error
+from pectl.cli.console import say, show_error
 from pectl.errors import PectlError
 
 app = typer.Typer(
     name="pectl",
-    help="Train, measure and explain a two-stage classifier of pulmonary embolism on CT. "
-    "Research use only, not for diagnosis.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: the panels would take twice the time to import
     pretty_exceptions_show_locals=False,
@@ -46,6 +45,26 @@ app.command("explain")(command_explain.explain)
 app.command("sanity-check")(command_sanity_check.sanity_check)
 app.command("summary")(command_summary.summary)
 app.command("slurm")(command_slurm.slurm)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"pectl {version('pectl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train, measure and explain a two-stage classifier of pulmonary embolism on CT.
+
+    Research use only, not for diagnosis.
+    """
 
 
 def main() -> None:

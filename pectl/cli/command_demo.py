@@ -21,7 +21,7 @@ from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOptio
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder of everything the demo makes.")] = Path("demo"),
     workers: WorkersOption = 2,
-    config: ConfigOption = Path("sample_configs/demo.toml"),
+    config: ConfigOption = Path("demo"),
     overrides: SetOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,

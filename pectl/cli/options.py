@@ -8,8 +8,21 @@ import typer
 
 from pectl.training.processes import find_processes
 
+
+def _samples(incomplete: str) -> list[str]:
+    """Complete the name of a sample configuration; a shell completes paths by itself."""
+    from pectl.config import sample_names
+
+    return [name for name in sample_names() if name.startswith(incomplete)]
+
+
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="TOML file of the experiment (sample_configs/ has examples).")
+    Path | None,
+    typer.Option(
+        "--config",
+        help="TOML file of the experiment, or the name of a sample, such as demo or rspect.",
+        autocompletion=_samples,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -8,19 +8,19 @@ import pandas as pd
 from scipy.stats import norm
 
 from pectl.config import EvaluateConfig
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, PE_PRESENT, STUDY, UNKNOWN
 from pectl.core.statistics.bootstrap import IntArray, percentile_interval, replicate_auroc, study_weights
 from pectl.core.statistics.delong import auc_covariance
 from pectl.core.statistics.intervals import UNDEFINED, Interval
 from pectl.core.statistics.ranking import BoolArray, FloatArray
+from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.files import atomic_path, read_json, write_json
 from pectl.core.storage.stamp import RESEARCH_USE
-from pectl.errors import InputMissingError, PredictionsError
+from pectl.errors import PredictionsError
 from pectl.evaluation.measure import Json, jsonable
 
 _MADE_BY = "pectl evaluate"
-_STUDY = "StudyInstanceUID"
-_UNIT_KEYS = {"window": [_STUDY, "window_start"], "image": [_STUDY, "SOPInstanceUID"]}
+_UNIT_KEYS = {"window": [STUDY, "window_start"], "image": [STUDY, IMAGE]}
 _COLUMNS = (
     "level",
     "label",
@@ -113,7 +113,7 @@ def holm(p_values: list[float | None]) -> list[float | None]:
 
 def _exam_pairs(first: Path, second: Path) -> list[_Pair]:
     """Return a pair for each exam label of the studies that both have."""
-    both = _joined(first, second, "exam", [_STUDY])
+    both = _joined(first, second, "exam", [STUDY])
     return [
         _pair("study", name, both, truth=f"{name}_truth", score=f"{name}_raw")
         for name in (PE_PRESENT, *EXAM_LABELS)
@@ -146,7 +146,7 @@ def _joined(first: Path, second: Path, table: str, keys: list[str]) -> pd.DataFr
         raise PredictionsError(
             where=f"{first} and {second}",
             expected=f"rows of {table}.csv that both have",
-            found=f"none, as one has {tables[0][_STUDY].iloc[0]} and the other {tables[1][_STUDY].iloc[0]}",
+            found=f"none, as one has {tables[0][STUDY].iloc[0]} and the other {tables[1][STUDY].iloc[0]}",
             fix="compare evaluations of the same studies",
         )
     return both
@@ -159,13 +159,13 @@ def _pair(level: str, name: str, both: pd.DataFrame, *, truth: str, score: str) 
         raise PredictionsError(
             where=f"{level} {name}",
             expected="the same truth in both evaluations",
-            found=f"{contradicted.sum()} that differ, such as {both.loc[contradicted, _STUDY].iloc[0]}",
+            found=f"{contradicted.sum()} that differ, such as {both.loc[contradicted, STUDY].iloc[0]}",
             fix="evaluate both with the same labels",
         )
     known = both[ours.notna() & theirs.notna()]
     scores = known[[f"{score}_a", f"{score}_b"]].to_numpy(np.float64).T
     label = np.asarray(known[f"{truth}_a"].to_numpy() == 1, np.bool_)
-    return _Pair(level, name, label, np.ascontiguousarray(scores), pd.Index(known[_STUDY]))
+    return _Pair(level, name, label, np.ascontiguousarray(scores), pd.Index(known[STUDY]))
 
 
 def _compared(pair: _Pair, config: EvaluateConfig, seed: int) -> Json:
@@ -211,15 +211,13 @@ def _bootstrap_interval(pair: _Pair, study: IntArray, n_studies: int, config: Ev
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype={_STUDY: str, "SOPInstanceUID": str})
-    except FileNotFoundError as error:
-        raise InputMissingError(
-            where=path,
-            expected=f"a table that {_MADE_BY} writes",
-            found="no such file",
-            fix=f"run {_MADE_BY} again",
-        ) from error
+    return read_csv(
+        path,
+        what=f"a table that {_MADE_BY} writes",
+        error=PredictionsError,
+        fix=f"run {_MADE_BY} again",
+        dtype={STUDY: str, IMAGE: str},
+    )
 
 
 def _write(out: Path, result: Json) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, UNKNOWN
+from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT, STUDY, UNKNOWN
 from pectl.core.labels.predictions import competition_truth
 from pectl.core.statistics.metrics import log_losses
 
@@ -57,7 +57,7 @@ def _image_part(image: pd.DataFrame | None) -> _Part:
         return _Part(0.0, 0.0)
     known = image[image["label"] != UNKNOWN]
     label = known["label"].to_numpy(np.float64)
-    study, _ = pd.factorize(known["StudyInstanceUID"])
+    study, _ = pd.factorize(known[STUDY])
     share = np.bincount(study, weights=label) / np.bincount(study) if len(study) else label
     weight = IMAGE_WEIGHT * share[study]
     loss = log_losses(label, known["score"].to_numpy(np.float64))

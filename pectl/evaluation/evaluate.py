@@ -10,8 +10,8 @@ import pandas as pd
 
 from pectl.config import EvaluateConfig
 from pectl.core.decisions.consistency import Projection, clipping_heuristic, project, violations
-from pectl.core.decisions.decisions import IMAGE, WINDOW, WINDOW_STAGE1, Decisions
-from pectl.core.labels.names import PE_PRESENT, UNKNOWN
+from pectl.core.decisions.decisions import IMAGE_SCORE, STAGE1_SCORE, WINDOW_SCORE, Decisions
+from pectl.core.labels.names import PE_PRESENT, STUDY, UNKNOWN
 from pectl.core.labels.predictions import EXTERNAL, Predictions, as_competition
 from pectl.core.statistics.bootstrap import study_weights
 from pectl.core.statistics.ranking import FloatArray
@@ -103,8 +103,8 @@ def _window_level(window: pd.DataFrame | None, decisions: Decisions, config: Eva
     final = _clustered_units(known, "score", config, seed)
     stage1 = replace(final, score=(score := _floats(known["stage1_score"])), probability=score)
     return {
-        PE_PRESENT: measure_decided(final, decisions, WINDOW, config),
-        STAGE1: measure_decided(stage1, decisions, WINDOW_STAGE1, config),
+        PE_PRESENT: measure_decided(final, decisions, WINDOW_SCORE, config),
+        STAGE1: measure_decided(stage1, decisions, STAGE1_SCORE, config),
     }
 
 
@@ -112,11 +112,11 @@ def _image_level(image: pd.DataFrame | None, decisions: Decisions, config: Evalu
     if image is None:
         return None
     known = image[image["label"] != UNKNOWN]
-    return {PE_PRESENT: measure_decided(_clustered_units(known, "score", config, seed), decisions, IMAGE, config)}
+    return {PE_PRESENT: measure_decided(_clustered_units(known, "score", config, seed), decisions, IMAGE_SCORE, config)}
 
 
 def _clustered_units(part: pd.DataFrame, column: str, config: EvaluateConfig, seed: int) -> Units:
-    study, uids = pd.factorize(part["StudyInstanceUID"], sort=True)
+    study, uids = pd.factorize(part[STUDY], sort=True)
     weights = study_weights(len(uids), replicates=config.bootstrap_replicates, seed=seed)
     score = _floats(part[column])
     return Units(part["label"].to_numpy() == 1, score, score, study=study, weights=weights)

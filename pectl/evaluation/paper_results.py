@@ -8,7 +8,18 @@ studies.
 from collections.abc import Mapping
 from typing import Any
 
-from pectl.core.labels.names import ALL_STUDIES
+from pectl.core.labels.names import (
+    ACUTE_AND_CHRONIC,
+    ALL_STUDIES,
+    CENTRAL,
+    CHRONIC,
+    INDETERMINATE,
+    LEFT,
+    NEGATIVE,
+    RIGHT,
+    RV_LV_GTE_1,
+    RV_LV_LT_1,
+)
 
 PAPER = "Ma et al. 2022"
 PAPER_SPLIT_METHOD = "ma2022"
@@ -16,15 +27,15 @@ PAPER_COHORT = 7279
 """Studies that the paper split: all labelled ones. Of fewer, its method holds out other studies."""
 
 PAPER_EXAM_AUROC: Mapping[str, tuple[float, float, float]] = {
-    "negative_exam_for_pe": (0.894, 0.869, 0.918),
-    "indeterminate": (0.862, 0.790, 0.934),
-    "chronic_pe": (0.687, 0.599, 0.774),
-    "acute_and_chronic_pe": (0.858, 0.801, 0.915),
-    "central_pe": (0.948, 0.926, 0.969),
-    "leftsided_pe": (0.892, 0.862, 0.921),
-    "rightsided_pe": (0.923, 0.901, 0.946),
-    "rv_lv_ratio_gte_1": (0.871, 0.835, 0.907),
-    "rv_lv_ratio_lt_1": (0.851, 0.818, 0.885),
+    NEGATIVE: (0.894, 0.869, 0.918),
+    INDETERMINATE: (0.862, 0.790, 0.934),
+    CHRONIC: (0.687, 0.599, 0.774),
+    ACUTE_AND_CHRONIC: (0.858, 0.801, 0.915),
+    CENTRAL: (0.948, 0.926, 0.969),
+    LEFT: (0.892, 0.862, 0.921),
+    RIGHT: (0.923, 0.901, 0.946),
+    RV_LV_GTE_1: (0.871, 0.835, 0.907),
+    RV_LV_LT_1: (0.851, 0.818, 0.885),
 }
 """The RV/LV labels count as absent in studies without PE, as in the competition."""
 PAPER_WINDOW_AUROC = (0.926, 0.918, 0.933)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from pectl.core.labels.names import UNKNOWN
+from pectl.core.labels.names import CENTRAL, STUDY, UNKNOWN
 from pectl.core.statistics.ranking import BoolArray
 from pectl.evaluation.measure import Json, Units, measure
 
@@ -57,8 +57,8 @@ def attributes(studies: pd.DataFrame, image: pd.DataFrame | None = None) -> dict
     if "slice_step_mm" in studies:
         found["slice step"] = Attribute(_banded(studies["slice_step_mm"], _SLICE_STEPS_MM, "mm"))
     found |= {name: Attribute(_yes_no(studies[name])) for name in _FLAGS if name in studies}
-    if "central_pe" in studies:
-        found["central_pe"] = Attribute(_yes_no(studies["central_pe"]), of_positives=True)
+    if CENTRAL in studies:
+        found[CENTRAL] = Attribute(_yes_no(studies[CENTRAL]), of_positives=True)
     if image is not None or "n_pe_slices" in studies:
         slices = _positive_slices(studies, image)
         found["positive slices"] = Attribute(_banded(slices, _POSITIVE_SLICES, ""), of_positives=True)
@@ -72,8 +72,8 @@ def _positive_slices(studies: pd.DataFrame, image: pd.DataFrame | None) -> pd.Se
     told = studies.get("n_pe_slices", pd.Series(np.nan, index=studies.index))
     if image is None:
         return told
-    counts = (image["label"] == 1).groupby(image["StudyInstanceUID"]).sum()
-    known = (image["label"] != UNKNOWN).groupby(image["StudyInstanceUID"]).all()
+    counts = (image["label"] == 1).groupby(image[STUDY]).sum()
+    known = (image["label"] != UNKNOWN).groupby(image[STUDY]).all()
     return counts[known].reindex(studies.index).astype(np.float64).where(lambda n: n.notna(), told)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pectl.core.decisions.consistency import Projection
-from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, INDETERMINATE, NEGATIVE, PE_PRESENT, STUDY
 from pectl.core.labels.predictions import Predictions, pe_truth
 from pectl.core.storage.files import atomic_path
 from pectl.evaluation.exam_level import JudgedExams
@@ -31,7 +31,7 @@ def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
     columns = {
         f"{name}_{version}": table[name] for name in (*EXAM_LABELS, PE_PRESENT) for version, table in versions.items()
     }
-    return pd.DataFrame(columns, index=exams.raw.index).rename_axis("StudyInstanceUID")
+    return pd.DataFrame(columns, index=exams.raw.index).rename_axis(STUDY)
 
 
 def write_tables(
@@ -47,7 +47,7 @@ def write_tables(
     image = predictions.image
     if image is not None and projection.image is not None:
         image = image.assign(consistent=projection.image["score"])
-    answers = exams.answers[list(EXAM_LABELS)].rename_axis("StudyInstanceUID").reset_index()
+    answers = exams.answers[list(EXAM_LABELS)].rename_axis(STUDY).reset_index()
     parts = {
         "exam": exam_table(exams, projection).reset_index(),
         "predictions": None if answers.empty else answers,
@@ -74,7 +74,7 @@ def submission(projection: Projection) -> pd.DataFrame:
     exams = pd.DataFrame({"id": long["study"] + "_" + long["variable"], "label": long["value"]})
     if projection.image is None:
         return exams
-    images = pd.DataFrame({"id": projection.image["SOPInstanceUID"], "label": projection.image["score"]})
+    images = pd.DataFrame({"id": projection.image[IMAGE], "label": projection.image["score"]})
     return pd.concat([exams, images], ignore_index=True)
 
 

@@ -227,7 +227,7 @@ def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
     d, h, w = (int(i) for i in np.unravel_index(int(heat.argmax()), heat.shape))
     if heat[d, h, w] <= 0:
         return None
-    point = geometry.grid_to_lps(study, np.array([d, h, w], np.float64))
+    point = geometry.grid_to_lps(study.affine, np.array([d, h, w], np.float64))
     source = geometry.nearest_source_slice(study, d)
     row, column = geometry.lps_to_source_pixel(study, source, point)
     return Peak(

@@ -9,15 +9,14 @@ from pectl.core.stores.study_store import Study
 FloatArray = NDArray[np.float64]
 
 
-def grid_to_lps(study: Study, index: FloatArray) -> FloatArray:
-    """(..., 3) grid index (d, h, w) -> (..., 3) patient coordinates (x, y, z) LPS in mm."""
-    return np.asarray(index @ study.affine[:3, :3].T + study.affine[:3, 3], np.float64)
+def grid_to_lps(affine: FloatArray, index: FloatArray) -> FloatArray:
+    """(..., 3) index (d, h, w) of a grid with this (4, 4) affine -> (..., 3) LPS coordinates (x, y, z) in mm."""
+    return np.asarray(index @ affine[:3, :3].T + affine[:3, 3], np.float64)
 
 
-def lps_to_grid(study: Study, point_mm: FloatArray) -> FloatArray:
-    """(..., 3) LPS mm -> (..., 3) fractional grid index (d, h, w)."""
-    inverse = np.linalg.inv(study.affine)
-    return np.asarray(point_mm @ inverse[:3, :3].T + inverse[:3, 3], np.float64)
+def lps_to_grid(affine: FloatArray, point_mm: FloatArray) -> FloatArray:
+    """(..., 3) LPS mm -> (..., 3) fractional index (d, h, w) of a grid with this (4, 4) affine."""
+    return grid_to_lps(np.asarray(np.linalg.inv(affine), np.float64), point_mm)
 
 
 def source_pixel_to_lps(study: Study, source_index: int, pixel: FloatArray) -> FloatArray:
@@ -55,7 +54,7 @@ def heat_on_source(study: Study, heat: NDArray[np.float32], source_index: int) -
         source_index: position in `study.source`.
     """
     pixel = np.moveaxis(np.indices(study.source_shape, np.float64), 0, -1)  # (rows, columns, 2)
-    place = lps_to_grid(study, source_pixel_to_lps(study, source_index, pixel))  # (rows, columns, 3)
+    place = lps_to_grid(study.affine, source_pixel_to_lps(study, source_index, pixel))  # (rows, columns, 3)
     size = np.array(heat.shape)
     inside = ((place >= -0.5) & (place <= size - 0.5)).all(-1)
     sampled = np.zeros(study.source_shape, np.float32)
@@ -75,7 +74,7 @@ def leftness(study: Study, index: FloatArray) -> FloatArray:
     The grid is the box of both lungs, so its centre is near the midline.
     """
     centre = (np.array(study.hu.shape) - 1) / 2
-    x = (grid_to_lps(study, index) - grid_to_lps(study, centre))[..., 0]
+    x = (grid_to_lps(study.affine, index) - grid_to_lps(study.affine, centre))[..., 0]
     return np.asarray((1 + np.sign(x)) / 2, np.float64)
 
 

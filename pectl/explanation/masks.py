@@ -8,7 +8,7 @@ from pectl.core.stores.phantom_truth import BoolArray, PhantomTruth
 from pectl.core.stores.study_store import Study
 from pectl.explanation.baselines import Measured, vessel_brightness
 from pectl.explanation.explainer import Explanation
-from pectl.explanation.heat_geometry import grid_to_lps
+from pectl.explanation.heat_geometry import grid_to_lps, lps_to_grid
 from pectl.explanation.score import Measures
 
 TOLERANCE_MM = 5.0
@@ -47,12 +47,12 @@ def _pointing(
     return Measured(
         float(peak is not None and _inside(truth, near, np.array(peak.point_mm))),
         float(near[place].mean()),
-        float(_inside(truth, near, grid_to_lps(study, brightest))),
+        float(_inside(truth, near, grid_to_lps(study.affine, brightest))),
     )
 
 
 def _inside(truth: PhantomTruth, mask: BoolArray, point_mm: NDArray[np.float64]) -> bool:
-    index = np.round(_to_index(truth, point_mm)).astype(int)
+    index = np.round(lps_to_grid(truth.affine, point_mm)).astype(int)
     inside = bool(((index >= 0) & (index < mask.shape)).all())
     return inside and bool(mask[tuple(index)])
 
@@ -64,14 +64,9 @@ def _on_grid(study: Study, truth: PhantomTruth, mask: BoolArray) -> BoolArray:
     found = np.zeros(study.hu.shape, bool)
     for d in range(depth):  # a slice at a time: coordinates take 24 bytes a voxel
         index[..., 0] = d
-        place = np.moveaxis(_to_index(truth, grid_to_lps(study, index)), -1, 0)
+        place = np.moveaxis(lps_to_grid(truth.affine, grid_to_lps(study.affine, index)), -1, 0)
         found[d] = map_coordinates(mask.view(np.uint8), place, order=0, mode="constant")
     return found
-
-
-def _to_index(truth: PhantomTruth, point_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    inverse = np.linalg.inv(truth.affine)
-    return np.asarray(point_mm @ inverse[:3, :3].T + inverse[:3, 3], np.float64)
 
 
 def _share(heat: NDArray[np.float32], mask: BoolArray) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.core.labels.names import UNKNOWN
+from pectl.core.labels.names import LEFT, RIGHT, UNKNOWN
 from pectl.core.statistics.ranking import auroc
 from pectl.core.stores.study_store import Study
 from pectl.explanation.baselines import Measured, lung_positions, vessel_brightness
@@ -72,7 +72,7 @@ def _side(study: Study, explanation: Explanation, vessel: NDArray[np.float32], l
 
 def _labelled_side(labels: Mapping[str, int | None]) -> bool | None:
     """Return whether the left side alone is labelled; None unless one side alone is."""
-    left, right = labels["leftsided_pe"], labels["rightsided_pe"]
+    left, right = labels[LEFT], labels[RIGHT]
     return None if left is None or right is None or left + right != 1 else bool(left)
 
 

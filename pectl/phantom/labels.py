@@ -6,6 +6,20 @@ Central means trunk or main arteries. A main artery counts for its own side too;
 from dataclasses import dataclass
 from typing import Literal
 
+from pectl.core.labels.names import (
+    ACUTE_AND_CHRONIC,
+    CENTRAL,
+    CHRONIC,
+    IMAGE,
+    IMAGE_LABEL,
+    LEFT,
+    NEGATIVE,
+    RIGHT,
+    RV_LV_GTE_1,
+    RV_LV_LT_1,
+    SERIES,
+    STUDY,
+)
 from pectl.phantom.confounders import Confounders
 from pectl.phantom.emboli import Embolus
 from pectl.phantom.vessels import Tree
@@ -13,22 +27,22 @@ from pectl.phantom.vessels import Tree
 ExamType = Literal["negative", "positive", "indeterminate"]
 
 CSV_COLUMNS = (
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "pe_present_on_image",
-    "negative_exam_for_pe",
+    STUDY,
+    SERIES,
+    IMAGE,
+    IMAGE_LABEL,
+    NEGATIVE,
     "qa_motion",
     "qa_contrast",
     "flow_artifact",
-    "rv_lv_ratio_gte_1",
-    "rv_lv_ratio_lt_1",
-    "leftsided_pe",
-    "chronic_pe",
+    RV_LV_GTE_1,
+    RV_LV_LT_1,
+    LEFT,
+    CHRONIC,
     "true_filling_defect_not_pe",
-    "rightsided_pe",
-    "acute_and_chronic_pe",
-    "central_pe",
+    RIGHT,
+    ACUTE_AND_CHRONIC,
+    CENTRAL,
     "indeterminate",
 )
 """Columns of RSPECT's train.csv, in its order."""
@@ -60,15 +74,15 @@ def exam_labels(findings: Findings) -> dict[str, int]:
     sides = {side for embolus in findings.emboli for side in findings.sides(embolus)}
     chronic = {embolus.chronic for embolus in findings.emboli}
     truths = {
-        "negative_exam_for_pe": not positive and not indeterminate,
+        NEGATIVE: not positive and not indeterminate,
         "indeterminate": indeterminate,
-        "chronic_pe": chronic == {True},
-        "acute_and_chronic_pe": chronic == {True, False},
-        "central_pe": "central" in sides,
-        "leftsided_pe": "left" in sides,
-        "rightsided_pe": "right" in sides,
-        "rv_lv_ratio_gte_1": positive and findings.rv_lv_ratio >= 1.0,
-        "rv_lv_ratio_lt_1": positive and findings.rv_lv_ratio < 1.0,
+        CHRONIC: chronic == {True},
+        ACUTE_AND_CHRONIC: chronic == {True, False},
+        CENTRAL: "central" in sides,
+        LEFT: "left" in sides,
+        RIGHT: "right" in sides,
+        RV_LV_GTE_1: positive and findings.rv_lv_ratio >= 1.0,
+        RV_LV_LT_1: positive and findings.rv_lv_ratio < 1.0,
         "qa_motion": findings.motion,
         "qa_contrast": findings.poor_contrast,
         "flow_artifact": bool(findings.confounders.unmixed),

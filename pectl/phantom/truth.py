@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pectl.core.labels.names import IMAGE, IMAGE_LABEL, SERIES, STUDY
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.phantom.dicom import Header
@@ -48,10 +49,10 @@ def read_rows(path: Path) -> Rows:
     with np.load(path) as data:
         geometry = json.loads(str(data["geometry"]))
         images = list(zip(data["sop_instance_uid"].tolist(), data["present"].tolist(), strict=True))
-    exam = {"StudyInstanceUID": path.stem, "SeriesInstanceUID": geometry["series_uid"]} | geometry["labels"]
+    exam = {STUDY: path.stem, SERIES: geometry["series_uid"]} | geometry["labels"]
     rows: Rows = []
     for sop_uid, present in images:
-        values = exam | {"SOPInstanceUID": sop_uid, "pe_present_on_image": int(present)}
+        values = exam | {IMAGE: sop_uid, IMAGE_LABEL: int(present)}
         rows.append([values[column] for column in CSV_COLUMNS])
     return rows
 

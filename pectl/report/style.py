@@ -46,6 +46,7 @@ _STYLE: Any = {
     "savefig.facecolor": "white",
 }
 _PNG_DPI = 160
+_NO_METADATA: dict[str, dict[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,12 @@ def new_figure(
 
 def save(figure: Figure, out: Path, saved: SavedFigure) -> SavedFigure:
     """Write `out/<name>.png` and `.svg`."""
-    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
-        with atomic_path(out / f"{saved.name}{suffix}") as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=_PNG_DPI, metadata=metadata)
+    for suffix in _NO_METADATA:
+        save_file(figure, out / f"{saved.name}{suffix}", dpi=_PNG_DPI)
     return saved
+
+
+def save_file(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Write a PNG or SVG, by the path's ending, as a whole or not at all; the same data give the same bytes."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, metadata=_NO_METADATA[path.suffix])

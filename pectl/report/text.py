@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
+from pectl.core.labels.names import ACUTE_AND_CHRONIC, CENTRAL, CHRONIC, LEFT, NEGATIVE, RIGHT, RV_LV_GTE_1, RV_LV_LT_1
+
 LABEL_TITLES: Mapping[str, str] = {
     "pe_present": "PE present",
     "pe_present_as_negative": "PE present, indeterminate as negative",
     "pe_present_excluded": "PE present, indeterminate left out",
-    "negative_exam_for_pe": "Negative exam",
+    NEGATIVE: "Negative exam",
     "indeterminate": "Indeterminate",
-    "chronic_pe": "Chronic",
-    "acute_and_chronic_pe": "Acute and chronic",
-    "central_pe": "Central",
-    "leftsided_pe": "Left-sided",
-    "rightsided_pe": "Right-sided",
-    "rv_lv_ratio_gte_1": "RV/LV ≥ 1",
-    "rv_lv_ratio_lt_1": "RV/LV < 1",
+    CHRONIC: "Chronic",
+    ACUTE_AND_CHRONIC: "Acute and chronic",
+    CENTRAL: "Central",
+    LEFT: "Left-sided",
+    RIGHT: "Right-sided",
+    RV_LV_GTE_1: "RV/LV ≥ 1",
+    RV_LV_LT_1: "RV/LV < 1",
     "rv_lv_ratio_gte_1_all_studies": "RV/LV ≥ 1, absent without PE",
     "rv_lv_ratio_lt_1_all_studies": "RV/LV < 1, absent without PE",
 }

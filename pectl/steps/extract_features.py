@@ -96,7 +96,7 @@ def _begin(out: Path, store: StudyStore, run: Stamp, windows: WindowsConfig) -> 
     stamp = Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=windows.digest())
     marker = out / "begun.json"
     if marker.exists():
-        old = read_stamp(marker, format=FORMAT, version=VERSION, made_by="pectl extract-features")
+        old, _ = read_stamp(marker, format=FORMAT, version=VERSION, made_by="pectl extract-features")
         check_lineage(where=out, expected=old.digest, found=digest, what="features of the digest")
     out.mkdir(parents=True, exist_ok=True)
     write_stamp(marker, stamp)

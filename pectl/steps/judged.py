@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.labels.names import SERIES
 from pectl.core.labels.predictions import Predictions
 from pectl.core.labels.predictions_csv import match_labels, read_predictions
 from pectl.core.labels.splits import is_ma2022_test
@@ -67,7 +68,7 @@ def judge_tables(predictions: Sequence[Path], labels: Sequence[Path]) -> Judged:
     lineage = {
         name: ", ".join(f"{path.name} (sha256 {file_digest(path)})" for path in paths) for name, paths in named.items()
     }
-    series = known.exam["SeriesInstanceUID"] if "SeriesInstanceUID" in known.exam else pd.Series()
+    series = known.exam[SERIES] if SERIES in known.exam else pd.Series()
     return Judged(matched, truth, lineage | _split_of(series, matched))
 
 

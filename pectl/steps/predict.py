@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pectl.core.batches.sequences import BATCH, collate
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, PE_PRESENT, STUDY
 from pectl.core.labels.predictions import Predictions
 from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.checkpoint import load_stage2
@@ -65,7 +65,7 @@ def predict(model: nn.Module, sequences: Sequence[StudySequence], split: str, fi
         exam.append(out.exam.sigmoid().cpu().numpy())
         pe.append(out.pe.sigmoid().cpu().numpy())
         window += [row[real].sigmoid().cpu().numpy() for row, real in zip(out.window, batch.mask, strict=True)]
-    uids = pd.Index([s.uid for s in sequences], name="StudyInstanceUID")
+    uids = pd.Index([s.uid for s in sequences], name=STUDY)
     return Predictions(
         split=split,
         exam=_exam_table(uids, np.concatenate(exam), np.concatenate(pe)),
@@ -85,7 +85,7 @@ def _exam_table(uids: pd.Index, exam: NDArray[np.float32], pe: NDArray[np.float3
 def _window_table(sequence: StudySequence, score: NDArray[np.float32]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "StudyInstanceUID": sequence.uid,
+            STUDY: sequence.uid,
             "window_start": sequence.window_start,
             "score": score.astype(np.float64),
             "stage1_score": 1 / (1 + np.exp(-sequence.window_logit.astype(np.float64))),
@@ -106,8 +106,8 @@ def _image_table(sequence: StudySequence, score: NDArray[np.float32]) -> pd.Data
     index = sequence.source.grid_index
     return pd.DataFrame(
         {
-            "StudyInstanceUID": sequence.uid,
-            "SOPInstanceUID": sequence.source.sop_instance_uid,
+            STUDY: sequence.uid,
+            IMAGE: sequence.source.sop_instance_uid,
             "score": np.where(index >= 0, least[np.maximum(index, 0)], 0.0),
             "label": sequence.source.label,
         }

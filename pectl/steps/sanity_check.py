@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pectl.config import Config, write_config
+from pectl.core.labels.names import NEGATIVE
 from pectl.core.storage.files import write_json
 from pectl.core.stores.study_store import StudyStore
 from pectl.explanation.gradcam import Method
@@ -91,6 +92,6 @@ def _chosen(store: StudyStore, question: SanityQuestion, chain: Chain) -> list[s
     if question.uid is not None or len(store.uids()) == 1:
         return [choose_study(store, question.uid)]
     uids = choose_split(store, question.split, chain)
-    negative = store.studies.loc[uids, "negative_exam_for_pe"]
+    negative = store.studies.loc[uids, NEGATIVE]
     positive = [uid for uid in uids if negative[uid] == 0]
     return (positive or uids)[: question.studies]

@@ -14,6 +14,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from pectl.config import Config, write_config
+from pectl.core.labels.names import STUDY
 from pectl.core.models.checkpoint import Model, save_model
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
 from pectl.core.storage.files import atomic_path, read_json, write_json, write_text
@@ -67,7 +68,7 @@ class RunFolder:
                 raise self._changed(config)
         self.path.mkdir(parents=True, exist_ok=True)
         write_config(config, self.path / "config.toml")
-        write_text(self.path / "splits.csv", splits.rename_axis("StudyInstanceUID").to_csv(lineterminator="\n"))
+        write_text(self.path / "splits.csv", splits.rename_axis(STUDY).to_csv(lineterminator="\n"))
         write_json(marker, dict(identity))
 
     def announce(self, estimate: Estimate, expect: Expect) -> None:
@@ -165,16 +166,15 @@ def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:
         StoreError: not a run, of another stage or version, or not finished.
     """
     made_by = f"pectl train-{stage}"
-    stamp = read_stamp(path / "run.json", format=FORMAT, version=VERSION, made_by=made_by)
-    data = read_json(path / "run.json", made_by=made_by)
-    if data.get("stage") != stage:
+    stamp, described = read_stamp(path / "run.json", format=FORMAT, version=VERSION, made_by=made_by)
+    if described.get("stage") != stage:
         raise StoreError(
             where=path,
             expected=f"a run of {made_by}",
-            found=f"one of {data.get('stage')}",
+            found=f"one of {described.get('stage')}",
             fix="swap the folders",
         )
-    return stamp, data
+    return stamp, described
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

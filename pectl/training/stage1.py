@@ -127,7 +127,8 @@ class Stage1Task:
 
     def weights(self, batch: Batch) -> Tensor:
         """Return the weights of the loss: windows, and what is known of runs of slices, labels of PE, RV/LV."""
-        return window_weights(batch[1], batch[2], runs=self.model.slice_runs(self.config.windows.length))
+        _, slices, study = batch
+        return window_weights(slices, study, runs=self.model.slice_runs(self.config.windows.length))
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Augment on the device, and return the sums of the loss."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pectl.config import Config
-from pectl.core.batches.sequences import BATCH, collate
+from pectl.core.batches.sequences import BATCH, SequenceBatch, collate
 from pectl.core.batches.share import Share
 from pectl.core.batches.windows import Empty, empty_hu
 from pectl.core.labels.names import EXAM_LABELS, UNKNOWN
@@ -66,6 +67,26 @@ def _positive_share(labels: NDArray[np.int8]) -> float:
     return float((known == 1).mean()) if known.size else 0.0
 
 
+class StudyBatch(NamedTuple):
+    """B studies of up to N windows with what they are taught by."""
+
+    sequences: SequenceBatch
+    targets: Tensor
+    """(B, 9) exam labels, NaN where unknown or undefined."""
+    window_weight: Tensor
+    """(B,) what each window of the study weighs."""
+
+    @classmethod
+    def of(cls, batch: Batch) -> "StudyBatch":
+        """Name the parts of a batch as the loader passes it."""
+        *sequences, targets, window_weight = batch
+        return cls(SequenceBatch(*sequences), targets, window_weight)
+
+    def truth(self) -> StudyTruth:
+        """Return what the loss compares with."""
+        return StudyTruth(self.targets, self.sequences.window_label, self.window_weight)
+
+
 class Stage2Task:
     """Studies of the feature store as a task for the loop."""
 
@@ -99,8 +120,7 @@ class Stage2Task:
 
     def weights(self, batch: Batch) -> Tensor:
         """Return the weights of the loss: of known exam labels and known windows."""
-        _, _, _, labels, _, targets, weight = batch
-        return exam_weights(StudyTruth(targets, labels, weight))
+        return exam_weights(StudyBatch.of(batch).truth())
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Return the sums of the exam loss and the window loss, the mean over what each member answers for itself."""
@@ -114,15 +134,15 @@ class Stage2Task:
         return exam_sums(exam, window, truth, window_weight=self.config.stage2.window_loss_weight, penalty=penalty)
 
     def _answers(self, model: nn.Module, batch: Batch, *, each: bool) -> tuple[StudyLogits, StudyTruth]:
-        features, window_logit, place, labels, mask, targets, weight = (p.to(self.fabric.device) for p in batch)
-        return model(features, window_logit, place, mask, each=each), StudyTruth(targets, labels, weight)
+        studies = StudyBatch.of(tuple(part.to(self.fabric.device) for part in batch))
+        return model(*studies.sequences.inputs(), each=each), studies.truth()
 
     def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the plain loss of what the members answer together, and the scores of studies and windows."""
         out, truth = self._answers(model, batch, each=False)
         pe, window = (logits.float().sigmoid().cpu().numpy() for logits in (out.pe, out.window))
         sums = self._sums(out.exam, out.window, truth, PLAIN)
-        return ValidationBatch(sums, self.weights(batch), (pe, window[batch[4].numpy()]))
+        return ValidationBatch(sums, self.weights(batch), (pe, window[StudyBatch.of(batch).sequences.mask.numpy()]))
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
         """Return the AUROCs over the validation studies, and over their windows."""

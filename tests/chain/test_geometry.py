@@ -112,7 +112,7 @@ def _preprocessed(case: dict, write_series: Callable, hu: Callable, folder: Path
 
 def _centre(heat: np.ndarray, study: Study) -> np.ndarray:
     index = np.moveaxis(np.indices(heat.shape, np.float64), 0, -1)
-    return (grid_to_lps(study, index) * heat[..., None]).sum((0, 1, 2)) / heat.sum()
+    return (grid_to_lps(study.affine, index) * heat[..., None]).sum((0, 1, 2)) / heat.sum()
 
 
 def _check_original_slice(study: Study, heat: np.ndarray, dicom: Path, uid: str) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
 from pectl.core.batches.share import Share, whole
-from pectl.core.labels.names import MULTITASK_LABELS
+from pectl.core.labels.names import LEFT, MULTITASK_LABELS, RIGHT
 from pectl.core.storage.hounsfield import AIR_HU
 
 DRAWS = 7
@@ -16,7 +16,7 @@ DRAWS = 7
 UNENHANCED_HU = 80.0
 """What holds no contrast medium lies below, but bone and calcium: blood, clots, muscle and organs have 20 to 80 HU."""
 
-_OTHER_SIDE = {"leftsided_pe": "rightsided_pe", "rightsided_pe": "leftsided_pe"}
+_OTHER_SIDE = {LEFT: RIGHT, RIGHT: LEFT}
 
 
 def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = None) -> tuple[Tensor, Tensor]:

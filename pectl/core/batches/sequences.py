@@ -13,6 +13,9 @@ from pectl.core.batches.windows import window_places
 from pectl.core.labels.names import UNKNOWN
 from pectl.core.stores.feature_store import StudySequence
 
+BATCH = 64
+"""Studies that stage 2 judges at once."""
+
 
 class SequenceBatch(NamedTuple):
     """B studies of up to N windows; padding is 0, and false in `mask`."""
@@ -50,6 +53,3 @@ def _padded(rows: list[Tensor], length: int, value: float = 0.0) -> Tensor:
     batch = pad_sequence(rows, batch_first=True, padding_value=value)
     missing = max(0, length - batch.shape[1])
     return F.pad(batch, (0, 0) * (batch.dim() - 2) + (0, missing), value=value) if missing else batch
-
-
-BATCH = 64

@@ -18,7 +18,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
+from pectl.core.labels.names import (
+    ACUTE_AND_CHRONIC,
+    CENTRAL,
+    CHRONIC,
+    COMPETITION_WEIGHTS,
+    EXAM_LABELS,
+    IMAGE_WEIGHT,
+    LEFT,
+    NEGATIVE,
+    RIGHT,
+    RV_LV_GTE_1,
+    RV_LV_LT_1,
+    STUDY,
+)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -33,15 +46,15 @@ _TINY = 1e-300
 def _patterns() -> BoolArray:
     """List the 44 allowed patterns of the nine labels: (44, 9), non-positive ones first."""
     absent = dict.fromkeys(EXAM_LABELS, False)
-    rows = [absent | {"negative_exam_for_pe": True}, absent | {"indeterminate": True}]
+    rows = [absent | {NEGATIVE: True}, absent | {"indeterminate": True}]
     sides = [side for side in product((True, False), repeat=3) if any(side)]
     ages = ((False, False), (True, False), (False, True))
     for large, (central, left, right), (chronic, both) in product((True, False), sides, ages):
         rows.append(
             absent
-            | {"rv_lv_ratio_gte_1": large, "rv_lv_ratio_lt_1": not large}
-            | {"central_pe": central, "leftsided_pe": left, "rightsided_pe": right}
-            | {"chronic_pe": chronic, "acute_and_chronic_pe": both}
+            | {RV_LV_GTE_1: large, RV_LV_LT_1: not large}
+            | {CENTRAL: central, LEFT: left, RIGHT: right}
+            | {CHRONIC: chronic, ACUTE_AND_CHRONIC: both}
         )
     return np.array([[row[name] for name in EXAM_LABELS] for row in rows])
 
@@ -94,7 +107,7 @@ def violations(exam: pd.DataFrame, image: pd.DataFrame | None = None) -> BoolArr
     broken = np.asarray(~np.isin(present @ _BITS, _PATTERN_CODES), np.bool_)
     if image is None:
         return broken
-    top = image.groupby("StudyInstanceUID")["score"].max().reindex(exam.index).to_numpy()
+    top = image.groupby(STUDY)["score"].max().reindex(exam.index).to_numpy()
     return np.asarray(broken | (~np.isnan(top) & ((top > 0.5) != _says_pe(exam))), np.bool_)
 
 
@@ -107,7 +120,7 @@ def clipping_heuristic(exam: pd.DataFrame, image: pd.DataFrame | None = None) ->
     """Clip as is common: the top image decides on PE (without images, the exam labels), the rest follows."""
     pe = _says_pe(exam)
     if image is not None:
-        top = image.groupby("StudyInstanceUID")["score"].max().reindex(exam.index).to_numpy()
+        top = image.groupby(STUDY)["score"].max().reindex(exam.index).to_numpy()
         pe = np.asarray(np.where(np.isnan(top), pe, top > 0.5), np.bool_)
     return project(exam, image, pe=pe)
 
@@ -141,7 +154,7 @@ class _Images:
 
     @classmethod
     def of(cls, studies: pd.Index, image: pd.DataFrame) -> "_Images":
-        study = studies.get_indexer(pd.Index(image["StudyInstanceUID"]))
+        study = studies.get_indexer(pd.Index(image[STUDY]))
         score = image["score"].to_numpy(np.float64)
         rows = np.flatnonzero(study >= 0)
         n_images = np.bincount(study[rows], minlength=len(studies))

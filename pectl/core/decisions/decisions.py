@@ -18,8 +18,8 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import LineageError, PredictionsError, StoreError
 
 EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)
-WINDOW, WINDOW_STAGE1, IMAGE = "window", "window_stage1", "image"
-_ALL_NAMES = (*EXAM_NAMES, *ALL_STUDIES, WINDOW, WINDOW_STAGE1, IMAGE)
+WINDOW_SCORE, STAGE1_SCORE, IMAGE_SCORE = "window", "window_stage1", "image"
+_ALL_NAMES = (*EXAM_NAMES, *ALL_STUDIES, WINDOW_SCORE, STAGE1_SCORE, IMAGE_SCORE)
 T = TypeVar("T")
 
 
@@ -207,9 +207,9 @@ def _fit_band(truth: pd.Series, score: pd.Series, config: EvaluateConfig) -> Abs
 def _fit_unit_thresholds(predictions: Predictions, config: EvaluateConfig) -> dict[str, Threshold]:
     """Fit the thresholds of windows (both stages) and images."""
     sources = {
-        WINDOW: (predictions.window, "score"),
-        WINDOW_STAGE1: (predictions.window, "stage1_score"),
-        IMAGE: (predictions.image, "score"),
+        WINDOW_SCORE: (predictions.window, "score"),
+        STAGE1_SCORE: (predictions.window, "stage1_score"),
+        IMAGE_SCORE: (predictions.image, "score"),
     }
     return {name: _fit_unit_threshold(part, column, config) for name, (part, column) in sources.items()}
 

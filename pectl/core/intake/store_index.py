@@ -12,7 +12,7 @@ from pectl.core.dicom.patients import patient_groups
 from pectl.core.intake.series import describe_rules
 from pectl.core.intake.tasks import verdict_path
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
-from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.labels.splits import make_splits
 from pectl.core.storage.files import atomic_path, file_digest
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
@@ -31,7 +31,7 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
     wanted = _stamp(config, labels)
     for name in (_FINISHED, _BEGUN):
         if (out / name).exists():
-            found = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
+            found, _ = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
             check_lineage(where=out, expected=wanted.digest, found=found.digest, what="preprocessing with digest")
             check_lineage(
                 where=out,
@@ -87,7 +87,7 @@ def _stamp(config: Config, labels: Path | None) -> Stamp:
 
 def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:
     rows = [study_row(path) for uid in sorted(patient_id) if (path := study_path(out, uid)).exists()]
-    studies = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).set_index("StudyInstanceUID")
+    studies = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).set_index(STUDY)
     studies[list(STUDY_LABELS)] = studies[list(STUDY_LABELS)].astype(float)
     groups = patient_groups(patient_id)
     studies["patient_group"] = pd.Series([groups[uid] for uid in studies.index], studies.index, dtype=str)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pectl.core.labels.names import INDETERMINATE, NEGATIVE, RV_LV
 from pectl.errors import LabelsError
 
-_RV_LV = ["rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"]
 _EXAMPLES = 3
 
 
@@ -32,8 +32,8 @@ def wrong_values(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[
 
 def without_undefined(exam: pd.DataFrame) -> pd.DataFrame:
     """Blank RV/LV where it isn't defined: in studies without PE."""
-    positive = (exam["negative_exam_for_pe"] == 0) & (exam["indeterminate"] == 0)
-    exam.loc[~positive, _RV_LV] = np.nan
+    positive = (exam[NEGATIVE] == 0) & (exam[INDETERMINATE] == 0)
+    exam.loc[~positive, list(RV_LV)] = np.nan
     return exam
 
 

@@ -1,34 +1,35 @@
-"""The names of labels and of the columns that identify them, and the competition's weights."""
+"""The names of labels and of the columns that identify them, each spelt once, and the competition's weights."""
 
-EXAM_LABELS = (
-    "negative_exam_for_pe",
-    "indeterminate",
-    "chronic_pe",
-    "acute_and_chronic_pe",
-    "central_pe",
-    "leftsided_pe",
-    "rightsided_pe",
-    "rv_lv_ratio_gte_1",
-    "rv_lv_ratio_lt_1",
-)
+STUDY, SERIES, IMAGE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
+"""Columns of tables: DICOM's own keywords."""
+
+IMAGE_LABEL = "pe_present_on_image"
+"""The label of one image."""
+
+NEGATIVE, INDETERMINATE = "negative_exam_for_pe", "indeterminate"
+CHRONIC, ACUTE_AND_CHRONIC = "chronic_pe", "acute_and_chronic_pe"
+CENTRAL, LEFT, RIGHT = "central_pe", "leftsided_pe", "rightsided_pe"
+RV_LV = RV_LV_GTE_1, RV_LV_LT_1 = "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"
+
+EXAM_LABELS = (NEGATIVE, INDETERMINATE, CHRONIC, ACUTE_AND_CHRONIC, CENTRAL, LEFT, RIGHT, *RV_LV)
 """The nine exam labels, in the order used for every array with a label axis."""
 
-PE_LABELS = ("leftsided_pe", "rightsided_pe", "central_pe", "chronic_pe", "acute_and_chronic_pe")
+PE_LABELS = (LEFT, RIGHT, CENTRAL, CHRONIC, ACUTE_AND_CHRONIC)
 """The exam labels that say of PE where it is and how old, which a window with PE can show."""
 
-MULTITASK_LABELS = (*PE_LABELS, "rv_lv_ratio_gte_1")
+MULTITASK_LABELS = (*PE_LABELS, RV_LV_GTE_1)
 """The exam labels that stage 1 can be taught: those of PE by windows with PE, RV/LV by all of a study with PE."""
 
 COMPETITION_WEIGHTS = {
-    "negative_exam_for_pe": 0.0736196319,
-    "indeterminate": 0.09202453988,
-    "chronic_pe": 0.1042944785,
-    "acute_and_chronic_pe": 0.1042944785,
-    "central_pe": 0.1877300613,
-    "leftsided_pe": 0.06257668712,
-    "rightsided_pe": 0.06257668712,
-    "rv_lv_ratio_gte_1": 0.2346625767,
-    "rv_lv_ratio_lt_1": 0.0782208589,
+    NEGATIVE: 0.0736196319,
+    INDETERMINATE: 0.09202453988,
+    CHRONIC: 0.1042944785,
+    ACUTE_AND_CHRONIC: 0.1042944785,
+    CENTRAL: 0.1877300613,
+    LEFT: 0.06257668712,
+    RIGHT: 0.06257668712,
+    RV_LV_GTE_1: 0.2346625767,
+    RV_LV_LT_1: 0.0782208589,
 }
 """Weight of each exam label in the competition's log loss (RSNA STR PE Detection, 2020)."""
 
@@ -42,12 +43,6 @@ QA_LABELS = ("qa_motion", "qa_contrast", "flow_artifact", "true_filling_defect_n
 """Labels of image quality and confounders; of the study, like the exam labels."""
 
 STUDY_LABELS = EXAM_LABELS + QA_LABELS
-
-STUDY, IMAGE, IMAGE_LABEL = "StudyInstanceUID", "SOPInstanceUID", "pe_present_on_image"
-
-NEGATIVE, INDETERMINATE = EXAM_LABELS[:2]
-
-RV_LV = ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")
 
 PE_PRESENT = "pe_present"
 """Derived exam label: neither negative nor indeterminate."""

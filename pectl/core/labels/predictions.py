@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.core.labels.names import INDETERMINATE, NEGATIVE, PE_PRESENT, RV_LV
+from pectl.core.labels.names import INDETERMINATE, NEGATIVE, PE_PRESENT, RV_LV, STUDY
 
 EXTERNAL = "external"
 """Name of the split of predictions that were read from a CSV."""
@@ -44,7 +44,7 @@ class Predictions:
     def uids(self) -> list[str]:
         """Return the studies with any prediction, sorted."""
         parts = [self.exam.index.to_series()]
-        parts += [part["StudyInstanceUID"] for part in (self.window, self.image) if part is not None]
+        parts += [part[STUDY] for part in (self.window, self.image) if part is not None]
         return sorted(set().union(*(part.unique() for part in parts)))
 
 

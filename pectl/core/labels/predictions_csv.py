@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pectl.core.labels.names import EXAM_LABELS, UNKNOWN
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, IMAGE_LABEL, STUDY, UNKNOWN
 from pectl.core.labels.predictions import EXTERNAL, Predictions
-from pectl.core.labels.truth import IMAGE_LABEL, Truth
-from pectl.core.storage.csv_columns import csv_columns
+from pectl.core.labels.truth import Truth
+from pectl.core.storage.csv_table import read_csv
 from pectl.errors import PredictionsError
 
-_STUDY, _IMAGE = "StudyInstanceUID", "SOPInstanceUID"
 _COMPETITION_COLUMNS = ["id", "label"]
 _EXAM_ID = rf"^(?P<study>.+?)_(?P<name>{'|'.join(EXAM_LABELS)})$"
 _N_EXAMPLES = 3
@@ -41,7 +40,7 @@ def read_predictions(paths: Sequence[Path]) -> Predictions:
     images = [part.image for part in parts if part.image is not None]
     image = pd.concat(images, ignore_index=True) if images else None
     where = " and ".join(str(path) for path in paths)
-    for ids in (exam.index.to_series(), *(() if image is None else (image[_IMAGE],))):
+    for ids in (exam.index.to_series(), *(() if image is None else (image[IMAGE],))):
         _refuse_duplicates(where, ids)
     return Predictions(EXTERNAL, _exam_frame(exam), image=image)
 
@@ -58,7 +57,7 @@ def match_labels(predictions: Predictions, truth: Truth) -> tuple[Predictions, p
     exams = predictions.exam.index
     _refuse("predictions", "studies that have exam labels", exams.difference(truth.exam.index), len(exams))
     return replace(predictions, notes=predictions.notes + _notes(predictions, truth)), truth.exam.reindex(
-        pd.Index(predictions.uids(), name=_STUDY)
+        pd.Index(predictions.uids(), name=STUDY)
     )
 
 
@@ -68,7 +67,7 @@ def _notes(predictions: Predictions, truth: Truth) -> tuple[str, ...]:
     left_out = len(labelled - set(predictions.uids()))
     notes = [f"{left_out:,} labelled studies have no prediction and are left out"] if left_out else []
     if predictions.image is not None and not predictions.exam.empty:
-        with_images = set(predictions.image[_STUDY].unique())
+        with_images = set(predictions.image[STUDY].unique())
         alone = len(set(predictions.exam.index) ^ with_images)
         sizes = f"{len(predictions.exam):,} studies have exam predictions, {len(with_images):,} have images"
         notes += [f"the levels cover different studies: {sizes}"] if alone else []
@@ -76,26 +75,18 @@ def _notes(predictions: Predictions, truth: Truth) -> tuple[str, ...]:
 
 
 def _read_one(path: Path) -> Predictions:
-    table = _read_csv(path)
+    table = _read_table(path)
     if set(_COMPETITION_COLUMNS) <= set(table.columns):
         return _from_competition(path, table)
-    if _IMAGE in table.columns:
+    if IMAGE in table.columns:
         return _from_image_rows(path, table)
-    _require_columns(path, table, [_STUDY, *EXAM_LABELS])
+    _require_columns(path, table, [STUDY, *EXAM_LABELS])
     return Predictions(EXTERNAL, _exam(path, table))
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    csv_columns(path, what="a table of predictions", error=PredictionsError)
-    try:
-        table = pd.read_csv(path, dtype={_STUDY: str, _IMAGE: str, "id": str})
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise PredictionsError(
-            where=path,
-            expected="a table of predictions (CSV)",
-            found=f"a damaged one ({error})",
-            fix="write it as UTF-8 CSV",
-        ) from error
+def _read_table(path: Path) -> pd.DataFrame:
+    text = {STUDY: str, IMAGE: str, "id": str}
+    table = read_csv(path, what="a table of predictions", error=PredictionsError, dtype=text)
     if table.empty:
         raise PredictionsError(where=path, expected="rows", found="none", fix="check how the file was written")
     _refuse_blank_ids(path, table)
@@ -103,7 +94,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _refuse_blank_ids(path: Path, table: pd.DataFrame) -> None:
-    for column in {_STUDY, _IMAGE, "id"} & set(table.columns):
+    for column in {STUDY, IMAGE, "id"} & set(table.columns):
         blank = np.flatnonzero(table[column].isna())
         if blank.size:
             lines = _examples(str(row + 2) for row in blank)
@@ -119,7 +110,7 @@ def _from_competition(path: Path, table: pd.DataFrame) -> Predictions:
     score = _probabilities(path, table, ["label"])["label"]
     parts = table["id"].str.extract(_EXAM_ID)
     is_exam = parts["study"].notna()
-    image = pd.DataFrame({_STUDY: "", _IMAGE: table["id"], "score": score})[~is_exam]
+    image = pd.DataFrame({STUDY: "", IMAGE: table["id"], "score": score})[~is_exam]
     _refuse_duplicates(path, table["id"])
     exam = parts[is_exam].assign(score=score[is_exam]).pivot_table("score", "study", "name")
     incomplete = exam.reindex(columns=list(EXAM_LABELS)).isna().any(axis=1)
@@ -128,26 +119,26 @@ def _from_competition(path: Path, table: pd.DataFrame) -> Predictions:
 
 
 def _from_image_rows(path: Path, table: pd.DataFrame) -> Predictions:
-    _require_columns(path, table, [_IMAGE, IMAGE_LABEL])
+    _require_columns(path, table, [IMAGE, IMAGE_LABEL])
     score = _probabilities(path, table, [IMAGE_LABEL])[IMAGE_LABEL]
-    _refuse_duplicates(path, table[_IMAGE])
-    study = table[_STUDY] if _STUDY in table.columns else ""
-    image = _image_frame(pd.DataFrame({_STUDY: study, _IMAGE: table[_IMAGE], "score": score}))
+    _refuse_duplicates(path, table[IMAGE])
+    study = table[STUDY] if STUDY in table.columns else ""
+    image = _image_frame(pd.DataFrame({STUDY: study, IMAGE: table[IMAGE], "score": score}))
     if not set(EXAM_LABELS) & set(table.columns):
         return Predictions(EXTERNAL, _exam_frame(pd.DataFrame(columns=list(EXAM_LABELS))), image=image)
-    columns = [_STUDY, *EXAM_LABELS]
+    columns = [STUDY, *EXAM_LABELS]
     _require_columns(path, table, columns)
     return Predictions(EXTERNAL, _exam(path, table[columns].drop_duplicates()), image=image)
 
 
 def _exam(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    _refuse_duplicates(path, table[_STUDY])
+    _refuse_duplicates(path, table[STUDY])
     scores = _probabilities(path, table, list(EXAM_LABELS))
-    return _exam_frame(scores.set_index(table[_STUDY]))
+    return _exam_frame(scores.set_index(table[STUDY]))
 
 
 def _exam_frame(exam: pd.DataFrame) -> pd.DataFrame:
-    return exam[list(EXAM_LABELS)].astype(np.float64).rename_axis(index=_STUDY, columns=None).sort_index()
+    return exam[list(EXAM_LABELS)].astype(np.float64).rename_axis(index=STUDY, columns=None).sort_index()
 
 
 def _image_frame(image: pd.DataFrame) -> pd.DataFrame:
@@ -163,15 +154,15 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
             fix="give a --labels with SOPInstanceUID and pe_present_on_image, or leave out the images",
         )
     studies, sops = labels.index.get_level_values(0), pd.Index(labels.index.get_level_values(1))
-    row = sops.get_indexer(pd.Index(image[_IMAGE]))
-    unlabelled = image.loc[row < 0, _IMAGE]
+    row = sops.get_indexer(pd.Index(image[IMAGE]))
+    unlabelled = image.loc[row < 0, IMAGE]
     _refuse("predictions", "images that have labels", unlabelled, len(image))
     study = studies.to_numpy()[row]
-    elsewhere = image.loc[(image[_STUDY] != "") & (image[_STUDY] != study), _IMAGE]
+    elsewhere = image.loc[(image[STUDY] != "") & (image[STUDY] != study), IMAGE]
     _refuse("predictions", "images in the study that the labels name", elsewhere, len(image))
-    unpredicted = sops[studies.isin(np.unique(study))].difference(pd.Index(image[_IMAGE]))
+    unpredicted = sops[studies.isin(np.unique(study))].difference(pd.Index(image[IMAGE]))
     _refuse("predictions", "a prediction for every labelled image of a predicted study", unpredicted, len(image))
-    return image.assign(**{_STUDY: study, "label": labels.to_numpy(np.int8)[row]})
+    return image.assign(**{STUDY: study, "label": labels.to_numpy(np.int8)[row]})
 
 
 def _probabilities(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

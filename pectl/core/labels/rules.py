@@ -4,6 +4,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pectl.core.labels.names import (
+    ACUTE_AND_CHRONIC,
+    CENTRAL,
+    CHRONIC,
+    INDETERMINATE,
+    LEFT,
+    NEGATIVE,
+    RIGHT,
+    RV_LV_GTE_1,
+    RV_LV_LT_1,
+)
+
 
 def breaches(exam: pd.DataFrame, any_positive_image: NDArray[np.bool_] | None) -> dict[str, list[str]]:
     """Return each rule with the studies that break it.
@@ -18,7 +30,7 @@ def breaches(exam: pd.DataFrame, any_positive_image: NDArray[np.bool_] | None) -
 
 
 def _of_type(label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_] | None) -> dict[str, NDArray[np.bool_]]:
-    negative, indeterminate = label["negative_exam_for_pe"], label["indeterminate"]
+    negative, indeterminate = label[NEGATIVE], label[INDETERMINATE]
     broken = {"negative_exam_for_pe and indeterminate exclude each other": negative & indeterminate}
     if any_image is not None:
         positive = ~negative & ~indeterminate
@@ -30,10 +42,10 @@ def _of_type(label: dict[str, NDArray[np.bool_]], any_image: NDArray[np.bool_] |
 
 
 def _of_positives(label: dict[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
-    positive = ~label["negative_exam_for_pe"] & ~label["indeterminate"]
-    rv_lv = label["rv_lv_ratio_gte_1"].astype(int) + label["rv_lv_ratio_lt_1"]
-    placed = label["leftsided_pe"] | label["rightsided_pe"] | label["central_pe"]
-    chronic, both = label["chronic_pe"], label["acute_and_chronic_pe"]
+    positive = ~label[NEGATIVE] & ~label[INDETERMINATE]
+    rv_lv = label[RV_LV_GTE_1].astype(int) + label[RV_LV_LT_1]
+    placed = label[LEFT] | label[RIGHT] | label[CENTRAL]
+    chronic, both = label[CHRONIC], label[ACUTE_AND_CHRONIC]
     return {
         "a positive study has exactly one RV/LV label": positive & (rv_lv != 1),
         "a positive study has PE on the left, on the right or centrally": positive & ~placed,

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pectl.config import SplitConfig
+from pectl.core.labels.names import CENTRAL, INDETERMINATE, NEGATIVE, RV_LV_GTE_1, STUDY
+from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.stamp import digest_of
-from pectl.errors import InputMissingError, SplitError
+from pectl.errors import SplitError
 
 SPLITS = ("train", "val", "test")
 
@@ -57,7 +59,7 @@ def check_method(config: SplitConfig, n_studies: int) -> None:
     elif config.method == "k-fold":
         _check_k_fold_size(n_studies, config.folds)
     elif config.csv is not None:
-        _read_csv(config.csv)
+        _read_table(config.csv)
 
 
 def _check_ma2022_size(n_studies: int) -> None:
@@ -83,7 +85,7 @@ def ma2022(study_series: Iterable[str]) -> "pd.Series[str]":
     names[:_MA2022_HELD_OUT] = "test"
     names[_MA2022_HELD_OUT : 2 * _MA2022_HELD_OUT] = "val"
     uids = [str(study_series).split("_")[0] for study_series in ids]
-    return pd.Series(names, index=pd.Index(uids, name="StudyInstanceUID"), dtype=str)
+    return pd.Series(names, index=pd.Index(uids, name=STUDY), dtype=str)
 
 
 def is_ma2022_test(series_uid: "pd.Series[str]", uids: Iterable[str]) -> bool:
@@ -165,9 +167,9 @@ def _shared_out(studies: pd.DataFrame, shares: dict[str, float], seed: int) -> "
 
 def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
     """Name each study's stratum: its exam type, and for PE whether it is central and its RV/LV label."""
-    negative, indeterminate = (studies[name] for name in ("negative_exam_for_pe", "indeterminate"))
-    names = "3 positive central " + studies["central_pe"].astype(str)
-    names += " strained " + studies["rv_lv_ratio_gte_1"].astype(str)
+    negative, indeterminate = (studies[name] for name in (NEGATIVE, INDETERMINATE))
+    names = "3 positive central " + studies[CENTRAL].astype(str)
+    names += " strained " + studies[RV_LV_GTE_1].astype(str)
     names[indeterminate == 1] = "2 indeterminate"
     names[negative == 1] = "1 negative"
     names[negative.isna() | indeterminate.isna()] = "0 unknown"
@@ -187,22 +189,14 @@ def _deal(sizes: list[int], shares: dict[str, float]) -> list[str]:
 
 
 def _from_csv(path: Path, uids: "pd.Index[str]") -> "pd.Series[str]":
-    splits = _read_csv(path).drop_duplicates().set_index("StudyInstanceUID")["split"]
+    splits = _read_table(path).drop_duplicates().set_index(STUDY)["split"]
     _check_csv(path, splits, uids)
     return splits.loc[list(uids)]
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except FileNotFoundError as error:
-        raise InputMissingError(
-            where=path,
-            expected="a table with StudyInstanceUID and split",
-            found="no such file",
-            fix="check split.csv",
-        ) from error
-    if not {"StudyInstanceUID", "split"} <= set(table.columns):
+def _read_table(path: Path) -> pd.DataFrame:
+    table = read_csv(path, what="a table with StudyInstanceUID and split", error=SplitError, dtype=str)
+    if not {STUDY, "split"} <= set(table.columns):
         raise SplitError(
             where=path,
             expected="the columns StudyInstanceUID and split",

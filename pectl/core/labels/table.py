@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pectl.core.labels.checks import missing_uids, raise_breaches, without_undefined, wrong_values
 from pectl.core.labels.names import IMAGE, IMAGE_LABEL, STUDY, STUDY_LABELS
 from pectl.core.labels.rules import breaches
-from pectl.core.storage.csv_columns import csv_columns
+from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.fixed_width import read_fixed_width
 from pectl.errors import LabelsError
 
@@ -88,7 +89,7 @@ def inspect_labels(path: Path) -> tuple[Labels, dict[str, list[Breach]]]:
         InputMissingError: there is no such file.
         LabelsError: it isn't such a table, lacks columns, or holds no rows.
     """
-    _require_columns(path, csv_columns(path, what="a labels table", error=LabelsError), _COLUMNS)
+    _require_columns(path, list(map(str, read_labels_csv(path, nrows=0))), _COLUMNS)
     table, faults = _read_table(path)
     study, uids = pd.factorize(table.pop(STUDY).to_numpy(object), sort=True)
     images = table.pop(IMAGE).to_numpy(object)
@@ -138,9 +139,14 @@ def _uid_or_empty(value: object) -> str:
 
 def _parse_csv(path: Path, types: dict[str, type]) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, usecols=list(_COLUMNS), dtype=types)
+        return read_labels_csv(path, usecols=list(_COLUMNS), dtype=types)
     except (ValueError, OverflowError):
-        return pd.read_csv(path, usecols=list(_COLUMNS), dtype=str)
+        return read_labels_csv(path, usecols=list(_COLUMNS), dtype=str)
+
+
+def read_labels_csv(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own
+    """Read a table of labels as it stands, unchecked; see `read_csv`."""
+    return read_csv(path, what="a labels table", error=LabelsError, **options)
 
 
 def _by_study(

@@ -13,18 +13,14 @@ import numpy as np
 import pandas as pd
 
 from pectl.core.labels.checks import missing_uids, raise_breaches, without_undefined, wrong_values
-from pectl.core.labels.names import EXAM_LABELS, QA_LABELS, STUDY_LABELS
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, IMAGE_LABEL, QA_LABELS, RV_LV, SERIES, STUDY, STUDY_LABELS
 from pectl.core.labels.rules import breaches
-from pectl.core.labels.table import read_labels
-from pectl.core.storage.csv_columns import csv_columns
+from pectl.core.labels.table import read_labels, read_labels_csv
 from pectl.errors import LabelsError
 
-_STUDY, _SERIES, _IMAGE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
-IMAGE_LABEL = "pe_present_on_image"
-TEXT_PROPERTIES = ("kernel", "manufacturer", _SERIES)
+TEXT_PROPERTIES = ("kernel", "manufacturer", SERIES)
 NUMBER_PROPERTIES = ("slice_step_mm", "embolus_volume_ml", "n_pe_slices")
 """What is known of studies beside their labels; below 0 is unknown."""
-_RV_LV = ["rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def read_truth(paths: Sequence[Path]) -> Truth:
     if len(parts) > 1:
         raise_breaches(where, _repeated(exam, image))
         _check_together(where, exam, image)
-    return Truth(without_undefined(_with_properties(exam.rename_axis(_STUDY), parts)), image)
+    return Truth(without_undefined(_with_properties(exam.rename_axis(STUDY), parts)), image)
 
 
 @dataclass(frozen=True)
@@ -71,24 +67,24 @@ class _Part:
 
 
 def _read_table(path: Path) -> _Part:
-    columns = set(csv_columns(path, what="a labels table", error=LabelsError))
-    if {_STUDY, _IMAGE, IMAGE_LABEL, *STUDY_LABELS} <= columns:
+    columns = set(map(str, read_labels_csv(path, nrows=0)))
+    if {STUDY, IMAGE, IMAGE_LABEL, *STUDY_LABELS} <= columns:
         labels = read_labels(path)
         return _Part(labels.exam, labels.image)
     readers: dict[tuple[str, ...], Callable[[Path, set[str]], _Part]] = {
-        (_STUDY, _IMAGE, IMAGE_LABEL): _read_image_rows,
-        (_STUDY, *EXAM_LABELS): _read_exam_rows,
+        (STUDY, IMAGE, IMAGE_LABEL): _read_image_rows,
+        (STUDY, *EXAM_LABELS): _read_exam_rows,
     }
     for needed, reader in readers.items():
-        if set(needed) <= columns and (_IMAGE not in columns or _IMAGE in needed):
+        if set(needed) <= columns and (IMAGE not in columns or IMAGE in needed):
             return reader(path, columns)
-    if _STUDY in columns and _IMAGE not in columns and columns & {*QA_LABELS, *TEXT_PROPERTIES, *NUMBER_PROPERTIES}:
+    if STUDY in columns and IMAGE not in columns and columns & {*QA_LABELS, *TEXT_PROPERTIES, *NUMBER_PROPERTIES}:
         return _read_properties(path, columns)
     raise _not_a_labels_table(path, columns)
 
 
 def _not_a_labels_table(path: Path, columns: set[str]) -> LabelsError:
-    wanted = (_STUDY, _IMAGE, IMAGE_LABEL) if _IMAGE in columns else (_STUDY, *EXAM_LABELS)
+    wanted = (STUDY, IMAGE, IMAGE_LABEL) if IMAGE in columns else (STUDY, *EXAM_LABELS)
     missing = [name for name in wanted if name not in columns]
     return LabelsError(
         where=path,
@@ -101,13 +97,13 @@ def _not_a_labels_table(path: Path, columns: set[str]) -> LabelsError:
 def _read_image_rows(path: Path, columns: set[str]) -> _Part:
     """Read labels of images, and of their studies where all nine are there."""
     names = [name for name in STUDY_LABELS if name in columns] if set(EXAM_LABELS) <= columns else []
-    table = _read(path, [_STUDY, _IMAGE], [IMAGE_LABEL, *names])
-    index = pd.MultiIndex.from_frame(table[[_STUDY, _IMAGE]])
+    table = _read(path, [STUDY, IMAGE], [IMAGE_LABEL, *names])
+    index = pd.MultiIndex.from_frame(table[[STUDY, IMAGE]])
     image = pd.Series(table[IMAGE_LABEL].to_numpy(np.int8), index=index, name=IMAGE_LABEL)
     raise_breaches(path, _repeated(pd.DataFrame(), image))
     if not names:
         return _Part(image=image)
-    exam = table[[_STUDY, *names]].drop_duplicates().set_index(_STUDY).astype(np.float64).sort_index()
+    exam = table[[STUDY, *names]].drop_duplicates().set_index(STUDY).astype(np.float64).sort_index()
     differing = exam.index[exam.index.duplicated()].unique().tolist()
     raise_breaches(path, {"labels of the study differ between its rows": differing})
     _check_together(path, exam, image)
@@ -116,15 +112,15 @@ def _read_image_rows(path: Path, columns: set[str]) -> _Part:
 
 def _read_exam_rows(path: Path, columns: set[str]) -> _Part:
     names = [name for name in STUDY_LABELS if name in columns]
-    table = _read(path, [_STUDY], names)
-    exam = table.set_index(_STUDY)[names].astype(np.float64).sort_index()
+    table = _read(path, [STUDY], names)
+    exam = table.set_index(STUDY)[names].astype(np.float64).sort_index()
     raise_breaches(path, _repeated(exam, None) | breaches(exam, None))
     return _Part(exam, properties=_properties(path, columns))
 
 
 def _read_properties(path: Path, columns: set[str]) -> _Part:
     names = [name for name in QA_LABELS if name in columns]
-    table = _read(path, [_STUDY], names).set_index(_STUDY)
+    table = _read(path, [STUDY], names).set_index(STUDY)
     raise_breaches(path, _repeated(table, None))
     found = _properties(path, columns)
     return _Part(properties=table.astype(np.float64) if found is None else found.join(table.astype(np.float64)))
@@ -132,12 +128,12 @@ def _read_properties(path: Path, columns: set[str]) -> _Part:
 
 def _read(path: Path, ids: list[str], labels: list[str]) -> pd.DataFrame:
     """Read ids as text and labels as 0 and 1; RV/LV may be blank where it isn't defined."""
-    table = pd.read_csv(path, usecols=[*ids, *labels], dtype=dict.fromkeys(ids, str))
+    table = read_labels_csv(path, usecols=[*ids, *labels], dtype=dict.fromkeys(ids, str))
     if table.empty:
         raise LabelsError(where=path, expected="rows", found="none", fix="check the file")
     if set(EXAM_LABELS) <= set(labels):
         without_pe = (table[list(EXAM_LABELS[:2])].apply(pd.to_numeric, errors="coerce") == 1).any(axis=1)
-        table[_RV_LV] = table[_RV_LV].mask(table[_RV_LV].isna() & without_pe.to_numpy()[:, None], 0)
+        table[list(RV_LV)] = table[list(RV_LV)].mask(table[list(RV_LV)].isna() & without_pe.to_numpy()[:, None], 0)
     faults = missing_uids(table, tuple(ids)) | wrong_values(table, labels)
     raise_breaches(path, {rule: list(rows.values()) for rule, rows in faults.items()})
     return table
@@ -148,13 +144,13 @@ def _properties(path: Path, columns: set[str]) -> pd.DataFrame | None:
     numbers = [name for name in NUMBER_PROPERTIES if name in columns]
     if not texts and not numbers:
         return None
-    table = pd.read_csv(path, usecols=[_STUDY, *texts, *numbers], dtype=dict.fromkeys([_STUDY, *texts], str))
+    table = read_labels_csv(path, usecols=[STUDY, *texts, *numbers], dtype=dict.fromkeys([STUDY, *texts], str))
     for name in numbers:
         values = pd.to_numeric(table[name], errors="coerce")
         wrong = np.flatnonzero(values.isna() & table[name].notna())
         raise_breaches(path, {f"{name} isn't a number": [f"row {row + 2}: {table[name].iloc[row]}" for row in wrong]})
         table[name] = values.where(values >= 0)
-    return table.set_index(_STUDY)
+    return table.set_index(STUDY)
 
 
 def _with_properties(exam: pd.DataFrame, parts: Sequence[_Part]) -> pd.DataFrame:
@@ -167,7 +163,7 @@ def _with_properties(exam: pd.DataFrame, parts: Sequence[_Part]) -> pd.DataFrame
 
 def _repeated(exam: pd.DataFrame, image: "pd.Series[int] | None") -> dict[str, list[str]]:
     images = pd.Index([]) if image is None else image.index.get_level_values(1)
-    ids = {_STUDY: exam.index, _IMAGE: images}
+    ids = {STUDY: exam.index, IMAGE: images}
     return {
         f"{name} occurs more than once": found[found.duplicated()].unique().astype(str).tolist()
         for name, found in ids.items()

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
 from pectl.core.storage.files import read_json, write_json
 from pectl.errors import LineageError, StoreError
@@ -36,8 +37,8 @@ def write_stamp(path: Path, stamp: Stamp, **more: object) -> None:
     write_json(path, asdict(stamp) | more)
 
 
-def read_stamp(path: Path, *, format: str, version: int, made_by: str) -> Stamp:
-    """Read a stamp and check that it is of this format and version.
+def read_stamp(path: Path, *, format: str, version: int, made_by: str) -> tuple[Stamp, dict[str, Any]]:
+    """Read a stamp, check that it is of this format and version, and return it with the other keys beside it.
 
     Raises:
         StoreError: no stamp, another format, or another version.
@@ -52,7 +53,7 @@ def read_stamp(path: Path, *, format: str, version: int, made_by: str) -> Stamp:
             fix=f"point to a folder of {made_by}, or make it again with this version of pectl",
         )
     try:
-        return Stamp(**{name: data[name] for name in Stamp.__dataclass_fields__})
+        return Stamp(**{name: data.pop(name) for name in Stamp.__dataclass_fields__}), data
     except KeyError as error:
         raise StoreError(
             where=path, expected=f"the key {error.args[0]!r}", found="none", fix=f"run {made_by} again"

@@ -97,7 +97,7 @@ class FeatureStore:
         Raises:
             StoreError: not a feature store, of another version, not finished, or its index is damaged.
         """
-        stamp = read_stamp(path / "features.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
+        stamp, _ = read_stamp(path / "features.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
         return cls(path, stamp, read_studies(path), read_splits(path))
 
     @cached_property

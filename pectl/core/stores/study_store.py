@@ -13,9 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.config import PreprocessConfig
-from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.labels.splits import split_fingerprint
-from pectl.core.storage.files import read_json
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, open_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
 from pectl.core.stores.source import SourceSlices, read_source, write_source
@@ -24,7 +23,7 @@ from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-study-store", 1
 ROW_COLUMNS = (
-    "StudyInstanceUID",
+    STUDY,
     "series_uid",
     "n_slices",
     "n_source_slices",
@@ -173,7 +172,7 @@ def study_row(path: Path) -> dict[str, object]:
         attributes
         | attributes["exam_labels"]
         | {
-            "StudyInstanceUID": attributes["uid"],
+            STUDY: attributes["uid"],
             "n_slices": n_slices,
             "n_source_slices": n_source,
             "slice_step_mm": round(attributes["slice_step_mm"], 4),
@@ -201,10 +200,9 @@ class StudyStore:
         Raises:
             StoreError: not a store, of another version, not finished, or its index is damaged.
         """
-        stamp = read_stamp(path / "store.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
-        section = read_json(path / "store.json", made_by=MADE_BY).get("preprocess")
+        stamp, described = read_stamp(path / "store.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
         try:
-            config = PreprocessConfig.model_validate(section)
+            config = PreprocessConfig.model_validate(described.get("preprocess"))
         except ValueError as error:
             raise StoreError(
                 where=path / "store.json",

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.core.labels.names import EXAM_LABELS, STUDY_LABELS
+from pectl.core.labels.names import EXAM_LABELS, STUDY, STUDY_LABELS
+from pectl.core.storage.csv_table import read_csv
 from pectl.errors import StoreError
 
 MADE_BY = "pectl preprocess"
@@ -20,11 +21,11 @@ def read_studies(store: Path) -> pd.DataFrame:
     Raises:
         StoreError: it isn't there or lacks columns.
     """
-    text = ("StudyInstanceUID", "series_uid", "spacing", "flags", "kernel", "manufacturer", "patient_group")
+    text = (STUDY, "series_uid", "spacing", "flags", "kernel", "manufacturer", "patient_group")
     types: dict[str, Any] = dict.fromkeys(text, str) | dict.fromkeys(STUDY_LABELS, np.float64)
     table = _read_table(store / "studies.csv", types)
     table[list(text)] = table[list(text)].fillna("")
-    return table.set_index("StudyInstanceUID")
+    return table.set_index(STUDY)
 
 
 def read_splits(store: Path) -> "pd.Series[str]":
@@ -33,29 +34,23 @@ def read_splits(store: Path) -> "pd.Series[str]":
     Raises:
         StoreError: it isn't there or lacks columns.
     """
-    table = _read_table(store / "splits.csv", {"StudyInstanceUID": str, "split": str})
-    return table.set_index("StudyInstanceUID")["split"]
+    table = _read_table(store / "splits.csv", {STUDY: str, "split": str})
+    return table.set_index(STUDY)["split"]
 
 
 def _read_table(path: Path, types: dict[str, Any]) -> pd.DataFrame:
+    fix = f"run {MADE_BY} again"
     try:
-        table = pd.read_csv(path, dtype=types)
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            where=path,
-            expected="a table of a finished store",
-            found=_reason(error),
-            fix=f"run {MADE_BY} again",
-        ) from error
+        table = read_csv(
+            path, what="a table of a finished store", error=StoreError, missing=StoreError, fix=fix, dtype=types
+        )
+    except ValueError as error:
+        raise StoreError(where=path, expected="a table of a finished store", found=str(error), fix=fix) from error
     if missing := [name for name in types if name not in table.columns]:
         raise StoreError(
             where=path, expected="all columns", found=f"no {', '.join(missing)}", fix=f"run {MADE_BY} again"
         )
     return table
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 def exam_targets(studies: pd.DataFrame, uids: Iterable[str]) -> NDArray[np.float32]:
@@ -69,13 +64,9 @@ def read_run_splits(run: Path) -> "pd.Series[str]":
     Raises:
         StoreError: the run has no `splits.csv`.
     """
-    path = run / "splits.csv"
-    try:
-        return pd.read_csv(path, dtype=str).set_index("StudyInstanceUID")["split"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            where=path,
-            expected="the splits that the run was trained with",
-            found=f"no such table ({error})",
-            fix="train the run again",
-        ) from error
+    path, fix = run / "splits.csv", "train the run again"
+    what = "the splits that the run was trained with"
+    table = read_csv(path, what=what, error=StoreError, missing=StoreError, fix=fix, dtype=str)
+    if not {STUDY, "split"} <= set(table.columns):
+        raise StoreError(where=path, expected=what, found=f"the columns {', '.join(table.columns)}", fix=fix)
+    return table.set_index(STUDY)["split"]

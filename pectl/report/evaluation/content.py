@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import ALL_STUDIES, CENTRAL, EXAM_LABELS, PE_PRESENT
 from pectl.report.text import LABEL_TITLES, METHOD_TITLES, interval, number, percent, share
 
 Block = Mapping[str, Any]
@@ -160,7 +160,7 @@ ATTRIBUTE_TITLES = {
     "qa_contrast": "Poor contrast",
     "flow_artifact": "Flow artefact",
     "true_filling_defect_not_pe": "Filling defect that is no PE",
-    "central_pe": "Central PE",
+    CENTRAL: "Central PE",
     "positive slices": "Slices with PE",
     "embolus volume": "Embolus volume",
 }

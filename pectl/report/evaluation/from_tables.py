@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, STUDY, UNKNOWN
 from pectl.evaluation.subgroups import SMALL
 from pectl.report.evaluation import content
 from pectl.report.evaluation.feature_map_figure import draw_feature_map
@@ -72,7 +72,7 @@ def _scored_exam(exam: pd.DataFrame, name: str, block: Mapping[str, Any], title:
 
 def _scored_units(part: pd.DataFrame, column: str, block: Mapping[str, Any], title: str) -> Scored:
     known = part[part["label"] != UNKNOWN]
-    study, _ = pd.factorize(known["StudyInstanceUID"])
+    study, _ = pd.factorize(known[STUDY])
     label, score = known["label"].to_numpy() == 1, known[column].to_numpy(np.float64)
     return Scored(title, np.asarray(label, np.bool_), score, study, _auroc(block), _point(block))
 

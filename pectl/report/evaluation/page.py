@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.core.labels.names import PE_PRESENT
+from pectl.core.labels.names import IMAGE, PE_PRESENT, STUDY
+from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.files import read_json, write_text
-from pectl.report.environment import inline_file, missing_input, template_environment
+from pectl.errors import PredictionsError
+from pectl.report.environment import inline_file, template_environment
 from pectl.report.evaluation import content
 from pectl.report.evaluation.from_tables import Tables, draw_figures
 from pectl.report.explanation.summary_page import BASELINE_TITLES, measure_rows
@@ -88,7 +90,7 @@ def _context(
 def _worst(metrics: Mapping[str, Any], tables: Tables) -> tuple[list[content.WorstCase], list[content.WorstCase]]:
     if not metrics["exam"]:
         return [], []
-    exam = tables.exam.set_index("StudyInstanceUID")
+    exam = tables.exam.set_index(STUDY)
     return content.worst_cases(exam, metrics["exam"][PE_PRESENT]["threshold"])
 
 
@@ -125,8 +127,10 @@ def _read_tables(out: Path, metrics: Mapping[str, Any]) -> Tables:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    text = {"StudyInstanceUID": str, "SOPInstanceUID": str}
-    try:
-        return pd.read_csv(path, dtype=text)
-    except FileNotFoundError as error:
-        raise missing_input(path) from error
+    return read_csv(
+        path,
+        what="a table that metrics.json names",
+        error=PredictionsError,
+        fix=f"run {_MADE_BY} again",
+        dtype={STUDY: str, IMAGE: str},
+    )

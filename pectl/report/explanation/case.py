@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pectl.core.decisions.decisions import Decisions
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.score import Measures
@@ -72,5 +72,5 @@ def known_label(study: Study, name: str) -> int | None:
     """Return the label of a study, also for `pe_present`: 0, 1 or None."""
     if name != PE_PRESENT:
         return study.exam_labels[name]
-    negative, indeterminate = study.exam_labels["negative_exam_for_pe"], study.exam_labels["indeterminate"]
+    negative, indeterminate = study.exam_labels[NEGATIVE], study.exam_labels[INDETERMINATE]
     return None if negative is None or indeterminate is None else int(negative + indeterminate == 0)

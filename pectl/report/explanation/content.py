@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, UNKNOWN
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, IMAGE_LABEL, PE_PRESENT, UNKNOWN
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
@@ -85,11 +85,11 @@ def _slices(explanation: Explanation, study: Study) -> list[Json]:
     )
     return [
         {
-            "SOPInstanceUID": str(uid),
+            IMAGE: str(uid),
             "position_mm": float(position),
             "grid_index": int(index) if index >= 0 else None,
             "heat": None if np.isnan(heat) else float(heat),
-            "pe_present_on_image": int(label) if label != UNKNOWN else None,
+            IMAGE_LABEL: int(label) if label != UNKNOWN else None,
         }
         for uid, position, index, heat, label in zip(*columns, strict=True)
     ]

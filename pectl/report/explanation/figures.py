@@ -15,7 +15,7 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.heat_geometry import nearest_source_slice
-from pectl.report.style import MUTED, report_style
+from pectl.report.style import MUTED, report_style, save_file
 
 PE_LEVEL_HU, PE_WIDTH_HU = 100.0, 700.0
 HOT_SLICES = 4
@@ -23,7 +23,7 @@ HOT_APART_MM = 9.0
 """Hot slices shown lie at least so far apart: neighbours look alike."""
 _SMALLEST_SHARE = 0.08
 """Heat below this share of the peak isn't painted: the CT stays readable."""
-_DPI = 130
+DPI = 130
 _PREVIEW_PX = 320
 _HEAT_COLOURS = LinearSegmentedColormap.from_list("heat", ["#b2182b", "#e8601c", "#f6c141", "#fff7bc"])
 
@@ -87,7 +87,7 @@ def draw_slice(path: Path, explanation: Explanation, study: Study, index: int) -
             mark_sides(axis, "R", "L")
         figure.text(0.008, 0.07, _in_two_lines(slice_caption(explanation, study, index)), va="center", fontsize=8.5)
         figure.text(0.992, 0.07, RESEARCH_USE, va="center", ha="right", fontsize=8, color=MUTED)
-        save(figure, path)
+        save_file(figure, path, dpi=DPI)
 
 
 def write_preview(path: Path, explanation: Explanation, study: Study, index: int) -> None:
@@ -123,9 +123,3 @@ def bare_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG as a whole or not at all; the same data give the same bytes."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})

@@ -12,8 +12,8 @@ from pectl.core.statistics.logistic import sigmoid
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
-from pectl.report.explanation.figures import bare_figure, ct_grey, mark_sides, paint, relative_heat, save
-from pectl.report.style import BLUE, INK, MUTED, ORANGE, VERMILLION, report_style
+from pectl.report.explanation.figures import DPI, bare_figure, ct_grey, mark_sides, paint, relative_heat
+from pectl.report.style import BLUE, INK, MUTED, ORANGE, VERMILLION, report_style, save_file
 from pectl.report.text import LABEL_TITLES, label_title
 
 _SLAB_MM = 15.0
@@ -42,7 +42,7 @@ def draw_overview(path: Path, explanation: Explanation, study: Study) -> None:
         coronal.tick_params(labelleft=True)
         coronal.set_ylabel("position along the body (mm), feet to head")
         _draw_header(figure, explanation)
-        save(figure, path)
+        save_file(figure, path, dpi=DPI)
 
 
 def _draw_header(figure: Figure, explanation: Explanation) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, IMAGE_LABEL, PE_PRESENT
 from pectl.core.storage.files import read_json, write_json, write_text
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.core.storage.stamp import RESEARCH_USE
@@ -67,7 +67,7 @@ def summary_row(out: Path, content: Json) -> Json:
         "image": f"{out.name}/preview.jpg",
         "link": f"{out.name}/{PAGE_NAME}",
         "caption": content["headline"],
-        "positive": any(found["pe_present_on_image"] == 1 for found in content["slices"]),
+        "positive": any(found[IMAGE_LABEL] == 1 for found in content["slices"]),
         "pe_probability": content["exam"][PE_PRESENT]["probability"],
         "measures": content["measures"],
     }

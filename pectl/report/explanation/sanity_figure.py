@@ -12,8 +12,8 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.sanity_check import Randomised
 from pectl.explanation.sanity_summary import ALIKE
-from pectl.report.explanation.figures import bare_figure, ct_grey, paint, save
-from pectl.report.style import BLUE, MUTED, ORANGE, report_style
+from pectl.report.explanation.figures import DPI, bare_figure, ct_grey, paint
+from pectl.report.style import BLUE, MUTED, ORANGE, report_style, save_file
 from pectl.report.text import label_title
 
 _PICTURE_INCHES = 1.55
@@ -36,7 +36,7 @@ def draw_sanity(path: Path, summary: Mapping[str, Any], study: Study, steps: Seq
             axis.imshow(paint(ct_grey(study.hu[index]), step.heat[index]), interpolation="bicubic")
             axis.set_axis_off()
         _draw_texts(figure, summary, study, index)
-        save(figure, path)
+        save_file(figure, path, dpi=DPI)
 
 
 def _draw_likeness(axis: Axes, summary: Mapping[str, Any]) -> None:

@@ -66,7 +66,9 @@ def test_h5_must_be_there_whole_and_keep_to_itself(tmp_path: Path) -> None:
 def test_stamp_comes_back_and_other_versions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     write_stamp(path, STAMP, more=1)
-    assert read_stamp(path, format="f", version=1, made_by="pectl x") == STAMP
+    stamp, rest = read_stamp(path, format="f", version=1, made_by="pectl x")
+    assert stamp == STAMP
+    assert not set(rest) & set(json.loads(path.read_text())) & {"format", "digest", "use"}
     assert json.loads(path.read_text())["use"] == RESEARCH_USE
     with pytest.raises(
         StoreError, match=r"s\.json: expected f version 2, found f version 1; point to a folder of pectl x"
