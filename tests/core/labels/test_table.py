@@ -9,7 +9,7 @@ import pytest
 
 from pectl.core.labels.names import EXAM_LABELS, QA_LABELS
 from pectl.core.labels.table import Labels, inspect_labels, read_labels
-from pectl.errors import InputMissingError, LabelsError
+from pectl.errors import LabelsError
 
 # the columns of the published train.csv, in its order
 COLUMNS = [
@@ -111,17 +111,6 @@ def test_every_form_of_the_table_reads_the_same(tmp_path):
         pd.testing.assert_frame_equal(labels.exam, expected.exam, obj=form)
         pd.testing.assert_series_equal(labels.image, expected.image, obj=form)
     assert read(longer, tmp_path).of_images("c3") == {"c3.0": 0, "c3.10": 0}
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputMissingError, match=r"train\.csv: expected a labels table \(CSV\), found no such file"):
-        read_labels(tmp_path / "train.csv")
-
-
-def test_a_file_that_is_not_a_table(tmp_path):
-    (tmp_path / "train.csv").write_text("")
-    with pytest.raises(LabelsError, match="found an empty file"):
-        read_labels(tmp_path / "train.csv")
 
 
 def test_missing_columns_are_all_named(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from pectl.core.labels.names import EXAM_LABELS, QA_LABELS
 from pectl.core.labels.table import read_labels
 from pectl.core.labels.truth import Truth, read_truth
-from pectl.errors import InputMissingError, LabelsError
+from pectl.errors import LabelsError
 
 STUDIES = {
     "a1": {"rv_lv_ratio_lt_1": 1, "leftsided_pe": 1},
@@ -142,24 +142,6 @@ def test_other_programs_files_read_the_same(tmp_path, table, options):
 def test_what_is_wrong_is_named(tmp_path, tables, message):
     with pytest.raises(LabelsError, match=message):
         truth_of(tmp_path, *tables)
-
-
-def test_files_that_are_no_tables(tmp_path):
-    path = tmp_path / "labels.csv"
-    with pytest.raises(InputMissingError, match="found no such file"):
-        read_truth([path])
-    for content, found in (
-        (b"", "found an empty file"),
-        (b"\n\n", "found an empty file"),
-        (b"StudyInstanceUID;central_pe\na;1\n", "fields parted by commas, found semicolons"),
-        (b"StudyInstanceUID\tcentral_pe\na\t1\n", "found tabs"),
-        ("StudyInstanceUID,central_pe\na,1\n".encode("utf-16"), "found another file"),
-    ):
-        path.write_bytes(content)
-        with pytest.raises(LabelsError, match=found):
-            read_truth([path])
-    with pytest.raises(InputMissingError, match="found a folder"):
-        read_truth([tmp_path])
 
 
 @pytest.mark.real

@@ -180,7 +180,7 @@ def test_a_stamp_without_the_configuration(store):
 @pytest.mark.parametrize("name", ["studies.csv", "splits.csv"])
 def test_a_missing_table(store, name):
     (store / name).unlink()
-    with pytest.raises(StoreError, match=rf"{name}: expected a table of a finished store, found No such file"):
+    with pytest.raises(StoreError, match=rf"{name}: expected a table of a finished store .CSV., found no such file"):
         StudyStore.open(store)
 
 

@@ -225,7 +225,7 @@ def test_no_evaluation_to_report(tmp_path):
 def test_a_table_that_is_gone_is_named(evaluated, name):
     out = evaluated()
     (out / name).unlink()
-    with pytest.raises(InputMissingError, match=rf"{name}: expected a file that metrics.json or the explanations"):
+    with pytest.raises(InputMissingError, match=rf"{name}: expected a table that metrics.json names"):
         write_evaluation_report(out)
 
 
