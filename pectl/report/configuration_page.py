@@ -19,7 +19,7 @@ configuration beside its result. `sample_configs/` has examples.
 
 This page is made from the models in `pectl/config.py`:
 
-    .venv/bin/python -m pectl.report.configuration_page > docs/configuration.md
+    .venv/bin/python -m pectl.report.configuration_page > docs/reference/configuration.md
 """
 
 

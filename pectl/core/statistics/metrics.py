@@ -100,7 +100,7 @@ def log_losses(label: FloatArray, score: FloatArray) -> FloatArray:
 
 
 def expected_calibration_error(label: BoolArray, score: FloatArray) -> float:
-    """Return the mean of |share of positives - mean score| over `ECE_BINS` bins, weighted by their size."""
+    """Return the mean of `|share of positives - mean score|` over `ECE_BINS` bins, weighted by their size."""
     if not label.size:
         return np.nan
     _, mean_score, rate, n = calibration_bins(label, score)
