@@ -1,4 +1,4 @@
-.PHONY: setup demo test check test-slow test-slurm test-gpu bench bench-training clean
+.PHONY: setup demo docs test check test-slow test-slurm test-gpu bench bench-training clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,7 +18,10 @@ demo: setup  ## the whole chain on a phantom cohort, into ./demo
 test: setup  ## the tests that CI runs
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu and not slurm"
 
-check: setup  ## format, lint, types, import arrows
+docs: setup  ## the pages of docs/ as a site in build/docs; a broken link or a missing page fails
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+
+check: setup docs  ## format, lint, types, import arrows, docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -34,7 +37,7 @@ test-slurm: setup  ## the chain through a real Slurm of one node, which it insta
 test-gpu: setup  ## needs a CUDA device
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "gpu"
 
-bench: setup  ## the speed table of docs/design.md
+bench: setup  ## the tables of docs/background/speed-tables.md
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.training
 

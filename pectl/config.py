@@ -226,7 +226,7 @@ class Stage1Config(OptimizerConfig):
     """Weight of the per-slice loss inside each window; 0 trains on the window label alone (the paper)."""
     slice_pooling: Literal["log-mean-exp", "max"] = "log-mean-exp"
     """How a slice's logit comes from the logits of its places: `log-mean-exp`, a soft maximum, gives every place a
-    share of the gradient and learns many times faster than `max`, the largest (docs/quality.md)."""
+    share of the gradient and learns many times faster than `max`, the largest (docs/background/quality-stage1.md)."""
     multitask_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the loss of heads for side, central and chronic PE, asked of windows with PE alone, and for RV/LV, of
     all windows of studies with PE; 0 has none (the paper)."""
@@ -531,7 +531,7 @@ def _validated(data: dict[str, Any], *, where: object) -> Config:
             where=where,
             expected="known keys with values in range",
             found=f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: " + "; ".join(faults),
-            fix="docs/configuration.md lists every key",
+            fix="docs/reference/configuration.md lists every key",
         ) from error
 
 

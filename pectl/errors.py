@@ -50,7 +50,7 @@ class SplitError(PectlError, ValueError):
 
 
 class StudyRefusedError(PectlError, ValueError):
-    """A study that can't be used; `code` is one of the stable codes of `docs/codes.md`."""
+    """A study that can't be used; `code` is one of the stable codes of `docs/reference/codes.md`."""
 
     def __init__(self, code: str, *, where: object, expected: str, found: str, fix: str) -> None:
         """Keep the code beside the message."""

@@ -51,7 +51,7 @@ def validate(
 ) -> None:
     """Say what each study is, what is wrong with it, and which series would be used.
 
-    Nothing is preprocessed. The codes are those of docs/codes.md.
+    Nothing is preprocessed. The codes are those of docs/reference/codes.md.
     """
     from pectl.config import load_config
     from pectl.core.intake.series import describe_rules

@@ -1,4 +1,4 @@
-"""All folds of a cohort, as README.md says: one store, linked for each fold."""
+"""All folds of a cohort, as docs/how-to/folds.md says: one store, linked for each fold."""
 
 import os
 import shutil

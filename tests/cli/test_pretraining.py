@@ -1,4 +1,4 @@
-"""Pretraining on one cohort and going on with another: the recipe of the README on tiny phantoms."""
+"""Pretraining on one cohort and going on with another: the recipe of docs/how-to/pretrain.md on tiny phantoms."""
 
 import json
 import logging

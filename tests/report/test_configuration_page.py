@@ -25,7 +25,9 @@ def rows() -> list[list[str]]:
 
 def test_the_page_in_docs_is_what_the_models_say():
     written = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
-    assert written == configuration_markdown(), "run: python -m pectl.report.configuration_page > docs/reference/configuration.md"
+    assert written == configuration_markdown(), (
+        "run: python -m pectl.report.configuration_page > docs/reference/configuration.md"
+    )
 
 
 def test_every_key_is_listed_once_in_order():

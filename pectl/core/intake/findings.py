@@ -92,7 +92,7 @@ CODES: dict[str, tuple[Level, str]] = {
     # patients
     "patient_in_several_studies": ("warning", "other studies are of the same patient; a split keeps them together"),
 }
-"""Every code with its level and meaning; `docs/codes.md` is this table."""
+"""Every code with its level and meaning; `docs/reference/codes.md` is this table."""
 
 
 @dataclass(frozen=True)

@@ -57,5 +57,5 @@ def raise_breaches(where: object, found: dict[str, list[str]]) -> None:
             where=where,
             expected="labels that obey the rules",
             found=f"{len(broken)} broken: {listed}",
-            fix="correct the table; docs/codes.md lists the rules",
+            fix="correct the table; docs/reference/codes.md lists the rules",
         )

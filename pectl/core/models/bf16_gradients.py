@@ -1,7 +1,7 @@
 """Are a network's bf16 gradients right on this machine? Some processors compute those of some convolutions wrong.
 
 Seen: the weight gradient of a `Conv3d` whose input is exactly 2 deep is garbage on an AMD Zen 3, and right on an Intel
-with AMX (docs/design.md, traps). So it is measured, layer by layer, before a training relies on it.
+with AMX (docs/background/traps.md). So it is measured, layer by layer, before a training relies on it.
 """
 
 import torch

@@ -57,7 +57,7 @@ class Feature(NamedTuple):
     """What the backbone makes of a batch of windows."""
 
     pooled: Tensor
-    """(B, F) global average of layer4: the feature of design.md."""
+    """(B, F) global average of layer4: the feature."""
     layer2: Tensor
     """(B, C2, T2, H2, W2): where the slice head looks."""
 

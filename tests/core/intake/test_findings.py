@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[3]
 
 
 def documented():
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+) \|$", (ROOT / "docs" / "reference" / "codes.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\w+) \| (.+) \|$", (ROOT / "docs" / "reference" / "codes.md").read_text(), re.MULTILINE
+    )
     return {code: (level, meaning) for code, level, meaning in rows}
 
 

@@ -67,7 +67,7 @@ def test_nan_is_wrong() -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 def test_no_layer_but_those_that_cpus_are_known_to_get_wrong(layout: torch.memory_format) -> None:
-    """Those of layer4 (input 2 deep) are garbage on some CPUs: see the traps in docs/design.md."""
+    """Those of layer4 (input 2 deep) are garbage on some CPUs: docs/background/traps.md."""
     torch.manual_seed(0)
     model = video.r3d_18().to(memory_format=layout)
     errors = gradient_errors(model, torch.rand(2, 3, 10, 32, 32).contiguous(memory_format=layout))
