@@ -448,6 +448,11 @@ def load_config(path: Path | None, overrides: list[str], seed: int | None = None
     Raises:
         InputMissingError: there is neither such a file nor such a sample.
         ConfigError: the TOML or an override can't be parsed, or any keys or values are wrong (all are named).
+
+    Example:
+        >>> config = load_config(None, ["stage1.epochs=3", "windows.stride=5"], seed=1)
+        >>> config.stage1.epochs, config.windows.stride, config.seed
+        (3, 5, 1)
     """
     data = {} if path is None else _read_toml(config_file(path))
     for override in overrides:

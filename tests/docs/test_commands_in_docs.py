@@ -28,7 +28,7 @@ def check(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     values = parse(arguments)
     if values and "overrides" in values:
         monkeypatch.chdir(ROOT)  # paths of sample configurations are relative to it
-        load_config(values["config"], values["overrides"] or [], values["seed"])
+        load_config(values["config"], values["overrides"] or [], values.get("seed"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

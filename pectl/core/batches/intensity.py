@@ -12,7 +12,14 @@ from pectl.config import WindowsConfig
 
 
 def to_channels(hu: Tensor, windows: WindowsConfig) -> Tensor:
-    """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], channels last, a channel for each HU range."""
+    """(B, T, H, W) float HU -> (B, C, T, H, W) in [0, 1], channels last, a channel for each HU range.
+
+    Example:
+        >>> windows = WindowsConfig(hu_ranges={"pe": (-250.0, 450.0)})
+        >>> hu = torch.tensor([-1000.0, 100.0, 450.0]).reshape(1, 1, 1, 3)
+        >>> to_channels(hu, windows).flatten().tolist()
+        [0.0, 0.5, 1.0]
+    """
     ranges = windows.hu_ranges.values()
     lower = hu.new_tensor([low for low, _ in ranges])  # (C,)
     width = hu.new_tensor([high - low for low, high in ranges])

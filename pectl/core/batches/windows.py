@@ -22,6 +22,10 @@ def window_starts(n_slices: int, *, length: int, stride: int) -> NDArray[np.int6
 
     Raises:
         ConfigError: the study is shorter than one window.
+
+    Example:
+        >>> window_starts(25, length=10, stride=10)
+        array([ 0, 10, 15])
     """
     if n_slices < length:
         raise ConfigError(

@@ -54,6 +54,12 @@ def fit_calibrator(label: BoolArray, score: FloatArray, kind: str) -> Calibrator
     """Fit a calibrator on validation data: `label` (n,) and `score` (n,) in [0, 1].
 
     With one class only there is nothing to fit: the identity comes back, with the reason.
+
+    Example:
+        >>> label = np.array([True, True, False, True, False, False])
+        >>> calibrator = fit_calibrator(label, np.array([0.99, 0.98, 0.97, 0.03, 0.02, 0.01]), "temperature")
+        >>> calibrator.apply(np.array([0.99, 0.5, 0.01])).round(2)  # less sure than before
+        array([0.64, 0.5 , 0.36])
     """
     if kind == "none":
         return Calibrator()

@@ -81,6 +81,13 @@ def fit_band(label: BoolArray, score: FloatArray, *, miss_rate: float, false_ala
         score: (n,) in [0, 1].
         miss_rate: bound on the share of positives that are ruled out.
         false_alarm_rate: bound on the share of negatives that are ruled in.
+
+    Example:
+        >>> label = np.repeat([True, False], 19)
+        >>> score = np.concatenate([np.linspace(0.3, 0.98, 19), np.linspace(0.02, 0.7, 19)])
+        >>> band = fit_band(label, score, miss_rate=0.05, false_alarm_rate=0.05)
+        >>> round(band.rule_out, 2), round(band.rule_in, 2)
+        (0.3, 0.7)
     """
     positive, negative = np.sort(score[label]), np.sort(score[~label])
     below, above = _allowed(miss_rate, positive.size), _allowed(false_alarm_rate, negative.size)

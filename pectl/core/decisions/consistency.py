@@ -84,6 +84,18 @@ def project(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolAr
 
     Returns:
         The projection. Ties between patterns go to the first: negative, indeterminate, then PE.
+
+    Example:
+        >>> # PE on the left, and RV/LV neither large nor small
+        >>> said = {"leftsided_pe": 0.8, "rv_lv_ratio_gte_1": 0.45, "rv_lv_ratio_lt_1": 0.4}
+        >>> exam = pd.DataFrame([dict.fromkeys(EXAM_LABELS, 0.1) | said], index=["1.2.3"])
+        >>> violations(exam)
+        array([ True])
+        >>> consistent = project(exam)
+        >>> violations(consistent.exam)
+        array([False])
+        >>> consistent.exam.loc["1.2.3", ["leftsided_pe", "rv_lv_ratio_gte_1"]].round(3).tolist()
+        [0.8, 0.5]
     """
     p = exam[list(EXAM_LABELS)].to_numpy(np.float64)  # (n, 9)
     cost = _pattern_costs(p)  # (n, 44)

@@ -52,6 +52,12 @@ def fit_threshold(label: BoolArray, score: FloatArray, *, rule: str, target: flo
 
     Returns:
         The threshold, midway between the two scores it parts. With one class only: 0.5, with the reason.
+
+    Example:
+        >>> label = np.array([True, True, True, False, False])
+        >>> score = np.array([0.9, 0.7, 0.3, 0.4, 0.1])
+        >>> fit_threshold(label, score, rule="target-sensitivity", target=0.6)
+        Threshold(value=0.55, rule='target-sensitivity 0.6', reason=None)
     """
     n_positive = int(label.sum())
     if n_positive in (0, label.size):

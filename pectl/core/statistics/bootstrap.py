@@ -40,6 +40,15 @@ def replicate_auroc(label: BoolArray, score: FloatArray, study: IntArray, weight
         score: (n,).
         study: (n,) row of `weights` that each unit belongs to.
         weights: (C, R).
+
+    Example:
+        >>> label = np.array([True, False, True, False, True, False])  # two windows of each of three studies
+        >>> score = np.array([0.9, 0.2, 0.6, 0.7, 0.8, 0.3])
+        >>> study = np.array([0, 0, 1, 1, 2, 2])
+        >>> weights = study_weights(3, replicates=200, seed=0)
+        >>> low, high = percentile_interval(replicate_auroc(label, score, study, weights), confidence=0.95)
+        >>> round(low, 2), round(high, 2)
+        (0.0, 1.0)
     """
     steps = _steps(label, score, study, n_studies=weights.shape[0])
     heaviest = float(weights.sum(axis=0).max()) * float(np.bincount(study).max())
@@ -104,6 +113,13 @@ def replicate_ratio(part: FloatArray, whole: FloatArray, study: IntArray, weight
     """Return sum(weight * part) / sum(weight * whole) of every replicate (R,), for units (n,) of studies.
 
     A sensitivity is part = called and positive, whole = positive. NaN where the denominator is 0.
+
+    Example:
+        >>> weights = study_weights(4, replicates=200, seed=0)
+        >>> called, positive = np.array([1.0, 1.0, 0.0, 1.0]), np.ones(4)
+        >>> sensitivity = replicate_ratio(called, positive, np.arange(4), weights)
+        >>> percentile_interval(sensitivity, confidence=0.95)
+        (0.25, 1.0)
     """
     n_studies = weights.shape[0]
     sums = np.stack([np.bincount(study, weights=values, minlength=n_studies) for values in (part, whole)])

@@ -68,6 +68,15 @@ def auc_covariance(label: BoolArray, scores: FloatArray, cluster: IntArray | Non
         scores: (k, n), one row a score.
         cluster: (n,) study of each unit as 0..C-1 (Obuchowski 1997); None takes every unit for itself
             (DeLong 1988).
+
+    Example:
+        >>> label = np.array([True, True, True, False, False, False])
+        >>> scores = np.array([[0.9, 0.8, 0.3, 0.4, 0.2, 0.1], [0.7, 0.3, 0.4, 0.6, 0.5, 0.1]])
+        >>> result = auc_covariance(label, scores)
+        >>> result.auc.round(3)
+        array([0.889, 0.556])
+        >>> [round(value, 2) for value in result.paired_test()]  # difference, z, p
+        [0.33, 1.22, 0.22]
     """
     deviations = np.stack([placements(label, score) for score in scores])  # (k, n)
     auc = deviations[:, label].mean(axis=1)

@@ -11,7 +11,12 @@ _INSIDE = 1e-9
 
 
 def wilson(hits: int, n: int, confidence: float) -> Interval:
-    """Return Wilson's score interval of hits / n (Wilson 1927)."""
+    """Return Wilson's score interval of hits / n (Wilson 1927).
+
+    Example:
+        >>> [round(bound, 3) for bound in wilson(65, 65, confidence=0.95)]
+        [0.944, 1.0]
+    """
     if n == 0:
         return UNDEFINED
     z2 = _z(confidence) ** 2
@@ -31,6 +36,10 @@ def newcombe_paired(both: int, first: int, second: int, neither: int, confidence
         second: hits of the second alone.
         neither: hits of neither.
         confidence: of the interval.
+
+    Example:
+        >>> [round(bound, 3) for bound in newcombe_paired(both=36, first=12, second=2, neither=0, confidence=0.95)]
+        [0.057, 0.34]
     """
     n = both + first + second + neither
     if n == 0:
@@ -73,6 +82,10 @@ def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) ->
 
     Newcombe 2006 (Stat Med 25:559), method 5: the values from which `auc` is z standard errors away, by
     Hanley and McNeil's variance with (n_positive + n_negative) / 2 for both classes.
+
+    Example:
+        >>> [round(bound, 3) for bound in newcombe(1.0, n_positive=22, n_negative=24, confidence=0.95)]
+        [0.912, 1.0]
     """
     z, pairs = _z(confidence), n_positive * n_negative
     extra = (n_positive + n_negative) / 2 - 1

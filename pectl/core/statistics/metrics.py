@@ -63,7 +63,15 @@ class Confusion:
 
 
 def confusion(label: BoolArray, score: FloatArray, threshold: float) -> Confusion:
-    """Count outcomes where `score >= threshold` is a positive call."""
+    """Count outcomes where `score >= threshold` is a positive call.
+
+    Example:
+        >>> counts = confusion(np.array([True, True, False, False]), np.array([0.9, 0.4, 0.6, 0.1]), threshold=0.5)
+        >>> counts
+        Confusion(tp=1, fp=1, fn=1, tn=1)
+        >>> counts.predictive_values_at(prevalence=0.15)  # PPV, NPV
+        (0.15, 0.85)
+    """
     called = score >= threshold
     n_positive, n_called = int(np.count_nonzero(label)), int(np.count_nonzero(called))
     tp = int(np.count_nonzero(called & label))
@@ -74,6 +82,10 @@ def average_precision(label: BoolArray, score: FloatArray) -> float:
     """Return the step-wise area under the precision-recall curve.
 
     It is the mean, over positives, of the precision at that positive's score; tied scores come together.
+
+    Example:
+        >>> average_precision(np.array([True, True, False, False]), np.array([0.9, 0.4, 0.6, 0.1]))
+        0.8333333333333333
     """
     positive, negative = sorted_classes(label, score)
     if not positive.size:
@@ -84,12 +96,22 @@ def average_precision(label: BoolArray, score: FloatArray) -> float:
 
 
 def brier(label: BoolArray, score: FloatArray) -> float:
-    """Return the mean squared difference between probability and outcome."""
+    """Return the mean squared difference between probability and outcome.
+
+    Example:
+        >>> round(brier(np.array([True, False]), np.array([0.9, 0.2])), 3)
+        0.025
+    """
     return float(np.mean(np.square(score - label))) if label.size else np.nan
 
 
 def log_loss(label: BoolArray, score: FloatArray) -> float:
-    """Return the mean binary log loss (natural logarithm)."""
+    """Return the mean binary log loss (natural logarithm).
+
+    Example:
+        >>> round(log_loss(np.array([True, False]), np.array([0.9, 0.2])), 3)
+        0.164
+    """
     return float(np.mean(log_losses(label.astype(np.float64), score))) if label.size else np.nan
 
 
@@ -100,7 +122,12 @@ def log_losses(label: FloatArray, score: FloatArray) -> FloatArray:
 
 
 def expected_calibration_error(label: BoolArray, score: FloatArray) -> float:
-    """Return the mean of `|share of positives - mean score|` over `ECE_BINS` bins, weighted by their size."""
+    """Return the mean of `|share of positives - mean score|` over `ECE_BINS` bins, weighted by their size.
+
+    Example:
+        >>> round(expected_calibration_error(np.array([True, False]), np.array([0.95, 0.15])), 3)
+        0.1
+    """
     if not label.size:
         return np.nan
     _, mean_score, rate, n = calibration_bins(label, score)
@@ -124,6 +151,11 @@ def calibration_slope(label: BoolArray, score: FloatArray) -> float:
 
     1 is right, below 1 is overconfident.
     NaN where one class is missing or the score separates the classes (the slope would be infinite).
+
+    Example:
+        >>> label = np.array([True, False, True, False, True, False])
+        >>> round(calibration_slope(label, np.array([0.99, 0.9, 0.9, 0.1, 0.1, 0.01])), 2)
+        0.34
     """
     logit = logits(score)
     weights = np.zeros(2)
@@ -144,6 +176,11 @@ def calibration_intercept(label: BoolArray, score: FloatArray) -> float:
     """Return calibration in the large: the shift of logit(score) that makes the mean score the prevalence.
 
     0 is right, below 0 means scores are too high on average (Van Calster 2016). NaN for one class only.
+
+    Example:
+        >>> label = np.array([True, False, False, False])  # a quarter, where 0.5 was said
+        >>> round(calibration_intercept(label, np.full(4, 0.5)), 3)
+        -1.099
     """
     if label.all() or not label.any():
         return np.nan

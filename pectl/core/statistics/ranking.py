@@ -14,6 +14,10 @@ def auroc(label: BoolArray, score: FloatArray) -> float:
 
     Both classes are sorted apart, and the smaller one looked up in the larger: no argsort, and integers until
     the last division (Mann and Whitney 1947).
+
+    Example:
+        >>> auroc(np.array([True, True, False, False]), np.array([0.9, 0.4, 0.4, 0.1]))
+        0.875
     """
     positive, negative = sorted_classes(label, score)
     if not positive.size or not negative.size:
