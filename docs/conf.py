@@ -12,6 +12,7 @@ myst_heading_anchors = 3
 default_role = "code"  # docstrings write code in single backticks
 napoleon_attr_annotations = False  # the text says shapes and types
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]  # types in signatures, most of other projects: nothing is fetched to link them
 smartquotes = False  # two hyphens in text are an option
