@@ -473,16 +473,16 @@ def config_file(path: Path) -> Path:
     Raises:
         InputMissingError: there is neither.
     """
-    if path.exists():
-        return path
-    if str(path) not in sample_names():
+    if str(path) in sample_names() and not path.is_file():  # `demo/` is also what `pectl demo` writes
+        return SAMPLES / f"{path}.toml"
+    if not path.exists():
         raise InputMissingError(
             where=path,
             expected="a TOML configuration file, or the name of a sample",
             found="neither",
             fix=f"check the path of --config, or give one of {', '.join(sample_names())}",
         )
-    return SAMPLES / f"{path}.toml"
+    return path
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pectl.config import Config
 _SIGNS = {"ge": "&ge;", "gt": "&gt;", "le": "&le;", "lt": "&lt;"}
 _HEAD = """# Configuration
 
-One TOML file describes a whole experiment. Give it to a command with `--config FILE.toml`. Change one
-value with `--set section.key=value`, as often as needed; `--seed` sets `seed`. Keys that are left out have
-the defaults below. Unknown keys and bad values are reported together. Each command writes the resolved
-configuration beside its result. `sample_configs/` has examples.
+One TOML file describes a whole experiment. Give it to a command with `--config FILE.toml`, or name one that comes
+with `pectl`, such as `--config demo`; `sample_configs/` has them. Change one value with `--set section.key=value`, as
+often as needed; `--seed` sets `seed`. Keys that are left out have the defaults below. Unknown keys and bad values are
+reported together. Each command writes the resolved configuration beside its result.
 
 This page is made from the models in `pectl/config.py`:
 

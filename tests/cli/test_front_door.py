@@ -30,6 +30,14 @@ def test_a_file_of_a_samples_name_comes_first(monkeypatch: pytest.MonkeyPatch, t
     assert load_config(Path("demo"), []) == Config(seed=7)
 
 
+def test_a_folder_of_a_sample_s_name_is_not_taken_for_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()  # as pectl demo leaves it
+    assert load_config(Path("demo"), []).phantom.studies == 170
+
+
 def test_neither_a_file_nor_a_sample(tmp_path: Path) -> None:
     message = (
         "rspekt: expected a TOML configuration file, or the name of a sample, found neither; check the path of "

@@ -35,7 +35,6 @@ def written(value: object) -> str:
 def test_getting_started_runs_as_it_stands(tmp_path, monkeypatch):
     lines = [line for page in PAGES for line in commands(page, tmp_path)]
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "sample_configs", tmp_path / "sample_configs")
     options = {
         name: {opt for param in command.params for opt in param.opts}
         for name, command in get_command(app).commands.items()
