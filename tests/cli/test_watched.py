@@ -140,7 +140,7 @@ def living_of(group: int) -> list[Path]:
 
 def test_a_killed_worker_is_one_line_with_its_studies(chain, tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom pectl.pipeline import preprocess\nfrom pectl.cli.app import main\n"
+        "import os, signal, sys\nfrom pectl.steps import preprocess\nfrom pectl.cli.app import main\n"
         "if __name__ == '__main__':\n    main()\n"
         "else:\n    preprocess.make_study = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
