@@ -17,7 +17,7 @@ from pectl.config import Config, write_config
 from pectl.core.labels.names import STUDY
 from pectl.core.models.checkpoint import Model, save_model
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
-from pectl.core.storage.files import atomic_path, read_json, write_json, write_text
+from pectl.core.storage.files import atomic_path, read_json, system_fault, write_json, write_text
 from pectl.core.storage.stamp import Stamp, read_stamp, write_stamp
 from pectl.core.storage.status import StatusFile
 from pectl.errors import OutputExistsError, StoreError, TrainingError
@@ -119,13 +119,15 @@ class RunFolder:
         A damaged state gives way to the one before, with a warning in the log.
 
         Raises:
-            StoreError: every state there is damaged.
+            StoreError: every state there is damaged, or the system can't read one.
         """
         present = [path for path in (self.last / "state.pt", self.last / "previous.pt") if path.exists()]
         for path in present:
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+            except Exception as error:
+                if fault := system_fault(error):  # an older state would be taken where this one is whole
+                    raise StoreError(where=path, expected="a training state", found=fault[0], fix=fault[1]) from error
                 _log.warning("%s is damaged (%s): looking for the checkpoint before it", path, type(error).__name__)
             else:
                 return state

@@ -18,7 +18,7 @@ from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_h
 from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.models.stage1 import WindowEncoder, WindowLogits
 from pectl.core.statistics.ranking import auroc
-from pectl.core.storage.h5 import open_h5
+from pectl.core.storage.h5 import read_h5
 from pectl.core.stores.study_store import StudyStore, study_path
 from pectl.core.stores.tables import MADE_BY
 from pectl.errors import TrainingError
@@ -28,10 +28,14 @@ from pectl.training.task import Outputs, ValidationBatch
 
 
 def index_windows(store: StudyStore, uids: Sequence[str], config: Config) -> WindowIndex:
-    """Index the windows of studies; only their slice labels are read."""
+    """Index the windows of studies; only their slice labels are read.
+
+    Raises:
+        StoreError: a study file is missing or can't be read.
+    """
     labels: dict[str, NDArray[np.int8]] = {}
     for uid in uids:
-        with open_h5(store.study_path(uid), made_by=MADE_BY) as file:
+        with read_h5(store.study_path(uid), made_by=MADE_BY) as file:
             labels[uid] = file["slice_label"][:]
     return WindowIndex.build(labels, length=config.windows.length, stride=config.windows.stride)
 
