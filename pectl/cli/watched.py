@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pectl.cli.console import Report, console, progress
+from pectl.cli.console import Report, console, log_lines, progress
 from pectl.errors import Interrupted, WorkerError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
     from pectl.training.stopping import stop_requests
 
     status = StatusFile(out / status_name(shard))
-    with progress(what, quiet=quiet) as show, stop_requests() as stop:
+    with progress(what, quiet=quiet) as show, log_lines(quiet=quiet), stop_requests() as stop:
         watch = Watch(what, status, show, stop, quiet=quiet)
         try:
             yield watch
