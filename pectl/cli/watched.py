@@ -35,7 +35,7 @@ class Watch:
         show_estimate(estimate, quiet=self._quiet)
 
     def progress(self, done: int, total: int) -> None:
-        """Take note of a study that is done."""
+        """Take note of how many studies are done; 0 as the work begins."""
         self._show(done, total)
         self._status.update(done, total)
         if self._stop and done < total:
@@ -64,12 +64,15 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
         shard: (index from 0, count); each share has a heartbeat of its own.
 
     Raises:
+        HeldError: another command is at work in `out`, or on this share of it.
         Interrupted: SIGTERM or SIGUSR1 came before all was done.
     """
+    from pectl.core.storage.holder import refuse_if_held
     from pectl.core.storage.status import StatusFile
     from pectl.training.stopping import stop_requests
 
     status = StatusFile(out / status_name(shard))
+    refuse_if_held(status.path)
     with progress(what, quiet=quiet) as show, log_lines(quiet=quiet), stop_requests() as stop:
         watch = Watch(what, status, show, stop, quiet=quiet)
         try:

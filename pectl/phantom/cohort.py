@@ -75,6 +75,8 @@ def make_cohort(
     _check_folder(job)
     tables: dict[int, Rows] = {}
     todo = [(job, index, exam) for index, exam in enumerate(exam_types(config, seed))]
+    if progress is not None:
+        progress(0, config.studies)
     with closing(run_in_processes(_make_study, todo, workers=workers, preload=__name__, name=_name)) as made:
         for index, rows in made:
             tables[index] = rows

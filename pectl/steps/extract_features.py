@@ -84,6 +84,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     stamp = _begin(out, store, run, windows)
     write_config(config, out / "config.toml")
     expect(estimate)
+    if missing:
+        progress(0, len(missing))
     for done, study in enumerate(filter(None, read_ahead(map(store.read_study, missing), len(missing))), 1):
         write_sequence(study_path(out, study.uid), encoder.encode(study))
         progress(done, len(missing))

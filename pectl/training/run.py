@@ -18,6 +18,7 @@ from pectl.core.labels.names import STUDY
 from pectl.core.models.checkpoint import Model, save_model
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
 from pectl.core.storage.files import atomic_path, read_json, system_fault, write_json, write_text
+from pectl.core.storage.holder import refuse_if_held
 from pectl.core.storage.stamp import Stamp, read_stamp, write_stamp
 from pectl.core.storage.status import StatusFile
 from pectl.errors import OutputExistsError, StoreError, TrainingError
@@ -48,9 +49,11 @@ class RunFolder:
             resume: go on from `checkpoints/last` if there is one; "changed" accepts another configuration.
 
         Raises:
+            HeldError: another process trains this run.
             OutputExistsError: a run is there and `resume` wasn't asked for.
             TrainingError: the run there has another configuration or other data.
         """
+        refuse_if_held(self.status.path)
         marker = self.path / "begun.json"
         if marker.exists():
             if not resume:
@@ -80,6 +83,7 @@ class RunFolder:
         if not (self.last / "state.pt").exists():
             check_disk(estimate, self.path)
         self.status.note(estimate=estimate.status())
+        self.status.claim()
         expect(estimate)
 
     def _check_same_data(self, old: dict[str, Any], new: Mapping[str, str]) -> None:
