@@ -306,7 +306,7 @@ class EvaluateConfig(Section):
     """How the thresholds are chosen on validation."""
     target: Fraction = 0.85
     """The sensitivity or specificity that the rule of that name asks for on validation."""
-    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    calibration: Literal["temperature", "platt", "isotonic", "none"] = "temperature"
     """How probabilities are calibrated on validation."""
     miss_rate: Fraction = 0.05
     """Bound on the share of studies with PE that the abstain band rules out."""

@@ -1,6 +1,7 @@
 """Which device and processes a command runs with, in the precision that was chosen (`precision.py`)."""
 
 import os
+import warnings
 from typing import Literal
 
 import torch
@@ -86,10 +87,20 @@ def _environment(processes: Processes) -> ClusterEnvironment:
     if processes.launcher == "torchrun":
         return TorchElasticEnvironment()
     if processes.launcher == "srun":
-        # Fabric insists on this variable, which srun -n leaves out
-        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(processes.per_node))
-        return SLURMEnvironment()
+        return _srun_environment(processes)
     return LightningEnvironment()
+
+
+def _srun_environment(processes: Processes) -> SLURMEnvironment:
+    """Return Fabric's view of an srun step. It looks at variables that the step leaves as they are for the whole job.
+
+    It also takes a step for none where its program is called bash, as a wrapper that loads modules is, and warns.
+    """
+    os.environ["SLURM_NTASKS_PER_NODE"] = str(processes.per_node)
+    os.environ["SLURM_NNODES"] = str(processes.nodes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The `srun` command is available")
+        return SLURMEnvironment()
 
 
 def _strategy(accelerator: str) -> DDPStrategy:
