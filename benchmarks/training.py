@@ -27,6 +27,7 @@ from pectl.training.device import make_fabric
 from pectl.training.loader import Batch, Key, Loader
 from pectl.training.losses import mean_loss
 from pectl.training.networks import new_encoder
+from pectl.training.precision import choose_precision
 from pectl.training.stage1 import Stage1Task, WindowSource
 from pectl.training.step import Stepper
 
@@ -102,7 +103,7 @@ def _windows(source: WindowSource, workers: int) -> Row:
 def _stepping(config: Stage1Config, source: WindowSource) -> Callable[[int, Key, Batch], float]:
     """Return what makes one step with a batch."""
     experiment = Config(stage1=config, windows=WindowsConfig(length=LENGTH, stride=5))
-    fabric = make_fabric("cpu", config.precision)
+    fabric = make_fabric("cpu", choose_precision("cpu", config.precision, key="stage1.precision"))
     task = Stage1Task(new_encoder(experiment), source, experiment, fabric)
     stepper = Stepper(task.model, config, fabric=fabric, seed=0, steps_per_epoch=100, compiled=config.compile)
 

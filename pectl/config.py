@@ -202,9 +202,9 @@ class OptimizerConfig(Section):
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Above 0: share of a moving average of the weights that a step keeps; validation and the best model use it."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto` is bf16 on a GPU that has it and fp32 elsewhere. On a CPU with bf16 instructions (AMX) bf16 is about
-    twice as fast; some CPUs compute its gradients wrong, so they are checked at the start. fp16, with a loss scale, is
-    for GPUs without bf16."""
+    """`auto` is bf16 where the GPU, or for stage 1 the CPU, has bf16 instructions, and fp32 elsewhere. Some CPUs
+    compute gradients in bf16 wrong: they are checked at the start, and `auto` is fp32 there. A CPU without such
+    instructions is many times slower in bf16. fp16, with a loss scale, is for GPUs without bf16."""
     checkpoint_minutes: Positive = 15.0
     """Minutes between checkpoints inside an epoch; the end of each epoch has one too."""
 
@@ -242,8 +242,8 @@ class Stage1Config(OptimizerConfig):
     extract_batch_size: Annotated[int, Field(ge=1)] = 32
     """Windows at a time in validation and in extract-features."""
     extract_precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of extract-features, and of stage 1's forward pass in explain; `auto` is bf16 on a GPU that has it and fp32
-    elsewhere. bf16 is right on a CPU too, without gradients, and faster on one that has bf16 instructions."""
+    """Of extract-features, and of stage 1's forward pass in explain; `auto` is bf16 where the GPU or CPU has bf16
+    instructions and fp32 elsewhere."""
     augment: AugmentConfig = AugmentConfig()
     """Random changes of training windows."""
 
@@ -306,7 +306,7 @@ class EvaluateConfig(Section):
     """How the thresholds are chosen on validation."""
     target: Fraction = 0.85
     """The sensitivity or specificity that the rule of that name asks for on validation."""
-    calibration: Literal["temperature", "isotonic", "none"] = "temperature"
+    calibration: Literal["temperature", "platt", "isotonic", "none"] = "temperature"
     """How probabilities are calibrated on validation."""
     miss_rate: Fraction = 0.05
     """Bound on the share of studies with PE that the abstain band rules out."""

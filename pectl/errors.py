@@ -67,6 +67,10 @@ class StoreError(PectlError, OSError):
     __str__ = Exception.__str__
 
 
+class HeldError(PectlError, RuntimeError):
+    """Another command is at work in the folder of the result."""
+
+
 class LineageError(PectlError, ValueError):
     """Two artefacts that weren't made from each other; the message holds both digests."""
 

@@ -98,3 +98,8 @@ def test_kinetics_weights_with_group_norm() -> None:
         ConfigError, match="stage1: weights 'kinetics400' were made with norm 'batch'; norm 'group' begins"
     ):
         load_config(None, ["stage1.norm=group", "stage1.weights=kinetics400"])
+
+
+def test_a_mark_that_windows_editors_put_first_is_no_part_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf[stage1]\nepochs = 3\n")
+    assert load_config(tmp_path / "c.toml", []).stage1.epochs == 3

@@ -1,5 +1,6 @@
 """What the commands show: progress as a bar on a terminal and as plain lines elsewhere, results, errors."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,21 @@ def show_table(title: str, rows: Mapping[str, object]) -> None:
     for name, value in rows.items():
         table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
     console().print(table)
+
+
+@contextmanager
+def log_lines(*, quiet: bool) -> Iterator[None]:
+    """Show the notes of the program's log on stderr while the block lasts; warnings come through in any case."""
+    logger, handler = logging.getLogger("pectl"), logging.StreamHandler()
+    before = logger.level
+    if not quiet:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pectl.cli.console import Report, console, progress, show_table
+from pectl.cli.console import Report, console, log_lines, progress, show_table
 from pectl.cli.watched import show_estimate
 from pectl.training.processes import find_processes
 
@@ -31,7 +31,11 @@ def train_and_show(
         return
     if not quiet:
         show_layers(stage, layers())
-    with progress(f"{stage} steps", quiet=quiet) as report, _failure_noted(out / "status.json"):
+    with (
+        progress(f"{stage} steps", quiet=quiet) as report,
+        log_lines(quiet=quiet),
+        _failure_noted(out / "status.json"),
+    ):
         best = train(report, lambda estimate: show_estimate(estimate, quiet=quiet))
     show_table(f"{stage}, best epoch: {out}", best)
 

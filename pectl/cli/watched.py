@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pectl.cli.console import Report, console, progress
+from pectl.cli.console import Report, console, log_lines, progress
 from pectl.errors import Interrupted, WorkerError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Watch:
         show_estimate(estimate, quiet=self._quiet)
 
     def progress(self, done: int, total: int) -> None:
-        """Take note of a study that is done."""
+        """Take note of how many studies are done; 0 as the work begins."""
         self._show(done, total)
         self._status.update(done, total)
         if self._stop and done < total:
@@ -64,13 +64,16 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
         shard: (index from 0, count); each share has a heartbeat of its own.
 
     Raises:
+        HeldError: another command is at work in `out`, or on this share of it.
         Interrupted: SIGTERM or SIGUSR1 came before all was done.
     """
+    from pectl.core.storage.holder import refuse_if_held
     from pectl.core.storage.status import StatusFile
     from pectl.training.stopping import stop_requests
 
     status = StatusFile(out / status_name(shard))
-    with progress(what, quiet=quiet) as show, stop_requests() as stop:
+    refuse_if_held(status.path)
+    with progress(what, quiet=quiet) as show, log_lines(quiet=quiet), stop_requests() as stop:
         watch = Watch(what, status, show, stop, quiet=quiet)
         try:
             yield watch

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from pectl.config import PhantomConfig
-from pectl.core.storage.files import atomic_path
+from pectl.core.storage.files import atomic_path, not_written
 from pectl.core.storage.stamp import digest_of
 from pectl.core.storage.workers import run_in_processes
-from pectl.errors import OutputExistsError, StoreError
+from pectl.errors import OutputExistsError
 from pectl.phantom.acquisition import HALO_SLICES, Scanner, add_noise, draw_scanner, scan
 from pectl.phantom.dicom import Header, draw_id, write_series
 from pectl.phantom.emboli import image_area_mm2
@@ -75,6 +75,8 @@ def make_cohort(
     _check_folder(job)
     tables: dict[int, Rows] = {}
     todo = [(job, index, exam) for index, exam in enumerate(exam_types(config, seed))]
+    if progress is not None:
+        progress(0, config.studies)
     with closing(run_in_processes(_make_study, todo, workers=workers, preload=__name__, name=_name)) as made:
         for index, rows in made:
             tables[index] = rows
@@ -154,12 +156,7 @@ def _write_images(folder: Path, header: Header, study: Phantom, images: np.ndarr
         temporary.rename(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise StoreError(
-            where=folder,
-            expected="to write a DICOM series",
-            found=error.strerror or str(error),
-            fix="free space or choose another folder, then run the command again",
-        ) from error
+        raise not_written(folder, error, what="a DICOM series") from error
 
 
 def _write_table(path: Path, rows: Rows, seed: int) -> None:

@@ -9,11 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pectl.core.storage.files import write_text
 from pectl.errors import OutputExistsError
-from pectl.slurm.resources import STEPS, Resources, Step
+from pectl.slurm.resources import STEPS, WARNING_SECONDS, Resources, Step
 
 SUBMIT = "submit.sh"
-WARNING_SECONDS = 120
-"""So long before its time limit a job is warned: enough to end a step or a study, and to write a checkpoint."""
 MOST_RESTARTS = 100
 """A job that has been requeued so often is taken to go round in circles."""
 

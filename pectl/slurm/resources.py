@@ -33,6 +33,12 @@ LONGEST_HOURS = 24
 """No limit is longer by default: a job that runs out of time queues itself again and goes on."""
 STUDIES_A_SHARE, MOST_SHARES, MOST_GPU_SHARES = 100, 32, 4
 
+WARNED: tuple[Step, ...] = ("preprocess", "train-stage1", "extract-features", "train-stage2")
+"""Steps that are warned before their time limit, and queue themselves again."""
+WARNING_SECONDS = 120
+"""So long before its time limit a job is warned: enough to end a step or a study, and to write a checkpoint."""
+SHORTEST_SECONDS = 300
+"""A warned step with less time would be warned before it has done anything: Slurm may warn 60 s early too."""
 
 EXAMPLES = {
     "time": "minutes, HH:MM:SS or D-HH",
@@ -134,7 +140,7 @@ def override_resources(defaults: Mapping[Step, Resources], overrides: list[str])
 
 def _changed(step: Step, default: Resources, changes: Mapping[str, str]) -> Resources:
     try:
-        return Resources.model_validate(default.model_dump() | dict(changes))
+        needs = Resources.model_validate(default.model_dump() | dict(changes))
     except ValidationError as error:
         fault = error.errors()[0]
         raise ConfigError(
@@ -143,3 +149,22 @@ def _changed(step: Step, default: Resources, changes: Mapping[str, str]) -> Reso
             found=repr(fault["input"]),
             fix="correct it",
         ) from error
+    if step in WARNED and 0 < limit_seconds(needs.time) < SHORTEST_SECONDS:
+        raise ConfigError(
+            where=f"--resource {step}.time",
+            expected=f"at least {SHORTEST_SECONDS // 60} minutes: the job is warned {WARNING_SECONDS} s before its end",
+            found=repr(needs.time),
+            fix="give it more: it would be warned at once, and queue itself again and again",
+        )
+    return needs
+
+
+def limit_seconds(time: str) -> int:
+    """Return a time limit as sbatch reads it, in seconds: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S; 0 is no limit."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash or len(parts) == 3:
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+    else:
+        hours, minutes, seconds = 0, *[*parts, 0][:2]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds

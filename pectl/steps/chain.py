@@ -22,8 +22,8 @@ from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.explanation.explainer import Explainer
 from pectl.explanation.gradcam import Method
 from pectl.steps.preprocess import preprocess
-from pectl.training.device import DeviceName, make_fabric
-from pectl.training.networks import load_encoder
+from pectl.training.device import DeviceName
+from pectl.training.networks import extraction_fabric, load_encoder
 from pectl.training.run import RunFolder, read_run
 
 
@@ -68,12 +68,13 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config
     windows = WindowsConfig.model_validate(described["windows"])
     features = feature_digest(store=run1.made_from["study_store"], stage1=run1.digest, windows=windows.digest())
     check_lineage(where=stage2, expected=features, found=run2.made_from["features"], what=f"features of {stage1}:")
-    fabric = make_fabric(device, config.stage1.extract_precision)
+    encoder, px = load_encoder(stage1), described["input_px"]
+    fabric = extraction_fabric(device, config, encoder, length=windows.length, px=px)
     explainer = Explainer(
-        encoder=load_encoder(stage1, str(fabric.device)),
+        encoder=encoder.to(fabric.device),
         classifier=load_stage2(RunFolder(stage2).best),
         windows=windows,
-        input_px=described["input_px"],
+        input_px=px,
         label=label,
         method=method,
         device=fabric.device,

@@ -86,19 +86,22 @@ def explain(question: Question, out: Path, *, config: Config, device: DeviceName
     )
     with open_source(question.source, chain) as store:
         if question.split is None:
-            result = _explain_one(store, question, chain, out, begin)
-            progress(1, 1)
+            result = _explain_one(store, question, chain, out, begin, progress)
         else:
             result = _explain_split(store, question, chain, out, config, progress)
     write_config(config, out / "config.toml")
     return result
 
 
-def _explain_one(store: StudyStore, question: Question, chain: Chain, out: Path, begin: float) -> dict[str, Any]:
+def _explain_one(
+    store: StudyStore, question: Question, chain: Chain, out: Path, begin: float, progress: Progress
+) -> dict[str, Any]:
     uid = choose_study(store, question.uid)
+    progress(0, 1)
     ready = perf_counter()
     case = explain_case(store, uid, chain, question.truth)
     write_explanation(out / uid, case)
+    progress(1, 1)
     cost = _cost(begin, ready, case.explanation.seconds)
     return {"statement": f"explained {uid} {cost}: {out / uid / 'index.html'}"}
 
@@ -139,6 +142,7 @@ def _explain_split(
     split = str(question.split)
     uids = choose_split(store, split, chain)
     shown = {}
+    progress(0, len(uids))
     for done, uid in enumerate(uids, 1):
         content = _finished(out / uid, question, chain)
         if content is None:

@@ -22,10 +22,10 @@ from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_sta
 from pectl.core.stores.feature_store import FORMAT, VERSION, StudySequence, feature_digest, write_sequence
 from pectl.core.stores.study_store import Study, StudyStore, study_path
 from pectl.core.stores.tables import read_run_splits
-from pectl.training.device import DeviceName, make_fabric
+from pectl.training.device import DeviceName, choose_device
 from pectl.training.estimate_networks import estimate_extraction
 from pectl.training.loader import read_ahead
-from pectl.training.networks import load_encoder
+from pectl.training.networks import extraction_fabric, load_encoder
 from pectl.training.run import read_run
 
 Progress = Callable[[int, int], None]
@@ -62,7 +62,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
         SplitError: stage 1 was trained on a study that this store has in `val` or `test`.
         StoreError: the disk can't hold the features.
     """
-    fabric = make_fabric(device, config.stage1.extract_precision)
+    choose_device(device)
     store = StudyStore.open(store_path)
     run, described = read_run(stage1, stage="stage1")
     check_lineage(
@@ -74,7 +74,9 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     refuse_trained_on(read_run_splits(stage1), store.uids("val"), where=stage1, trained=("train",))
     refuse_trained_on(read_run_splits(stage1), store.uids("test"), where=stage1, trained=("train", "val"))
     windows = WindowsConfig.model_validate(described["windows"])
-    encoder = _Encoder(load_encoder(stage1, str(fabric.device)), windows, described["input_px"], config, fabric)
+    network, px = load_encoder(stage1), described["input_px"]
+    fabric = extraction_fabric(device, config, network, length=windows.length, px=px)
+    encoder = _Encoder(network.to(fabric.device), windows, px, config, fabric)
     mine = store.uids()[shard[0] :: shard[1]] if shard else store.uids()
     missing = [uid for uid in mine if not study_path(out, uid).exists()]
     estimate = encoder.estimate(store.studies.loc[missing])
@@ -82,6 +84,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     stamp = _begin(out, store, run, windows)
     write_config(config, out / "config.toml")
     expect(estimate)
+    if missing:
+        progress(0, len(missing))
     for done, study in enumerate(filter(None, read_ahead(map(store.read_study, missing), len(missing))), 1):
         write_sequence(study_path(out, study.uid), encoder.encode(study))
         progress(done, len(missing))

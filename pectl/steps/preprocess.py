@@ -113,7 +113,9 @@ def preprocess(
     check_disk(estimate, out)
     begin_store(out, config, sources.labels)
     watch.expect(estimate)
-    verdicts = []
+    verdicts: list[Verdict] = []
+    if tasks:
+        watch.studies(0, len(tasks))
     with closing(run_in_processes(_preprocess_study, tasks, workers=sources.workers, preload=__name__)) as done:
         for verdict in done:
             verdicts.append(verdict)

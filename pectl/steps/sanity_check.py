@@ -74,6 +74,7 @@ def check_sanity(
     with open_source(question.source, chain) as store:
         uids = _chosen(store, question, chain)
         cascades = {}
+        progress(0, len(uids))
         for done, uid in enumerate(uids, 1):
             cascades[uid] = cascade(chain.explainer, store.read_study(uid), seed=config.seed)
             progress(done, len(uids))

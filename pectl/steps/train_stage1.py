@@ -10,14 +10,15 @@ from pectl.core.storage.estimate import Expect
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.study_store import StudyStore
 from pectl.report.learning_curves import draw_learning_curves
-from pectl.training.device import DeviceName, check_gradients, make_fabric
+from pectl.training.device import DeviceName, make_fabric
 from pectl.training.estimate_networks import estimate_stage1
 from pectl.training.loop import Progress
 from pectl.training.networks import encoder_spec, new_encoder
+from pectl.training.precision import Trial, choose_precision
 from pectl.training.pretrained import described, made_from_weights, splits_with_seen, tell
 from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder
-from pectl.training.stage1 import Stage1Task, WindowSource
+from pectl.training.stage1 import Stage1Task, WindowSource, example_windows
 from pectl.training.train import Plan, train
 
 
@@ -47,14 +48,16 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     Returns:
         The metrics of the best epoch.
     """
-    fabric = make_fabric(device, config.stage1.precision, find_processes())
+    torch.manual_seed(config.seed)
+    model = new_encoder(config)
+    trial = Trial(model, lambda: example_windows(config), trains=True)
+    precision = choose_precision(device, config.stage1.precision, key="stage1.precision", trial=trial)
+    fabric = make_fabric(device, precision, find_processes())
     store = StudyStore.open(store_path)
     source = WindowSource.of(store, config)
-    torch.manual_seed(config.seed)
-    task = Stage1Task(new_encoder(config), source, config, fabric)
+    task = Stage1Task(model, source, config, fabric)
     pretrained = load_pretrained(task.model, config.stage1.weights, config.windows)
     splits = splits_with_seen(store, pretrained)
-    check_gradients(fabric, config.stage1.precision, task.model, task.example)
     plan = Plan(
         stage="stage1",
         task=task,

@@ -16,10 +16,11 @@ from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.report.learning_curves import draw_learning_curves
 from pectl.steps.predict import predict
-from pectl.training.device import DeviceName, check_gradients, make_fabric
+from pectl.training.device import DeviceName, make_fabric
 from pectl.training.estimate_networks import estimate_stage2
 from pectl.training.loop import Progress
 from pectl.training.networks import classifier_spec
+from pectl.training.precision import Trial, check_bf16, choose_precision
 from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder
 from pectl.training.stage2 import SplitStudies, Stage2Task
@@ -50,13 +51,15 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
     Returns:
         The metrics of the best epoch.
     """
-    fabric = make_fabric(device, config.stage2.precision, find_processes())
+    precision = choose_precision(device, config.stage2.precision, key="stage2.precision")
+    fabric = make_fabric(device, precision, find_processes())
     store = FeatureStore.open(features_path)
     known = SplitStudies.of(store, "train"), SplitStudies.of(store, "val")
     torch.manual_seed(config.seed)
     model = _new_classifier(config, known[0])
     sequences = [sequence for studies in known for sequence in studies.sequences]
-    check_gradients(fabric, config.stage2.precision, model, lambda: collate(sequences[:2]).inputs())
+    if precision == "bf16" and fabric.device.type == "cpu":
+        check_bf16(Trial(model, lambda: collate(sequences[:2]).inputs(), trains=True), key="stage2.precision")
     plan = Plan(
         stage="stage2",
         task=Stage2Task(model, *known, config, fabric),

@@ -80,7 +80,9 @@ def validate(
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
-    done = []
+    done: list[tuple[Verdict, bool]] = []
+    if tasks:
+        watch.studies(0, len(tasks))
     with closing(run_in_processes(_judge, tasks, workers=sources.workers, preload=__name__)) as results:
         for judged in results:
             done.append(judged)

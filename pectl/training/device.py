@@ -1,7 +1,7 @@
-"""Which device, precision and processes a command runs with."""
+"""Which device and processes a command runs with, in the precision that was chosen (`precision.py`)."""
 
 import os
-from collections.abc import Callable
+import warnings
 from typing import Literal
 
 import torch
@@ -11,19 +11,17 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, nn
 
-from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.errors import DeviceError
 from pectl.training.processes import Processes, find_processes
 
 DeviceName = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Chosen = Literal["fp32", "bf16", "fp16"]
 _Mode = Literal["32-true", "bf16-mixed", "16-mixed"]
 ONE_PROCESS = Processes()
 
 
-def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Processes = ONE_PROCESS) -> Fabric:
+def make_fabric(device: DeviceName, precision: Chosen = "fp32", processes: Processes = ONE_PROCESS) -> Fabric:
     """Return Lightning Fabric, launched: on one device, or on one for each of the processes of a training.
 
     Args:
@@ -33,7 +31,7 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Pr
 
     Raises:
         DeviceError: no GPU where one was asked for, fewer than processes, or one that lacks the precision; fp16 on a
-            CPU. Whether bf16 gradients are right on a CPU is for a training to check (`check_gradients`).
+            CPU.
     """
     accelerator = choose_device(device)
     _check_devices(accelerator, processes)
@@ -47,24 +45,6 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Pr
     )
     fabric.launch()
     return fabric
-
-
-def check_gradients(
-    fabric: Fabric, precision: Precision, model: nn.Module, example: Callable[[], tuple[Tensor, ...]]
-) -> None:
-    """Check, before a training in bf16 on a CPU, that this CPU computes the model's gradients right.
-
-    Args:
-        fabric: of the training.
-        precision: as configured.
-        model: in fp32.
-        example: makes the model's inputs for a small batch.
-
-    Raises:
-        DeviceError: it doesn't; the layers are named.
-    """
-    if precision == "bf16" and fabric.device.type == "cpu":
-        check_bf16_gradients(model, *example())
 
 
 def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
@@ -107,10 +87,20 @@ def _environment(processes: Processes) -> ClusterEnvironment:
     if processes.launcher == "torchrun":
         return TorchElasticEnvironment()
     if processes.launcher == "srun":
-        # Fabric insists on this variable, which srun -n leaves out
-        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(processes.per_node))
-        return SLURMEnvironment()
+        return _srun_environment(processes)
     return LightningEnvironment()
+
+
+def _srun_environment(processes: Processes) -> SLURMEnvironment:
+    """Return Fabric's view of an srun step. It looks at variables that the step leaves as they are for the whole job.
+
+    It also takes a step for none where its program is called bash, as a wrapper that loads modules is, and warns.
+    """
+    os.environ["SLURM_NTASKS_PER_NODE"] = str(processes.per_node)
+    os.environ["SLURM_NNODES"] = str(processes.nodes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The `srun` command is available")
+        return SLURMEnvironment()
 
 
 def _strategy(accelerator: str) -> DDPStrategy:
@@ -118,23 +108,20 @@ def _strategy(accelerator: str) -> DDPStrategy:
     return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo")
 
 
-def _mode(accelerator: str, precision: Precision) -> _Mode:
-    if accelerator == "cpu":
-        return _cpu_mode(precision)
-    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" and not has_bf16:
+def _mode(accelerator: str, precision: Chosen) -> _Mode:
+    if precision == "fp32":
+        return "32-true"
+    if precision == "fp16":
+        if accelerator == "cpu":
+            raise DeviceError(
+                where="precision = fp16", expected="a GPU", found="a CPU", fix="use precision = auto or fp32"
+            )
+        return "16-mixed"
+    if accelerator == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise DeviceError(
             where="precision = bf16",
             expected="a GPU with bf16 arithmetic",
             found=torch.cuda.get_device_name(),
             fix="use precision = fp16 or fp32",
         )
-    if precision == "fp16":
-        return "16-mixed"
-    return "bf16-mixed" if has_bf16 and precision != "fp32" else "32-true"
-
-
-def _cpu_mode(precision: Precision) -> _Mode:
-    if precision == "fp16":
-        raise DeviceError(where="precision = fp16", expected="a GPU", found="a CPU", fix="use precision = auto or fp32")
-    return "bf16-mixed" if precision == "bf16" else "32-true"
+    return "bf16-mixed"

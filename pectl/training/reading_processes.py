@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -21,6 +23,7 @@ from pectl.training.stopping import REQUEUE_SIGNALS
 
 K = TypeVar("K")
 Batch = tuple[Tensor, ...]
+SHARED_MEMORY = Path("/dev/shm")
 AHEAD = 2
 """Batches that each process reads ahead."""
 
@@ -77,6 +80,10 @@ class _Batches(Dataset["Batch | PectlError"], Generic[K]):
             return slot.hold(self._load(key, slot.empty_hu))
         except PectlError as error:
             return error
+        except RuntimeError as error:
+            if "shared memory" not in str(error):
+                raise
+            return _no_shared_memory(str(error))
 
     def _free_slot(self) -> "_Slot":
         for slot in self._slots:
@@ -84,6 +91,18 @@ class _Batches(Dataset["Batch | PectlError"], Generic[K]):
                 return slot
         self._slots.append(_Slot())
         return self._slots[-1]
+
+
+def _no_shared_memory(found: str) -> WorkerError:
+    """Return what to raise where shared memory is full: containers have 64 MB of it unless they are told otherwise."""
+    size = shutil.disk_usage(SHARED_MEMORY).total
+    return WorkerError(
+        where=f"--workers, {SHARED_MEMORY}",
+        expected="shared memory for the batches that are read ahead",
+        found=f"{size / 1e6:.0f} MB in all ({found})",
+        fix="start the container with more (--shm-size=8g or --ipc=host), use fewer workers, or --workers 0, a thread, "
+        "which needs none; then go on with --resume",
+    )
 
 
 class _Slot:
@@ -186,8 +205,10 @@ def _sound(batches: "Iterator[Batch | PectlError]") -> Iterator[Batch]:
                 raise batch
             yield batch
     except RuntimeError as error:
-        if isinstance(error, PectlError) or "DataLoader worker" not in str(error):
-            raise
+        if isinstance(error, PectlError) or "DataLoader worker (pid" not in str(error):
+            raise  # a fault of the program in a worker keeps its trace
+        if "Bus error" in str(error):
+            raise _no_shared_memory("a process that wrote into it was killed") from error
         raise WorkerError(
             where="--workers",
             expected="processes that read windows beside the training",

@@ -17,7 +17,8 @@ from pectl.config import Config, write_config
 from pectl.core.labels.names import STUDY
 from pectl.core.models.checkpoint import Model, save_model
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
-from pectl.core.storage.files import atomic_path, read_json, write_json, write_text
+from pectl.core.storage.files import atomic_path, read_json, system_fault, write_json, write_text
+from pectl.core.storage.holder import refuse_if_held
 from pectl.core.storage.stamp import Stamp, read_stamp, write_stamp
 from pectl.core.storage.status import StatusFile
 from pectl.errors import OutputExistsError, StoreError, TrainingError
@@ -48,9 +49,11 @@ class RunFolder:
             resume: go on from `checkpoints/last` if there is one; "changed" accepts another configuration.
 
         Raises:
+            HeldError: another process trains this run.
             OutputExistsError: a run is there and `resume` wasn't asked for.
             TrainingError: the run there has another configuration or other data.
         """
+        refuse_if_held(self.status.path)
         marker = self.path / "begun.json"
         if marker.exists():
             if not resume:
@@ -80,6 +83,7 @@ class RunFolder:
         if not (self.last / "state.pt").exists():
             check_disk(estimate, self.path)
         self.status.note(estimate=estimate.status())
+        self.status.claim()
         expect(estimate)
 
     def _check_same_data(self, old: dict[str, Any], new: Mapping[str, str]) -> None:
@@ -119,13 +123,15 @@ class RunFolder:
         A damaged state gives way to the one before, with a warning in the log.
 
         Raises:
-            StoreError: every state there is damaged.
+            StoreError: every state there is damaged, or the system can't read one.
         """
         present = [path for path in (self.last / "state.pt", self.last / "previous.pt") if path.exists()]
         for path in present:
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+            except Exception as error:
+                if fault := system_fault(error):  # an older state would be taken where this one is whole
+                    raise StoreError(where=path, expected="a training state", found=fault[0], fix=fault[1]) from error
                 _log.warning("%s is damaged (%s): looking for the checkpoint before it", path, type(error).__name__)
             else:
                 return state

@@ -18,7 +18,7 @@ from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_h
 from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.models.stage1 import WindowEncoder, WindowLogits
 from pectl.core.statistics.ranking import auroc
-from pectl.core.storage.h5 import open_h5
+from pectl.core.storage.h5 import read_h5
 from pectl.core.stores.study_store import StudyStore, study_path
 from pectl.core.stores.tables import MADE_BY
 from pectl.errors import TrainingError
@@ -28,10 +28,14 @@ from pectl.training.task import Outputs, ValidationBatch
 
 
 def index_windows(store: StudyStore, uids: Sequence[str], config: Config) -> WindowIndex:
-    """Index the windows of studies; only their slice labels are read."""
+    """Index the windows of studies; only their slice labels are read.
+
+    Raises:
+        StoreError: a study file is missing or can't be read.
+    """
     labels: dict[str, NDArray[np.int8]] = {}
     for uid in uids:
-        with open_h5(store.study_path(uid), made_by=MADE_BY) as file:
+        with read_h5(store.study_path(uid), made_by=MADE_BY) as file:
             labels[uid] = file["slice_label"][:]
     return WindowIndex.build(labels, length=config.windows.length, stride=config.windows.stride)
 
@@ -134,7 +138,7 @@ class Stage1Task:
         """Augment on the device, and return the sums of the loss."""
         hu, slices, study = (part.to(self.fabric.device) for part in batch)
         changed, mirrored = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
-        logits = model(self._laid_out(to_channels(changed, self.config.windows)))
+        logits = model(_laid_out(self.config, to_channels(changed, self.config.windows)))
         return self._loss(logits, slices, swap_sides(study, mirrored))
 
     def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor) -> Tensor:
@@ -143,19 +147,10 @@ class Stage1Task:
             logits, slices, study, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
         )
 
-    def example(self) -> tuple[Tensor]:
-        """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
-        px = self.config.stage1.input_px
-        return (self._laid_out(torch.rand(2, self.model.spec.in_channels, self.config.windows.length, px, px)),)
-
-    def _laid_out(self, x: Tensor) -> Tensor:
-        last = self.config.stage1.channels_last
-        return x.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)
-
     def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the loss and the scores of validation windows."""
         hu, slices, study = (part.to(self.fabric.device) for part in batch)
-        logits = model(self._laid_out(prepare(hu, self.config.windows, self.config.stage1.input_px)))
+        logits = model(_laid_out(self.config, prepare(hu, self.config.windows, self.config.stage1.input_px)))
         scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
         outputs = tuple(part.float().cpu().numpy() for part in scores)
         return ValidationBatch(self._loss(logits, slices, study), self.weights(batch), outputs)
@@ -179,3 +174,14 @@ class Stage1Task:
     def studies(self, rows: Rows) -> list[str]:
         """Return the studies of training windows."""
         return sorted({self.train.uids[i] for i in self.train.study[rows]})
+
+
+def example_windows(config: Config) -> tuple[Tensor]:
+    """Return two windows of noise, (2, C, T, px, px), in the layout of training."""
+    px = config.stage1.input_px
+    return (_laid_out(config, torch.rand(2, len(config.windows.hu_ranges), config.windows.length, px, px)),)
+
+
+def _laid_out(config: Config, x: Tensor) -> Tensor:
+    last = config.stage1.channels_last
+    return x.contiguous(memory_format=torch.channels_last_3d if last else torch.contiguous_format)

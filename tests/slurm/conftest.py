@@ -210,7 +210,7 @@ def submitted(cluster: Cluster, by_hand: Chain, tmp_path_factory: pytest.TempPat
     """Write batch files with `pectl slurm`, submit them all, and wait until the last job has ended."""
     root = tmp_path_factory.mktemp("by slurm")  # with a space
     chain = Chain(root, by_hand.config, by_hand.dicom, by_hand.labels)
-    jobs = write_small_jobs(cluster, chain, root / "jobs", "--resource", "train-stage1.time=1")
+    jobs = write_small_jobs(cluster, chain, root / "jobs", "--resource", "train-stage1.time=5")
     said = cluster.run("bash", jobs / "submit.sh", cwd=root)
     states = cluster.wait(seconds=900)
     logs = [f"{path.name}: {path.read_text()}" for path in sorted(jobs.glob("*.log"))]
@@ -242,7 +242,8 @@ def write_small_jobs(cluster: Cluster, chain: Chain, out: Path, *more: str) -> P
         *more,
     )
     batch = out / "train-stage1.sbatch"
-    batch.write_text(batch.read_text().replace("--signal=USR1@120", "--signal=USR1@10"))
+    short = batch.read_text().replace("--signal=USR1@120", "--signal=USR1@10")
+    batch.write_text(short.replace("--time=5\n", "--time=1\n"))  # shorter than pectl slurm lets one ask for
     return out
 
 

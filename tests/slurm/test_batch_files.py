@@ -8,7 +8,7 @@ import pytest
 from pectl.config import Config, Stage1Config
 from pectl.errors import ConfigError, OutputExistsError
 from pectl.slurm.batch_files import Experiment, write_batch_files
-from pectl.slurm.resources import STEPS, Resources, default_resources, override_resources
+from pectl.slurm.resources import STEPS, Resources, default_resources, limit_seconds, override_resources
 
 EXPERIMENT = Experiment(
     config=Path("e.toml"),
@@ -98,3 +98,82 @@ def test_batch_files_are_not_overwritten(defaults, tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"train-stage1\.sbatch: expected a folder without batch files, found"):
         write_batch_files(EXPERIMENT, defaults, tmp_path)
     assert not (tmp_path / "preprocess.sbatch").exists()
+
+
+@pytest.mark.parametrize("time", ["2", "1:59", "00:04:59", "0-00:04"])
+def test_a_limit_that_is_shorter_than_the_warning_before_it_is_refused(defaults, time: str) -> None:
+    said = "--resource train-stage1.time: expected at least 5 minutes: the job is warned 120 s before its end, found"
+    with pytest.raises(ConfigError, match=f"{said} '{time}'; give it more: it would be warned at once"):
+        override_resources(defaults, [f"train-stage1.time={time}"])
+    assert override_resources(defaults, [f"evaluate.time={time}"])["evaluate"].time == time  # isn't warned
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("5", 300),
+        ("90:30", 5430),
+        ("01:02:03", 3723),
+        ("2-12", 216_000),
+        ("1-00:30", 88_200),
+        ("1-01:01:01", 90_061),
+        ("0", 0),
+    ],
+)
+def test_limits_as_sbatch_reads_them(defaults, time: str, seconds: int) -> None:
+    assert limit_seconds(time) == seconds
+    assert override_resources(defaults, [f"preprocess.time={time}"])["preprocess"].time == time
+
+
+@pytest.fixture
+def submit(defaults, tmp_path: Path):
+    """Write batch files and run submit.sh with programs in the place of Slurm's; the arguments of sbatch are kept."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+
+    def run(*, answer: str, limit: str | None, tasks: int = 7) -> tuple[int, str, list[str]]:
+        needs = override_resources(defaults, [f"preprocess.tasks={tasks}", "preprocess.at_once=5"])
+        write_batch_files(EXPERIMENT, needs, tmp_path / "jobs")
+        log = tmp_path / "sbatch.log"
+        fakes = {"sbatch": f'echo "$@" >> {log}\necho "$(wc -l < {log}){answer}"'}
+        if limit is not None:
+            fakes["scontrol"] = f'echo "Configuration data"\necho "MaxArraySize            = {limit}"'
+        for name, text in fakes.items():
+            (programs / name).write_text(f"#!/bin/bash\n{text}\n")
+            (programs / name).chmod(0o755)
+        done = subprocess.run(
+            ["bash", tmp_path / "jobs" / "submit.sh"],
+            env={"PATH": f"{programs}:/usr/bin:/bin"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr, log.read_text().splitlines() if log.exists() else []
+
+    return run
+
+
+@pytest.mark.parametrize("answer", ["", ";cluster1"])
+def test_the_whole_chain_is_submitted_on_a_federation_too(submit, answer: str) -> None:
+    code, said, submitted = submit(answer=answer, limit="1001")
+    assert code == 0, said
+    waits = [line.split()[1] for line in submitted[1:]]
+    assert waits == [f"--dependency=afterok:{job}" for job in range(1, 6)]
+    assert "evaluate: job 6\n" in said
+
+
+@pytest.mark.parametrize(("tasks", "fits"), [(1000, True), (1001, False)])
+def test_more_tasks_than_the_cluster_allows_are_refused_before_anything_is_submitted(
+    submit, tasks: int, fits: bool
+) -> None:
+    code, said, submitted = submit(answer="", limit="1001", tasks=tasks)
+    assert (code, len(submitted)) == ((0, 6) if fits else (1, 0)), said
+    refusal = "preprocess: expected array tasks below 1001 (MaxArraySize of this cluster), found task 1001 in "
+    assert (refusal in said) != fits
+    assert ("--resource preprocess.tasks=1000" in said) != fits
+
+
+def test_without_scontrol_the_chain_is_submitted_all_the_same(submit) -> None:
+    code, said, submitted = submit(answer="", limit=None)
+    assert (code, len(submitted)) == (0, 6), said

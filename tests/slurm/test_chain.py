@@ -13,6 +13,7 @@ import pytest
 from pectl.core.intake.cohort import in_shard
 from pectl.core.stores.study_store import StudyStore
 
+PROGRAM = Path(sys.executable).with_name("pectl")
 pytestmark = pytest.mark.slurm
 
 
@@ -148,6 +149,24 @@ def test_two_processes_of_srun_stopped_and_requeued_train_to_the_result_of_one(
     together, alone = (pd.read_csv(tmp_path / run / "metrics.csv") for run in ("work/stage1", "one"))
     for column in ("epoch", "train_loss", "val_loss", "learning_rate"):
         assert together[column].to_numpy() == pytest.approx(alone[column].to_numpy(), rel=1e-2)
+
+
+def test_a_step_of_two_tasks_in_a_job_of_four_started_by_a_shell_script_trains(
+    cluster, submitted, tmp_path: Path
+) -> None:
+    """The wrapper is the usual way to load modules first."""
+    store, config = submitted.chain.root / "work" / "store", submitted.chain.config
+    (tmp_path / "wrapper.sh").write_text('#!/bin/bash\nexec "$@"\n')
+    command = f"{PROGRAM} train-stage1 '{store}' --out '{tmp_path / 'run'}' --config '{config}' --device cpu"
+    (tmp_path / "job.sbatch").write_text(
+        f"#!/bin/bash\n#SBATCH --ntasks-per-node=4\n#SBATCH --output={tmp_path}/log\n"
+        f"srun -n2 bash {tmp_path}/wrapper.sh {command} --set stage1.epochs=2\n"
+    )
+    job = cluster.run("sbatch", "--parsable", tmp_path / "job.sbatch", cwd=tmp_path).strip()
+    assert cluster.wait(seconds=300)[job] == "COMPLETED", (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
+    assert log.count("best epoch") == 1, log
+    assert "srun" not in log, "Fabric's false warning"
 
 
 def submit_training(cluster, submitted, write_jobs, folder: Path, *more: str) -> tuple[str, Path]:

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pectl.core.batches.share import Share, whole
 from pectl.core.batches.windows import Empty, empty_hu
 from pectl.errors import StoreError, WorkerError
 from pectl.training.loader import Batch, Key, Loader
-from pectl.training.reading_processes import _Slot
+from pectl.training.reading_processes import _Batches, _Slot, _sound
 
 
 class Numbers:
@@ -191,3 +192,78 @@ def test_shares_cover_a_batch() -> None:
         assert max(s.size for s in shares) - min(s.size for s in shares) <= 1
         inner = [part for share in shares for part in share.split(2) if part.size]
         assert [i for part in inner for i in range(total)[part.rows]] == list(range(total))
+
+
+class Large:
+    """Batches of 4 MB."""
+
+    def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
+        return (torch.from_numpy(empty((2, 1024, 1024))),)
+
+
+def test_too_little_shared_memory_is_one_line_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch says it in a container whose /dev/shm has 64 MB; here it is said by a function in its place."""
+
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    error = _Batches(Large())[keys()[0]]
+    with pytest.raises(WorkerError) as raised:
+        list(_sound(iter([error])))
+    text = str(raised.value)
+    assert text.startswith("--workers, /dev/shm: expected shared memory for the batches that are read ahead, found ")
+    assert (
+        "MB in all (unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)); " in text
+    )
+    assert "--shm-size=8g or --ipc=host), use fewer workers, or --workers 0" in text
+
+
+def test_a_worker_killed_for_want_of_shared_memory_says_so_too() -> None:
+    def batches() -> Iterator[Batch]:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. ")
+        yield ()
+
+    with pytest.raises(WorkerError, match=r"/dev/shm: expected .* \(a process that wrote into it was killed\); start"):
+        list(_sound(batches()))
+
+
+def test_a_fault_of_the_program_in_a_worker_keeps_its_trace() -> None:
+    def batches() -> Iterator[Batch]:
+        raise RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback ...")
+        yield ()
+
+    with pytest.raises(RuntimeError, match="Original Traceback"):
+        list(_sound(batches()))
+    with pytest.raises(RuntimeError, match=r"^another$"):
+        _Batches(Broken())[keys()[0]]
+
+
+class Broken:
+    """No batches."""
+
+    def __call__(self, key: Key, _: Empty = empty_hu, /) -> Batch:
+        raise RuntimeError("another")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small /dev/shm of its own")
+def test_in_a_container_with_little_shared_memory(tmp_path: Path) -> None:
+    (tmp_path / "read.py").write_text(
+        "import sys\nfrom pectl.errors import WorkerError\n"
+        "from tests.training.test_loader import Large, Loader, keys\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n        batches = list(Loader(Large(), workers=2).read(keys(8), []))\n"
+        "    except WorkerError as error:\n        sys.stdout.write(f'{error}')\n"
+    )
+    command = f"mount -t tmpfs -o size=8m tmpfs /dev/shm && exec {sys.executable} {tmp_path / 'read.py'}"
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("no right to mount")
+    assert "/dev/shm: expected shared memory" in done.stdout, done.stderr
+    assert "found 8 MB in all" in done.stdout

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -61,3 +64,23 @@ def test_each_process_of_a_sharded_command_has_a_gpu_of_its_own(environment: pyt
     environment.setenv("SLURM_LOCALID", "3")
     assert device._devices("cuda", Processes()) == [1]
     assert device._devices("cuda", Processes("srun", 3, 4, 2, 1)) == 2
+
+
+def test_a_step_smaller_than_its_job_has_its_own_numbers(environment: pytest.MonkeyPatch) -> None:
+    """`srun -N1 -n2` in a job of two machines with four tasks each: the job's variables stay in the step."""
+    for name, value in {"NTASKS_PER_NODE": "4", "NNODES": "2", "NTASKS": "2", "JOB_NAME": "train"}.items():
+        environment.setenv(f"SLURM_{name}", value)
+    device._environment(Processes("srun", 1, 2, 1, 1)).validate_settings(num_devices=2, num_nodes=1)
+
+
+def test_a_step_that_a_shell_script_wraps_gives_no_false_warning(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    environment.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    environment.setenv("SLURM_NTASKS", "2")
+    environment.setenv("SLURM_NTASKS_PER_NODE", "2")
+    environment.setenv("SLURM_NNODES", "1")
+    environment.setenv("SLURM_JOB_NAME", "bash")
+    assert device._environment(Processes("srun", 1, 2, 1, 1)).world_size() == 2

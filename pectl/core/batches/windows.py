@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.labels.names import UNKNOWN
-from pectl.core.storage.h5 import open_h5
-from pectl.errors import ConfigError, StoreError
+from pectl.core.storage.h5 import damaged, open_h5
+from pectl.core.stores.tables import MADE_BY
+from pectl.errors import ConfigError
 
 OPEN_FILES = 64
 """Study files a reader keeps open at once."""
@@ -134,7 +135,7 @@ class WindowReader:
             empty: where the array's memory comes from.
 
         Raises:
-            StoreError: a study file is missing or damaged; it is named.
+            StoreError: a study file is missing or can't be read; it is named.
         """
         first = self._volume(uids[0])
         batch = empty((len(uids), self._length, *first.shape[1:]))
@@ -143,7 +144,7 @@ class WindowReader:
             try:
                 volume.read_direct(batch, np.s_[start : start + self._length], np.s_[row])
             except OSError as error:
-                raise self._damaged(uid, error) from error
+                raise damaged(self._path_of(uid), error, made_by=MADE_BY) from error
         return batch
 
     def _volume(self, uid: str) -> h5py.Dataset:
@@ -151,20 +152,12 @@ class WindowReader:
         if uid in self._open:
             self._open.move_to_end(uid)
         else:
-            file = open_h5(self._path_of(uid), made_by="pectl preprocess")
+            file = open_h5(self._path_of(uid), made_by=MADE_BY)
             try:
                 self._open[uid] = file["hu"]
             except KeyError as error:
                 file.close()
-                raise self._damaged(uid, error) from error
+                raise damaged(self._path_of(uid), error, made_by=MADE_BY) from error
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].file.close()
         return self._open[uid]
-
-    def _damaged(self, uid: str, error: Exception) -> StoreError:
-        return StoreError(
-            where=self._path_of(uid),
-            expected="a whole study file",
-            found=f"a damaged one ({error})",
-            fix="delete it and run pectl preprocess again; only what is missing is done anew",
-        )

@@ -5,36 +5,40 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize_scalar
+from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 
 from pectl.core.statistics.logistic import FloatArray, logits, sigmoid
 
 BoolArray = NDArray[np.bool_]
-Kind = Literal["identity", "temperature", "isotonic"]
+Kind = Literal["identity", "temperature", "platt", "isotonic"]
 
 _LOG_TEMPERATURE_RANGE = (-4.0, 4.0)
-"""Temperatures from 0.018 to 55: a fit at either end says that the scores carry no information."""
+"""Temperatures from 0.018 to 55; the largest makes all probabilities one half."""
+_AT_BOUND = 1e-3
+"""So near to an end, in logarithms, a search that stays within its bounds stops."""
 
 
 @dataclass(frozen=True)
 class Calibrator:
     """A frozen map from score to probability.
 
-    `temperature`: sigmoid(logit(score) / temperature) (Guo 2017). `isotonic`: linear between the knots
-    (`knots_score`, `knots_probability`) and constant outside (Zadrozny and Elkan 2002). `reason` says why a
-    calibrator that was asked for is the identity instead.
+    `temperature`: sigmoid(logit(score) / temperature) (Guo 2017). `platt`: sigmoid(logit(score) / temperature +
+    intercept) (Platt 1999, on logits). `isotonic`: linear between the knots (`knots_score`, `knots_probability`) and
+    constant outside (Zadrozny and Elkan 2002). `reason` says why a calibrator that was asked for is the identity
+    instead.
     """
 
     kind: Kind = "identity"
     temperature: float = 1.0
+    intercept: float = 0.0
     knots_score: tuple[float, ...] = ()
     knots_probability: tuple[float, ...] = ()
     reason: str | None = None
 
     def apply(self, score: FloatArray) -> FloatArray:
         """Map scores in [0, 1] to probabilities in [0, 1]; NaN stays NaN."""
-        if self.kind == "temperature":
-            return sigmoid(logits(score) / self.temperature)
+        if self.kind in ("temperature", "platt"):
+            return sigmoid(logits(score) / self.temperature + self.intercept)
         if self.kind == "isotonic":
             return np.asarray(np.interp(score, self.knots_score, self.knots_probability), np.float64)
         return score
@@ -66,25 +70,70 @@ def fit_calibrator(label: BoolArray, score: FloatArray, kind: str) -> Calibrator
     n_positive = int(label.sum())
     if n_positive in (0, label.size):
         return Calibrator(reason=f"not fitted: {n_positive} of {label.size} validation cases are positive")
-    return {"temperature": _fit_temperature, "isotonic": _fit_isotonic}[kind](label, score)
+    return {"temperature": _fit_temperature, "platt": _fit_platt, "isotonic": _fit_isotonic}[kind](label, score)
 
 
 def _fit_temperature(label: BoolArray, score: FloatArray) -> Calibrator:
     """Find the temperature of least log loss; log loss is unimodal in 1 / temperature.
 
+    It is not fitted where it ends at its upper bound, as it does with shifted scores: all probabilities are 0.5 then.
+    """
+    logit, target = logits(score), _targets(label)
+
+    def loss(log_temperature: float) -> float:
+        return _log_loss(logit * np.exp(-log_temperature), target)
+
+    best = float(minimize_scalar(loss, bounds=_LOG_TEMPERATURE_RANGE, method="bounded", options={"xatol": 1e-6}).x)
+    if _flat(best):
+        return _not_fitted(best, "shifted, or rank by chance", "'platt' or 'isotonic'")
+    return Calibrator("temperature", temperature=round(float(np.exp(best)), 6))
+
+
+def _fit_platt(label: BoolArray, score: FloatArray) -> Calibrator:
+    """Find temperature and intercept of least log loss."""
+    slope, intercept = _slope_and_intercept(logits(score), _targets(label))
+    if _flat(-np.log(slope)):
+        return _not_fitted(-np.log(slope), "in no order, or the wrong one", "'isotonic'")
+    return Calibrator("platt", temperature=round(1 / slope, 6), intercept=round(intercept, 6))
+
+
+def _slope_and_intercept(logit: FloatArray, target: FloatArray) -> tuple[float, float]:
+    """Minimise the log loss of slope * logit + intercept, which is convex; the slope is that of a temperature."""
+
+    def loss(at: FloatArray) -> tuple[float, FloatArray]:
+        scaled = at[0] * logit + at[1]
+        pull = sigmoid(scaled) - target
+        return _log_loss(scaled, target), np.array([np.mean(pull * logit), np.mean(pull)])
+
+    lowest, highest = np.exp(_LOG_TEMPERATURE_RANGE)
+    bounds = ((1 / highest, 1 / lowest), (None, None))
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": 1e-9})
+    return float(found.x[0]), float(found.x[1])
+
+
+def _targets(label: BoolArray) -> FloatArray:
+    """Return what probabilities are fitted to.
+
     Of n cases of a class the targets are (n + 1) / (n + 2) and, for the other class, 1 / (n + 2) (Platt 1999): scores
     that rank without a fault would otherwise become certain.
     """
-    logit = logits(score)
     positive = int(label.sum())
-    target = np.where(label, (positive + 1) / (positive + 2), 1 / (label.size - positive + 2))
+    return np.where(label, (positive + 1) / (positive + 2), 1 / (label.size - positive + 2))
 
-    def loss(log_temperature: float) -> float:
-        scaled = logit * np.exp(-log_temperature)
-        return float(np.mean(np.logaddexp(0.0, scaled) - target * scaled))
 
-    best = minimize_scalar(loss, bounds=_LOG_TEMPERATURE_RANGE, method="bounded", options={"xatol": 1e-6})
-    return Calibrator("temperature", temperature=round(float(np.exp(best.x)), 6))
+def _log_loss(scaled: FloatArray, target: FloatArray) -> float:
+    return float(np.mean(np.logaddexp(0.0, scaled) - target * scaled))
+
+
+def _flat(log_temperature: float) -> bool:
+    return bool(_LOG_TEMPERATURE_RANGE[1] - log_temperature < _AT_BOUND)
+
+
+def _not_fitted(log_temperature: float, scores: str, instead: str) -> Calibrator:
+    return Calibrator(
+        reason=f"not fitted: the temperature ends at its bound of {np.exp(log_temperature):.3g}, which makes all "
+        f"probabilities alike: the scores are {scores}; set evaluate.calibration = {instead}"
+    )
 
 
 def _fit_isotonic(label: BoolArray, score: FloatArray) -> Calibrator:

@@ -11,7 +11,7 @@ from torch import nn
 
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, Stage2Spec
-from pectl.core.storage.files import atomic_path, file_digest, read_json, write_json
+from pectl.core.storage.files import atomic_path, file_digest, read_json, system_fault, write_json
 from pectl.errors import StoreError
 
 Model = WindowEncoder | SequenceClassifier
@@ -81,10 +81,6 @@ def _fill(model: M, folder: Path, *, made_by: str) -> M:
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise StoreError(
-            where=path,
-            expected="the weights that model.json describes",
-            found=str(error).splitlines()[0],
-            fix=f"run {made_by} again",
-        ) from error
+        found, fix = system_fault(error) or (str(error).splitlines()[0], f"run {made_by} again")
+        raise StoreError(where=path, expected="the weights that model.json describes", found=found, fix=fix) from error
     return model.eval()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pectl.config import load_config
 from pectl.core.models.stage1 import backbone_named
-from pectl.core.storage.files import file_digest, read_json
+from pectl.core.storage.files import file_digest, read_json, system_fault
 from pectl.errors import WeightsError
 
 MADE_BY = "pectl train-stage1"
@@ -133,11 +133,12 @@ def _read(path: Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         state: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for a damaged or unsafe file
+        found, fix = system_fault(error) or (
+            f"a file that can't be read safely ({type(error).__name__})",
+            "save the state_dict alone",
+        )
         raise WeightsError(
-            where=path,
-            expected="a .safetensors file, or a .pth file that holds tensors only",
-            found=f"a file that can't be read safely ({type(error).__name__})",
-            fix="save the state_dict alone",
+            where=path, expected="a .safetensors file, or a .pth file that holds tensors only", found=found, fix=fix
         ) from error
     if not (isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())):
         raise WeightsError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pectl.core.storage.files import system_fault
 from pectl.errors import InputMissingError, PectlError
 
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -92,7 +93,13 @@ class _Csv:
                 where=self.path, expected=self._expected, found=found, fix=self._fix or "check the path"
             ) from gone
         except OSError as broken:
-            raise self.fault(f"a file that can't be read ({broken.strerror})", "check permissions and disk") from broken
+            fault = system_fault(broken)  # what stands in the file is no matter then, nor who wrote it
+            raise self._error(
+                where=self.path,
+                expected=self._expected,
+                found=f"a file that can't be read ({broken.strerror})",
+                fix=fault[1] if fault else self._fix or "check permissions and disk",
+            ) from broken
         if not data.strip():
             raise self.fault("an empty file", "check how it was written")
         return data

@@ -1,6 +1,7 @@
 """HDF5 files that name themselves in errors, and never reach outside themselves."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import h5py
 import hdf5plugin
 
-from pectl.core.storage.files import atomic_path
+from pectl.core.storage.files import atomic_path, system_fault
 from pectl.errors import StoreError
 
 VOXEL_FILTER = hdf5plugin.Blosc2(cname="lz4", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE)
 """Compression of image data: about half the bytes at a few thousand windows a second."""
+LAYOUT = ("v110", "v110")
+"""Lowest and highest HDF5 whose layout is written: any from 1.10 on reads it, whichever wrote it. The newest layout,
+of h5py's "latest", is read by none but the newest HDF5."""
 
 
 @contextmanager
@@ -25,37 +29,77 @@ def create_h5(path: Path) -> Iterator[h5py.File]:
         StoreError: the disk is full or the folder can't be written; nothing is left behind.
     """
     content = io.BytesIO()
-    with h5py.File(content, "w", libver="latest") as file:
+    with h5py.File(content, "w", libver=LAYOUT) as file:
         yield file
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
-def open_h5(path: Path, *, made_by: str) -> h5py.File:
-    """Open an HDF5 file for reading.
+@contextmanager
+def read_h5(path: Path, *, made_by: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for the block that reads it.
 
     Raises:
-        StoreError: no such file, not HDF5, truncated, or it links to data outside itself.
+        StoreError: as `open_h5`, or a part of the file is missing or can't be read.
     """
+    with open_h5(path, made_by=made_by) as file:
+        try:
+            yield file
+        except (KeyError, OSError, ValueError) as error:
+            raise damaged(path, error, made_by=made_by) from error
+
+
+def open_h5(path: Path, *, made_by: str) -> h5py.File:
+    """Open an HDF5 file for reading, without locks: a finished file never changes, and NFS and Lustre may have none.
+
+    Raises:
+        StoreError: no such file, not HDF5, truncated, of a newer HDF5, not to be had from the file system, or it links
+            to data outside itself.
+    """
+    file = None
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        file = h5py.File(path, "r", locking=False)
+        outside = _outside_data(file)
+    except (KeyError, OSError, ValueError) as error:
+        if file:
+            file.close()
+        raise damaged(path, error, made_by=made_by) from error
+    if outside:
+        file.close()
         raise StoreError(
             where=path,
-            expected="a whole HDF5 file",
-            found=_reason(path, error),
-            fix=f"delete it and run {made_by} again; only what is missing is done anew",
-        ) from error
-    _refuse_outside_data(file, path)
+            expected="data inside the file",
+            found=f"links to elsewhere: {', '.join(outside)}",
+            fix="don't use this file unless you know who made it",
+        )
     return file
 
 
-def _reason(path: Path, error: OSError) -> str:
-    return "no such file" if not path.exists() else f"a damaged one ({error})"
+def damaged(path: Path, error: Exception, *, made_by: str) -> StoreError:
+    """Return what to raise where an HDF5 file can't be read; only one that is damaged is to be deleted.
+
+    Args:
+        path: the file.
+        error: of h5py.
+        made_by: the command that makes such files.
+    """
+    found, fix = system_fault(error) or _fault_of_file(path, error, made_by)
+    return StoreError(where=path, expected="a whole HDF5 file", found=found, fix=fix)
 
 
-def _refuse_outside_data(file: h5py.File, path: Path) -> None:
-    """Refuse external links and external storage: a store of unknown origin must not read other files."""
+def _fault_of_file(path: Path, error: Exception, made_by: str) -> tuple[str, str]:
+    again = f"run {made_by} again; only what is missing is done anew"
+    if not path.exists():
+        return "no such file", again
+    if re.search(r"bad .*version number", str(error)):
+        mine = f"HDF5 {h5py.version.hdf5_version} of h5py {h5py.__version__}"
+        fix = f"pip install --upgrade h5py; only if the newest can't read it either, delete it and {again}"
+        return f"a layout that {mine} doesn't know ({error})", fix
+    return f"a damaged one ({error})", f"delete it and {again}"
+
+
+def _outside_data(file: h5py.File) -> list[str]:
+    """Name external links and external storage: a store of unknown origin must not read other files."""
     outside: list[str] = []
 
     def check(group: h5py.Group) -> None:
@@ -69,11 +113,4 @@ def _refuse_outside_data(file: h5py.File, path: Path) -> None:
                 outside.append(name)
 
     check(file)
-    if outside:
-        file.close()
-        raise StoreError(
-            where=path,
-            expected="data inside the file",
-            found=f"links to elsewhere: {', '.join(outside)}",
-            fix="don't use this file unless you know who made it",
-        )
+    return outside

@@ -1,13 +1,13 @@
 """`status.json`: where a long command stands, for whoever watches it from elsewhere."""
 
-import os
-import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from pectl.core.storage.files import read_json, write_json
+from pectl.core.storage.holder import is_mine, refuse_if_held, this_process
+from pectl.errors import HeldError
 
 HEARTBEAT_SECONDS = 10.0
 State = Literal["running", "done", "interrupted", "failed"]
@@ -18,7 +18,8 @@ class StatusFile:
 
     `state` is running, done, interrupted or failed; `step` of `total` are done, at `rate` a second since this process
     began, and `eta_seconds` are left; `updated` and `started` are UTC. A `running` file that hasn't been updated for
-    minutes belongs to a process that was killed, `pid` on `host`.
+    minutes belongs to a process that was killed, `pid` on `host`, which began `process_start` clock ticks after it.
+    Each write looks whether another process has come to work here meanwhile (`holder.py`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,9 +31,7 @@ class StatusFile:
             "rate": None,
             "eta_seconds": None,
         }
-        self._fields |= {"pid": os.getpid(), "host": socket.gethostname(), "started": _now()}
-        if "SLURM_JOB_ID" in os.environ:
-            self._fields["slurm_job"] = os.environ["SLURM_JOB_ID"]
+        self._fields |= this_process() | {"started": _now()}
         self._begun = time.monotonic()
         self._first: int | None = None
         self._written = -HEARTBEAT_SECONDS
@@ -42,8 +41,21 @@ class StatusFile:
         """Return how many steps are done."""
         return self._fields["step"] or 0
 
+    def claim(self) -> None:
+        """Say in the folder that this process is at work in it.
+
+        Raises:
+            HeldError: another one is.
+        """
+        refuse_if_held(self.path)
+        self._write()
+
     def update(self, step: int, total: int, **more: object) -> None:
-        """Note where the command stands; written at most every 10 s."""
+        """Note where the command stands; written at most every 10 s.
+
+        Raises:
+            HeldError: another process is at work in the folder.
+        """
         now = time.monotonic()
         if self._first is None:
             self._first, self._begun = step, now
@@ -52,15 +64,19 @@ class StatusFile:
         self._fields |= {"step": step, "total": total, "rate": rate and round(rate, 4), "eta_seconds": left} | more
         if now - self._written >= HEARTBEAT_SECONDS:
             self._written = now
-            self._write()
+            self.claim()
 
     def note(self, **more: object) -> None:
         """Add what is to be in the file from its next write on."""
         self._fields |= more
 
     def end(self, state: State, **more: object) -> None:
-        """Write how the command ended, if it ever began."""
+        """Write how the command ended, if it ever began and no other has taken its place."""
         if state != "done" and self._first is None:
+            return
+        try:
+            refuse_if_held(self.path)
+        except HeldError:
             return
         if state == "done":
             self._fields["step"] = self._fields["total"]
@@ -75,7 +91,7 @@ class StatusFile:
 def mark_failed(path: Path, error: BaseException) -> None:
     """Let the heartbeat that this process has begun say that it failed, and of what; another's is left alone."""
     fields = read_json(path, made_by="pectl") if path.exists() else {}
-    if (fields.get("state"), fields.get("pid")) == ("running", os.getpid()):
+    if fields.get("state") == "running" and is_mine(fields):
         write_json(path, fields | {"state": "failed", "error": str(error), "updated": _now()})
 
 

@@ -10,12 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.labels.splits import split_fingerprint
-from pectl.core.storage.h5 import create_h5, open_h5
+from pectl.core.storage.h5 import create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
 from pectl.core.stores.source import SourceSlices, read_source, write_source
 from pectl.core.stores.study_store import study_path
 from pectl.core.stores.tables import exam_targets, read_splits, read_studies
-from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-feature-store", 1
 MADE_BY = "pectl extract-features"
@@ -63,22 +62,14 @@ def read_sequence(path: Path) -> StudySequence:
     Raises:
         StoreError: the file is missing, damaged or lacks a part.
     """
-    with open_h5(path, made_by=MADE_BY) as file:
-        try:
-            names = ("features", "window_start", "window_logit", "window_label")
-            return StudySequence(
-                uid=str(file.attrs["study_uid"]),
-                window_length=int(file.attrs["window_length"]),
-                source=read_source(file),
-                **{name: file[name][:] for name in names},
-            )
-        except (KeyError, OSError, ValueError) as error:
-            raise StoreError(
-                where=path,
-                expected="a whole feature file",
-                found=f"a damaged one ({error})",
-                fix=f"delete it and run {MADE_BY} again; only what is missing is done anew",
-            ) from error
+    with read_h5(path, made_by=MADE_BY) as file:
+        names = ("features", "window_start", "window_logit", "window_label")
+        return StudySequence(
+            uid=str(file.attrs["study_uid"]),
+            window_length=int(file.attrs["window_length"]),
+            source=read_source(file),
+            **{name: file[name][:] for name in names},
+        )
 
 
 @dataclass(frozen=True)

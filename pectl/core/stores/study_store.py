@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pectl.config import PreprocessConfig
 from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.labels.splits import split_fingerprint
-from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, open_h5
+from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
 from pectl.core.stores.source import SourceSlices, read_source, write_source
 from pectl.core.stores.tables import MADE_BY, exam_targets, read_splits, read_studies
@@ -117,26 +117,14 @@ def read_study(path: Path) -> Study:
     Raises:
         StoreError: the file is missing, damaged or lacks a part.
     """
-    with open_h5(path, made_by=MADE_BY) as file:
-        try:
-            return Study(
-                hu=file["hu"][:],
-                slice_position_mm=file["slice_position_mm"][:],
-                slice_label=file["slice_label"][:],
-                source=read_source(file),
-                **_read_attributes(file.attrs),
-            )
-        except (KeyError, OSError, ValueError) as error:
-            raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        where=path,
-        expected="a whole study file",
-        found=f"a damaged one ({error})",
-        fix=f"delete it and run {MADE_BY} again; only what is missing is done anew",
-    )
+    with read_h5(path, made_by=MADE_BY) as file:
+        return Study(
+            hu=file["hu"][:],
+            slice_position_mm=file["slice_position_mm"][:],
+            slice_label=file["slice_label"][:],
+            source=read_source(file),
+            **_read_attributes(file.attrs),
+        )
 
 
 def _read_attributes(attrs: h5py.AttributeManager) -> dict[str, Any]:
@@ -162,12 +150,9 @@ def study_row(path: Path) -> dict[str, object]:
     Raises:
         StoreError: the file is missing, damaged or lacks a part.
     """
-    with open_h5(path, made_by=MADE_BY) as file:
-        try:
-            attributes = _read_attributes(file.attrs)
-            n_slices, n_source = len(file["hu"]), len(file["source/label"])
-        except (KeyError, OSError, ValueError) as error:
-            raise _damaged(path, error) from error
+    with read_h5(path, made_by=MADE_BY) as file:
+        attributes = _read_attributes(file.attrs)
+        n_slices, n_source = len(file["hu"]), len(file["source/label"])
     row = (
         attributes
         | attributes["exam_labels"]

@@ -96,7 +96,7 @@ def test_reader_names_a_study_without_voxels(tmp_path: Path) -> None:
     with create_h5(tmp_path / "x.h5") as file:
         file["other"] = 1
     reader = WindowReader(lambda uid: tmp_path / f"{uid}.h5", length=4)
-    with pytest.raises(StoreError, match=r"x\.h5: expected a whole study file, found a damaged one"):
+    with pytest.raises(StoreError, match=r"x\.h5: expected a whole HDF5 file, found a damaged one"):
         reader.read(["x"], [0])
 
 
@@ -111,5 +111,5 @@ def test_reader_names_a_study_with_a_damaged_chunk(tmp_path: Path, volumes: dict
         raw.write(b"\xff" * chunk.size)
     reader = WindowReader(lambda uid: tmp_path / f"{uid}.h5", length=4)
     np.testing.assert_array_equal(reader.read(["s0"], [4])[0], volumes["s0"][4:8])
-    with pytest.raises(StoreError, match=r"s0\.h5: expected a whole study file, found a damaged one"):
+    with pytest.raises(StoreError, match=r"s0\.h5: expected a whole HDF5 file, found a damaged one"):
         reader.read(["s0"], [1])

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_json_holds_no_nan_and_must_be_an_object(tmp_path: Path) -> None:
 
 def test_h5_must_be_there_whole_and_keep_to_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    with pytest.raises(StoreError, match=r"a\.h5: expected a whole HDF5 file, found no such file; delete it"):
+    with pytest.raises(StoreError, match=r"a\.h5: expected a whole HDF5 file, found no such file; run pectl x again"):
         open_h5(path, made_by="pectl x")
     with create_h5(path) as file:
         file["x"] = np.arange(9999)
@@ -87,3 +88,37 @@ def test_lineage_names_both_digests() -> None:
     check_lineage(where="w", expected="a", found="a", what="store")
     with pytest.raises(LineageError, match="w: expected store aaa, found bbb; use the artefacts of one chain"):
         check_lineage(where="w", expected="aaa", found="bbb", what="store")
+
+
+def test_a_file_that_the_writer_replaces_has_the_rights_of_any_new_file_too(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        with atomic_path(tmp_path / "a.bin") as temporary:
+            (tmp_path / "other").touch(0o600)
+            (tmp_path / "other").replace(temporary)  # as safetensors does
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o664
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [
+        (errno.EACCES, "Permission denied; check who may read and write it"),
+        (errno.EROFS, "Read-only file system; choose a folder that can be written"),
+        (errno.EDQUOT, "Disk quota exceeded; free space within your quota"),
+        (errno.EIO, "Input/output error; the file may be whole"),
+    ],
+)
+def test_what_stops_a_file_from_being_written_has_its_own_way_out(tmp_path: Path, number: int, fix: str) -> None:
+    with pytest.raises(StoreError, match=f"expected to write the file, found {fix}"), atomic_path(tmp_path / "a.txt"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_a_json_that_may_not_be_read_is_not_to_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **how: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(StoreError, match="a file that pectl x writes, found Permission denied; check who may read"):
+        read_json(tmp_path / "a.json", made_by="pectl x")

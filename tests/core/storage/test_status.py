@@ -39,6 +39,7 @@ def test_it_says_where_the_command_stands(tmp_path: Path, clock: list[float], mo
     assert found.pop("started").endswith("+00:00")
     assert found.pop("updated").endswith("+00:00")
     assert found.pop("host")
+    assert found.pop("process_start") > 0
     assert found == {
         "state": "running",
         "step": 120,

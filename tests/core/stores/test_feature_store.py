@@ -52,7 +52,7 @@ def test_truncated_and_incomplete_files_are_named(tmp_path: Path) -> None:
         read_sequence(path)
     with create_h5(path) as file:
         file.attrs.update(study_uid="1", window_length=10)
-    with pytest.raises(StoreError, match=r"a\.h5: expected a whole feature file, found a damaged one"):
+    with pytest.raises(StoreError, match=r"a\.h5: expected a whole HDF5 file, found a damaged one"):
         read_sequence(path)
 
 

@@ -200,9 +200,9 @@ def test_a_truncated_study_is_named(store, keep):
     path = study_path(store, "1.2.3")
     content = path.read_bytes()
     path.write_bytes(content[: int(keep if keep in (0, 100) else keep * len(content))])
-    with pytest.raises(StoreError, match=r"1\.2\.3\.h5: expected a whole .* file, found a damaged one"):
+    with pytest.raises(StoreError, match=r"1\.2\.3\.h5: expected a whole HDF5 file, found a damaged one"):
         StudyStore.open(store).read_study("1.2.3")
-    with pytest.raises(StoreError, match=r"1\.2\.3\.h5: expected a whole .* file, found a damaged one"):
+    with pytest.raises(StoreError, match=r"1\.2\.3\.h5: expected a whole HDF5 file, found a damaged one"):
         study_row(path)
 
 
@@ -210,12 +210,12 @@ def test_a_truncated_study_is_named(store, keep):
 def test_a_study_without_a_part_is_named(store, part):
     with h5py.File(study_path(store, "1.2.3"), "r+") as file:
         del file[part]
-    with pytest.raises(StoreError, match=rf"1\.2\.3\.h5: expected a whole study file, found a damaged one .*{part}"):
+    with pytest.raises(StoreError, match=rf"1\.2\.3\.h5: expected a whole HDF5 file, found a damaged one .*{part}"):
         StudyStore.open(store).read_study("1.2.3")
 
 
 def test_a_study_without_an_attribute_is_named(store):
     with h5py.File(study_path(store, "1.2.3"), "r+") as file:
         del file.attrs["affine"]
-    with pytest.raises(StoreError, match=r"expected a whole study file, found a damaged one .*can't locate attribute"):
+    with pytest.raises(StoreError, match=r"expected a whole HDF5 file, found a damaged one .*can't locate attribute"):
         study_row(study_path(store, "1.2.3"))
