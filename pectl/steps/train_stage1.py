@@ -9,8 +9,9 @@ from pectl.core.models.weights import load_pretrained
 from pectl.core.storage.estimate import Expect
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.study_store import StudyStore
+from pectl.inference.device import DeviceName
 from pectl.report.learning_curves import draw_learning_curves
-from pectl.training.device import DeviceName, check_gradients, make_fabric
+from pectl.training.device import check_gradients, make_fabric
 from pectl.training.estimate_networks import estimate_stage1
 from pectl.training.loop import Progress
 from pectl.training.networks import encoder_spec, new_encoder

@@ -14,9 +14,10 @@ from pectl.core.storage.estimate import Expect
 from pectl.core.storage.files import write_json
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.feature_store import FeatureStore
+from pectl.inference.device import DeviceName
 from pectl.report.learning_curves import draw_learning_curves
-from pectl.steps.predict import predict
-from pectl.training.device import DeviceName, check_gradients, make_fabric
+from pectl.steps.predict_split import predict
+from pectl.training.device import check_gradients, make_fabric
 from pectl.training.estimate_networks import estimate_stage2
 from pectl.training.loop import Progress
 from pectl.training.networks import classifier_spec

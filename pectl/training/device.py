@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -15,11 +14,9 @@ from torch import Tensor, nn
 
 from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.errors import DeviceError
+from pectl.inference.device import DeviceName, Precision, choose_device, precision_mode
 from pectl.training.processes import Processes, find_processes
 
-DeviceName = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-_Mode = Literal["32-true", "bf16-mixed", "16-mixed"]
 ONE_PROCESS = Processes()
 
 
@@ -41,7 +38,7 @@ def make_fabric(device: DeviceName, precision: Precision = "fp32", processes: Pr
         accelerator=accelerator,
         devices=_devices(accelerator, processes),
         num_nodes=processes.nodes,
-        precision=_mode(accelerator, precision),
+        precision=precision_mode(accelerator, precision),
         plugins=_environment(processes),
         strategy=_strategy(accelerator) if processes.world > 1 else "auto",
     )
@@ -65,23 +62,6 @@ def check_gradients(
     """
     if precision == "bf16" and fabric.device.type == "cpu":
         check_bf16_gradients(model, *example())
-
-
-def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
-    """Return `cuda` where there is one and it isn't declined.
-
-    Raises:
-        DeviceError: `cuda` was asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise DeviceError(
-            where="--device cuda",
-            expected="a CUDA device that torch can use",
-            found="none",
-            fix="use --device cpu, or check the driver with nvidia-smi",
-        )
-    return "cuda" if available and device != "cpu" else "cpu"
 
 
 def _check_devices(accelerator: str, processes: Processes) -> None:
@@ -116,25 +96,3 @@ def _environment(processes: Processes) -> ClusterEnvironment:
 def _strategy(accelerator: str) -> DDPStrategy:
     """Return gradients averaged over processes."""
     return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo")
-
-
-def _mode(accelerator: str, precision: Precision) -> _Mode:
-    if accelerator == "cpu":
-        return _cpu_mode(precision)
-    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" and not has_bf16:
-        raise DeviceError(
-            where="precision = bf16",
-            expected="a GPU with bf16 arithmetic",
-            found=torch.cuda.get_device_name(),
-            fix="use precision = fp16 or fp32",
-        )
-    if precision == "fp16":
-        return "16-mixed"
-    return "bf16-mixed" if has_bf16 and precision != "fp32" else "32-true"
-
-
-def _cpu_mode(precision: Precision) -> _Mode:
-    if precision == "fp16":
-        raise DeviceError(where="precision = fp16", expected="a GPU", found="a CPU", fix="use precision = auto or fp32")
-    return "bf16-mixed" if precision == "bf16" else "32-true"

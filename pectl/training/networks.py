@@ -1,15 +1,12 @@
-"""Networks built from a configuration, or loaded from a run."""
+"""Networks built from a configuration."""
 
 from dataclasses import fields
-from pathlib import Path
 
 import torch
 
 from pectl.config import Config
-from pectl.core.models.checkpoint import load_stage1
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import Stage2Spec
-from pectl.training.run import RunFolder
 
 
 def encoder_spec(config: Config) -> Stage1Spec:
@@ -28,11 +25,6 @@ def new_encoder(config: Config) -> WindowEncoder:
     """Build the encoder that the configuration describes, with random weights."""
     model = WindowEncoder(encoder_spec(config))
     return model.to(memory_format=torch.channels_last_3d) if config.stage1.channels_last else model
-
-
-def load_encoder(run: Path, device: str) -> WindowEncoder:
-    """Load a run's best encoder onto a device, ready to infer."""
-    return load_stage1(RunFolder(run).best).to(device).to(memory_format=torch.channels_last_3d)
 
 
 def classifier_spec(config: Config, feature_size: int) -> Stage2Spec:

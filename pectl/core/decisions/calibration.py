@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize_scalar
 
 from pectl.core.statistics.logistic import FloatArray, logits, sigmoid
 
@@ -69,6 +68,8 @@ def _fit_temperature(label: BoolArray, score: FloatArray) -> Calibrator:
     Of n cases of a class the targets are (n + 1) / (n + 2) and, for the other class, 1 / (n + 2) (Platt 1999): scores
     that rank without a fault would otherwise become certain.
     """
+    from scipy.optimize import minimize_scalar  # only fitting needs it, and pays its second
+
     logit = logits(score)
     positive = int(label.sum())
     target = np.where(label, (positive + 1) / (positive + 2), 1 / (label.size - positive + 2))
@@ -86,6 +87,8 @@ def _fit_isotonic(label: BoolArray, score: FloatArray) -> Calibrator:
 
     Probabilities stay 1 / (n + 2) away from 0 and 1 (Laplace's rule): n cases can't show certainty.
     """
+    from scipy.optimize import isotonic_regression
+
     distinct, index, n = np.unique(score, return_inverse=True, return_counts=True)
     rate = np.bincount(index, weights=label) / n
     fitted = np.asarray(isotonic_regression(rate, weights=n).x)
