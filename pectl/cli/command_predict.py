@@ -80,7 +80,7 @@ def _show(summary: "PredictSummary", out: Path) -> None:
     """Print how many studies are in which state, and what isn't read, or was seen before."""
     from collections import Counter
 
-    states = Counter(row.prediction.state for row in summary.rows)
+    states = Counter[str](row.prediction.state for row in summary.rows)
     for row in summary.refused[:MOST_LISTED]:
         first = row.prediction.findings[0]
         say(f"not read {row.prediction.study}: {first.code}: {first.detail}")

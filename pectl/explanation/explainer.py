@@ -175,7 +175,8 @@ class Explainer:
 
     def _see(self, passes: Iterable[Seen], starts: NDArray[np.int64]) -> "_Seen":
         """Run stage 1 forward once; its layer2 maps are kept, as heat starts from them."""
-        features, logits, layer2 = [], [], []
+        features, logits = [], []
+        layer2: list[Tensor] = []
         for seen in passes:
             features.append(seen.feature.pooled.float())
             logits.append(seen.window_logit)

@@ -120,8 +120,8 @@ class PredictionFolder:
     def write_table(self, listed: Sequence[tuple[Row, bool]]) -> None:
         """Write `worklist.csv`, in the order of the rows, each with whether it waits too long."""
         labels = (PE_PRESENT, *EXAM_LABELS)
-        head = ("place", STUDY, "state", "waits_too_long", "code", "detail", "unlike", "seen_in_training")
-        head += ("arrived", "hottest_image", *labels, *(f"{name}_called" for name in labels))
+        told = ("state", "waits_too_long", "code", "detail", "unlike", "seen_in_training", "arrived", "hottest_image")
+        head = ("place", STUDY, *told, *labels, *(f"{name}_called" for name in labels))
         lines = (_line(place, row, late) for place, (row, late) in enumerate(listed, 1))
         write_text(self.path / "worklist.csv", _csv(head, lines))
 

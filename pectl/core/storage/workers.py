@@ -121,24 +121,17 @@ class Helper:
             running += [(task, self.submit(work, task)) for task in fresh]
             if not running:
                 return
-            result, killed = _result(running.popleft()[1])
-            if killed:
+            try:
+                yield running.popleft()[1].result()
+            except BrokenProcessPool:
                 self._stop()
                 running = deque((task, self.submit(work, task)) for task, _ in running)
-            yield result
+                yield None
 
     def _stop(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
-
-
-def _result(future: Future[Result]) -> tuple[Result | None, bool]:
-    """Return what came of a task, or that its process was killed."""
-    try:
-        return future.result(), False
-    except BrokenProcessPool:
-        return None, True
 
 
 def _start_worker() -> None:
