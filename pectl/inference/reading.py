@@ -1,6 +1,7 @@
 """From what a user gave to studies that a model can be shown: DICOM in any form, or a study store. Imports no torch."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ from pectl.core.stores.study_store import FORMAT, VERSION, read_study, store_dig
 from pectl.core.stores.tables import MADE_BY
 from pectl.errors import InputMissingError, StoreError
 from pectl.inference.studies import Found, Read, Ticket
+
+_OF_OTHERS = "patient_in_several_studies"
 
 
 def find_studies(
@@ -77,7 +80,9 @@ def _stored(store: Path) -> Iterator[Ticket]:
         yield Ticket(path.stem, digest, max(one.st_mtime for one in there), store=store)
 
 
-def _ticket(study: PackedStudy) -> Ticket:
+def _ticket(found: PackedStudy) -> Ticket:
+    """Leave out what depends on the other studies: it says nothing of this one, and must not make it new."""
+    study = replace(found, notes=tuple(note for note in found.notes if note.code != _OF_OTHERS))
     return Ticket(study.uid, study.digest, study.newest_ns / 1e9, study.packed, study.notes)
 
 
