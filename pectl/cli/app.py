@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from pectl.cli import (
+    command_bundle,
     command_calibrate,
     command_compare,
     command_demo,
     command_evaluate,
     command_explain,
     command_extract_features,
+    command_info,
     command_phantom,
     command_predict,
     command_preprocess,
@@ -46,6 +48,8 @@ app.command("compare")(command_compare.compare)
 app.command("explain")(command_explain.explain)
 app.command("sanity-check")(command_sanity_check.sanity_check)
 app.command("summary")(command_summary.summary)
+app.command("bundle")(command_bundle.bundle)
+app.command("info")(command_info.info)
 app.command("slurm")(command_slurm.slurm)
 
 
