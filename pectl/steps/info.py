@@ -21,6 +21,7 @@ from pectl.steps.info_facts import (
     sanity_facts,
     store_facts,
     verdicts_facts,
+    worklist_facts,
 )
 
 State = Literal["whole", "unfinished", "damaged", "unknown"]
@@ -46,6 +47,7 @@ KINDS = (
     Kind("explanation of a study", "explain.json", explanation_facts),
     Kind("sanity check", "sanity_check.json", sanity_facts),
     Kind("verdicts", "verdicts.json", verdicts_facts),
+    Kind("worklist", "predictions.json", worklist_facts),
     Kind("phantom cohort", "train.csv", cohort_facts),
 )
 """In the order in which they are looked for: a study store holds verdicts too."""

@@ -1,5 +1,6 @@
 """What there is to say of each kind of artefact, and what is wrong with it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,16 @@ from pectl.core.intake.verdicts import FORMAT as VERDICTS_FORMAT
 from pectl.core.labels.names import PE_PRESENT
 from pectl.core.models.checkpoint import load_stage1, load_stage2
 from pectl.core.storage.files import read_json
-from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.storage.stamp import RESEARCH_USE, read_stamp
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.core.stores.runs import best_model, read_run
 from pectl.core.stores.study_store import StudyStore, study_path, study_row
 from pectl.core.stores.tables import read_run_splits
 from pectl.errors import PectlError, StoreError
 from pectl.report.explanation.page import read_explanation
+from pectl.steps.prediction_folder import FORMAT as WORKLIST_FORMAT
+from pectl.steps.prediction_folder import MADE_BY, PredictionFolder
+from pectl.steps.prediction_folder import VERSION as WORKLIST_VERSION
 
 SHOWN = 3
 """Names of studies that a message gives."""
@@ -152,6 +156,20 @@ def verdicts_facts(path: Path) -> Facts:
     if content["format"] != VERDICTS_FORMAT:
         raise _other(path / "verdicts.json", f"the format {VERDICTS_FORMAT}", str(content["format"]))
     return Facts(facts={"studies": content["n_studies"], "refused": content["n_refused"], "codes": content["codes"]})
+
+
+def worklist_facts(path: Path) -> Facts:
+    """Describe what predict left; each study's answer is read."""
+    stamp, content = read_stamp(
+        path / "predictions.json", format=WORKLIST_FORMAT, version=WORKLIST_VERSION, made_by=MADE_BY
+    )
+    try:
+        states = Counter(row.prediction.state for row in PredictionFolder(path).rows())
+        problem = "" if (path / "worklist.csv").is_file() else "no worklist.csv: predict hasn't ended"
+    except StoreError as error:
+        states, problem = Counter(), str(error)
+    facts = {"model": content.get("model"), "studies": sum(states.values())} | dict(sorted(states.items()))
+    return Facts(facts=facts, made_from=stamp.made_from, problem=problem)
 
 
 def cohort_facts(path: Path) -> Facts:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from pectl.core.intake.findings import Finding
 from pectl.core.stores.runs import best_model
 from pectl.errors import InputMissingError, StoreError
+from pectl.inference.prediction import Model, Prediction
+from pectl.inference.studies import Ticket
 from pectl.steps.bundle import make_bundle
 from pectl.steps.info import UNKNOWN, Artefact, describe
+from pectl.steps.prediction_folder import PredictionFolder
 from tests.tiny_runs import TinyRuns, make_tiny_runs
 
 
@@ -195,6 +199,29 @@ def test_other_results_that_lack_a_part(tmp_path: Path) -> None:
     folder = verdicts(tmp_path / "z")
     write(folder, "verdicts.json", json.loads((folder / "verdicts.json").read_text()) | {"format": "other"})
     assert_damaged(describe(folder), "verdicts", "expected the format pectl-verdicts, found other")
+
+
+def worklist(folder: Path) -> Path:
+    """Write what predict leaves of one refused study."""
+    model = Model(name="m", version="1", digest="c" * 64)
+    made = PredictionFolder(folder)
+    made.begin(model)
+    finding = Finding("not_ct", "Modality MR")
+    prediction = Prediction(study="1.2", series="1.3", state="refused", findings=(finding,), model=model)
+    made.write(Ticket(uid="1.2", digest="d", arrived=0.0), prediction)
+    made.write_table([(row, False) for row in made.rows()])
+    return folder
+
+
+def test_a_worklist(tmp_path: Path) -> None:
+    folder = worklist(tmp_path / "x")
+    found = describe(folder)
+    assert (found.kind, found.state, found.made_from) == ("worklist", "whole", {"model": "c" * 64})
+    assert found.facts == {"model": "m", "studies": 1, "refused": 1}
+    (folder / "worklist.csv").unlink()
+    assert_damaged(describe(folder), "worklist", "no worklist.csv: predict hasn't ended")
+    (folder / "studies" / "1.2.json").write_text("{}")
+    assert_damaged(describe(folder), "worklist", "expected what is said of a study")
 
 
 def test_a_cohort_without_truth_is_not_a_phantoms(tmp_path: Path) -> None:
