@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pectl.training.precision import choose_precision
 
 from benchmarks.timing import Row, shortest
 from pectl.config import Config, Stage1Config, WindowsConfig
@@ -27,7 +28,6 @@ from pectl.training.device import make_fabric
 from pectl.training.loader import Batch, Key, Loader
 from pectl.training.losses import mean_loss
 from pectl.training.networks import new_encoder
-from pectl.training.precision import choose_precision
 from pectl.training.stage1 import Stage1Task, WindowSource
 from pectl.training.step import Stepper
 

@@ -8,6 +8,7 @@ paired. Calibration and thresholds are those fitted on the validation split of t
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def _evaluated(chain: Chain, shift: str, studies: int, workers: int) -> Path:
     store, features = folder / "store", folder / "features" / chain.stage1.name
     evaluation = folder / "evaluation" / chain.evaluation.name
     if not (store / "studies.csv").exists():
-        _preprocess(chain, folder, (f"phantom.studies={studies}", *SHIFTS[shift]), workers)
+        make_shifted_store(chain.pectl, folder, (f"phantom.studies={studies}", *SHIFTS[shift]), workers)
     if not (features / "studies.csv").exists():
         chain.pectl("extract-features", store, "--stage1", chain.stage1, "--out", features)
     if not (evaluation / "metrics.json").exists():
@@ -88,14 +89,21 @@ def _evaluated(chain: Chain, shift: str, studies: int, workers: int) -> Path:
     return evaluation
 
 
-def _preprocess(chain: Chain, folder: Path, changes: tuple[str, ...], workers: int) -> None:
-    """Make phantoms, and the store of them: all are test studies."""
+def make_shifted_store(pectl: Callable[..., None], folder: Path, changes: tuple[str, ...], workers: int) -> None:
+    """Make phantoms, and the store of them, in `folder`: all are test studies.
+
+    Args:
+        pectl: runs a command, as `Chain.pectl`.
+        folder: `cohort`, `splits.csv` and `store` go there.
+        changes: of the configuration.
+        workers: processes.
+    """
     cohort, splits = folder / "cohort", folder / "splits.csv"
-    chain.pectl("phantom", cohort, "--workers", workers, changes=changes, seed=COHORT_SEED)
+    pectl("phantom", cohort, "--workers", workers, changes=changes, seed=COHORT_SEED)
     labels = cohort / "train.csv"
     uids = pd.read_csv(labels, dtype=str)["StudyInstanceUID"].unique()
     pd.DataFrame({"StudyInstanceUID": uids, "split": "test"}).to_csv(splits, index=False)
-    chain.pectl(
+    pectl(
         "preprocess",
         cohort / "train",
         "--labels",

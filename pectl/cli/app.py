@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from pectl.cli import (
+    command_bundle,
     command_calibrate,
     command_compare,
     command_demo,
     command_evaluate,
     command_explain,
     command_extract_features,
+    command_info,
     command_phantom,
+    command_predict,
     command_preprocess,
     command_sanity_check,
     command_slurm,
@@ -38,12 +41,15 @@ app.command("preprocess")(command_preprocess.preprocess)
 app.command("train-stage1")(command_train_stage1.train_stage1)
 app.command("extract-features")(command_extract_features.extract_features)
 app.command("train-stage2")(command_train_stage2.train_stage2)
+app.command("predict")(command_predict.predict)
 app.command("evaluate")(command_evaluate.evaluate)
 app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)
 app.command("explain")(command_explain.explain)
 app.command("sanity-check")(command_sanity_check.sanity_check)
 app.command("summary")(command_summary.summary)
+app.command("bundle")(command_bundle.bundle)
+app.command("info")(command_info.info)
 app.command("slurm")(command_slurm.slurm)
 
 

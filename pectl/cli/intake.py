@@ -11,11 +11,11 @@ import typer
 from pectl.cli.console import console, say
 
 if TYPE_CHECKING:
-    from pectl.core.intake.cohort import Fault
+    from pectl.core.intake.findings import Fault
     from pectl.core.intake.verdicts import Verdict
 
 STRICT_EXIT = 3
-_MOST_LISTED = 20
+MOST_LISTED = 20
 
 SourcesArgument = Annotated[
     list[Path],
@@ -53,10 +53,10 @@ def show_verdicts(verdicts: Sequence["Verdict"]) -> None:
         table.add_row(Text(level, _STYLES[level]), code, str(count), meaning)
     console().print(table, soft_wrap=False)
     refused = [verdict for verdict in verdicts if verdict.refused]
-    for verdict in refused[:_MOST_LISTED]:
+    for verdict in refused[:MOST_LISTED]:
         say(f"refused {verdict.study}: {verdict.outcome.code}: {verdict.outcome.detail}")
-    if len(refused) > _MOST_LISTED:
-        say(f"and {len(refused) - _MOST_LISTED} more refused")
+    if len(refused) > MOST_LISTED:
+        say(f"and {len(refused) - MOST_LISTED} more refused")
 
 
 def show_previews(out: Path, *, made_by: str) -> None:
@@ -73,10 +73,10 @@ def show_faults(faults: Iterable["Fault"]) -> None:
         for code, count in sorted(Counter(fault.code for fault in listed).items()):
             _warn(f"{code}: {count} files; run the command on a terminal to see which")
         return
-    for fault in listed[:_MOST_LISTED]:
+    for fault in listed[:MOST_LISTED]:
         _warn(f"{fault.code}: {fault.path}")
-    if len(listed) > _MOST_LISTED:
-        _warn(f"and {len(listed) - _MOST_LISTED} more files that can't be used")
+    if len(listed) > MOST_LISTED:
+        _warn(f"and {len(listed) - MOST_LISTED} more files that can't be used")
 
 
 def _warn(text: str) -> None:

@@ -74,7 +74,7 @@ def judged_exams(predictions: Predictions, truth: pd.DataFrame, decisions: Decis
     exam = predictions.exam
     return JudgedExams(
         raw=exam.assign(**{PE_PRESENT: pe_score(exam)}),
-        calibrated=decisions.calibrated(exam),
+        calibrated=decisions.calibrated(exam, predictions.rv_lv),
         truth=aligned_truth(exam, truth),
         studies=truth.loc[exam.index],
         rv_lv=predictions.rv_lv,

@@ -1,8 +1,8 @@
 """Explain one study: heat on its slices, attention over its windows, and where the heat peaks."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from time import perf_counter
 from typing import NamedTuple
 
@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.config import WindowsConfig
-from pectl.core.batches.intensity import prepare
-from pectl.core.batches.windows import window_places, window_starts
+from pectl.core.batches.windows import window_places
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
@@ -22,6 +21,8 @@ from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 from pectl.explanation import heat_geometry as geometry
 from pectl.explanation.gradcam import LABELS, Method, Pull, SeenWindows, merge, pull_of, window_heat
+from pectl.inference.device import Engine
+from pectl.inference.encoder import Seen, StudyEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +105,10 @@ class Explainer:
         windows: how stage 1's windows were cut and what its channels are.
         input_px: side of the windows that stage 1 sees.
         label: what to explain, one of LABELS.
-        device: where both stages run.
-        autocast: a context of lower precision for stage 1's forward pass; heat is computed in fp32 from what it makes.
-        batch_size: windows on the device at once; the layer2 maps of the others wait in memory.
+        engine: where both stages run, and the precision of stage 1's forward pass; heat is computed in fp32 from what
+            it makes.
+        extract_batch_size: windows in a forward pass, as in extract-features.
+        batch_size: windows at once when heat is computed; the layer2 maps of the others wait in memory.
 
     Raises:
         ConfigError: no such label.
@@ -118,8 +120,8 @@ class Explainer:
     input_px: int
     label: str = PE_PRESENT
     method: Method = "grad-cam"
-    device: str | torch.device = "cpu"
-    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    engine: Engine = field(default_factory=Engine)
+    extract_batch_size: int = 32
     batch_size: int = 8
 
     def __post_init__(self) -> None:
@@ -131,8 +133,8 @@ class Explainer:
                 found=self.label,
                 fix="choose one of these",
             )
-        self.encoder.to(self.device).eval()
-        self.classifier.to(self.device).eval()
+        self.encoder.to(self.engine.device).eval()
+        self.classifier.to(self.engine.device).eval()
 
     def explain(self, study: Study) -> Explanation:
         """Explain one study.
@@ -141,8 +143,15 @@ class Explainer:
             ConfigError: the study has fewer slices than a window.
         """
         begin = perf_counter()
-        starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
-        seen = self._see(study, starts)
+        encoder = StudyEncoder(
+            model=self.encoder,
+            windows=self.windows,
+            input_px=self.input_px,
+            batch_size=self.extract_batch_size,
+            engine=self.engine,
+        )
+        starts = encoder.starts(study)
+        seen = self._see(encoder.passes(study, starts), starts)
         pull, answer = pull_of(self.classifier, seen.windows, self.label)
         heat = self._heat(study, starts, seen.layer2, pull)
         slice_heat = heat.max(axis=(1, 2))
@@ -164,18 +173,15 @@ class Explainer:
             seconds=perf_counter() - begin,
         )
 
-    @torch.no_grad()
-    def _see(self, study: Study, starts: NDArray[np.int64]) -> "_Seen":
+    def _see(self, passes: Iterable[Seen], starts: NDArray[np.int64]) -> "_Seen":
         """Run stage 1 forward once; its layer2 maps are kept, as heat starts from them."""
-        features, logits, layer2 = [], [], []
-        for x in self._batches(study, starts):
-            with self.autocast():
-                feature = self.encoder.forward_features(x)
-                logit = self.encoder.forward_head(feature).window
-            features.append(feature.pooled.float())
-            logits.append(logit.float())
-            layer2.append(feature.layer2.cpu())
-        place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.device)
+        features, logits = [], []
+        layer2: list[Tensor] = []
+        for seen in passes:
+            features.append(seen.feature.pooled.float())
+            logits.append(seen.window_logit)
+            layer2 += torch.split(seen.feature.layer2.cpu(), self.batch_size)
+        place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.engine.device)
         return _Seen(SeenWindows(torch.cat(features), torch.cat(logits), place), layer2)
 
     def _heat(
@@ -186,10 +192,11 @@ class Explainer:
         total, stride = torch.zeros(1, depth, self.input_px, self.input_px), 1
         length, seen = self.windows.length, torch.zeros(depth, 1, 1)
         size = (length, self.input_px, self.input_px)
-        for batch, first in zip(layer2, range(0, len(starts), self.batch_size), strict=True):
-            place = slice(first, first + self.batch_size)
+        ends = accumulate(map(len, layer2))
+        for batch, end in zip(layer2, ends, strict=True):
+            place = slice(end - len(batch), end)
             part = Pull(*(slope[place] for slope in pull))
-            found = window_heat(self.encoder, batch.to(self.device).float(), size, part, method=self.method)
+            found = window_heat(self.encoder, batch.to(self.engine.device).float(), size, part, method=self.method)
             maps, stride = found.maps.cpu(), found.stride
             total = total.expand(len(maps), -1, -1, -1).clone() if len(total) < len(maps) else total
             for start, one in zip(starts[place], maps.unbind(1), strict=True):
@@ -197,13 +204,6 @@ class Explainer:
                 seen[start : start + length] += 1
         heat = np.stack([_resize(part, side) for part in total / seen])
         return heat[0] if self.method == "grad-cam" else merge(heat, _spread(study, stride * side / self.input_px))
-
-    def _batches(self, study: Study, starts: NDArray[np.int64]) -> Iterator[Tensor]:
-        """Yield windows, prepared on the device: (B, C, T, px, px)."""
-        for first in range(0, len(starts), self.batch_size):
-            batch = starts[first : first + self.batch_size]
-            hu = np.stack([study.hu[start : start + self.windows.length] for start in batch])  # (B, T, S, S)
-            yield prepare(torch.from_numpy(hu).to(self.device), self.windows, self.input_px)
 
 
 def _spread(study: Study, place: float) -> tuple[float, float, float]:

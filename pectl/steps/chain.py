@@ -8,23 +8,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from pectl.config import Config, WindowsConfig, load_config
+from pectl.config import Config
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.splits import refuse_trained_on
-from pectl.core.models.checkpoint import load_stage2
-from pectl.core.storage.files import read_json
 from pectl.core.storage.stamp import check_lineage
-from pectl.core.stores.feature_store import feature_digest
-from pectl.core.stores.study_store import StudyStore, store_digest
+from pectl.core.stores.study_store import StudyStore
 from pectl.core.stores.tables import read_run_splits
 from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.explanation.explainer import Explainer
 from pectl.explanation.gradcam import Method
+from pectl.inference.device import DeviceName
+from pectl.inference.instrument import Instrument, instrument_of_runs
 from pectl.steps.preprocess import preprocess
-from pectl.training.device import DeviceName
-from pectl.training.networks import extraction_fabric, load_encoder
-from pectl.training.run import RunFolder, read_run
+from pectl.training.processes import find_processes
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Chain:
         explainer: both stages.
         decisions: calibrators and thresholds that stage 2 was left with.
         splits: who was in which split when the model was trained, by StudyInstanceUID.
-        lineage: digests of what it was made from, by name.
+        instrument: the same model as predict uses it.
     """
 
     stage1: Path
@@ -44,7 +41,12 @@ class Chain:
     explainer: Explainer
     decisions: Decisions
     splits: "pd.Series[str]"
-    lineage: dict[str, str]
+    instrument: Instrument
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """Return the digests of what the model was made from, by name."""
+        return self.instrument.lineage
 
 
 def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config: Config, device: DeviceName) -> Chain:
@@ -63,26 +65,20 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config
         LineageError: the runs don't belong to each other.
         ConfigError: no such label.
     """
-    run1, described = read_run(stage1, stage="stage1")
-    run2, _ = read_run(stage2, stage="stage2")
-    windows = WindowsConfig.model_validate(described["windows"])
-    features = feature_digest(store=run1.made_from["study_store"], stage1=run1.digest, windows=windows.digest())
-    check_lineage(where=stage2, expected=features, found=run2.made_from["features"], what=f"features of {stage1}:")
-    encoder, px = load_encoder(stage1), described["input_px"]
-    fabric = extraction_fabric(device, config, encoder, length=windows.length, px=px)
+    instrument = instrument_of_runs(stage1, stage2)
+    (member,) = instrument.members
+    asked, rank = config.stage1.extract_precision, find_processes().local_rank
     explainer = Explainer(
-        encoder=encoder.to(fabric.device),
-        classifier=load_stage2(RunFolder(stage2).best),
-        windows=windows,
-        input_px=px,
+        encoder=member.encoder,
+        classifier=member.classifier,
+        windows=instrument.windows,
+        input_px=instrument.input_px,
         label=label,
         method=method,
-        device=fabric.device,
-        autocast=fabric.autocast,
+        engine=instrument.engine(device, asked, local_rank=rank),
+        extract_batch_size=config.stage1.extract_batch_size,
     )
-    lineage = {**run1.made_from, "stage1": run1.digest, "features": features, "stage2": run2.digest}
-    decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))
-    return Chain(stage1, stage2, explainer, decisions, read_run_splits(stage2), lineage)
+    return Chain(stage1, stage2, explainer, member.decisions, read_run_splits(stage2), instrument)
 
 
 @contextmanager
@@ -140,14 +136,7 @@ def choose_split(store: StudyStore, split: str, chain: Chain) -> list[str]:
 
 def _store_of_dicom(source: Path, chain: Chain, folder: Path) -> StudyStore:
     """Preprocess a DICOM folder with the configuration that stage 1's store was made with."""
-    trained: Config = load_config(chain.stage1 / "config.toml", [])
-    check_lineage(
-        where=chain.stage1 / "config.toml",
-        expected=chain.lineage["study_store"],
-        found=store_digest(trained.preprocess),
-        what="the [preprocess] section of study store",
-    )
-    plain = trained.model_copy(update={"split": type(trained.split)()})
+    plain = Config(preprocess=chain.instrument.preprocess)
     summary = preprocess(Sources((source,)), folder, plain)
     for verdict in summary.refused[:1] if summary.n_done == 0 else ():
         raise StudyRefusedError(

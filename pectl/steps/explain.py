@@ -18,12 +18,12 @@ from pectl.explanation.gradcam import Method
 from pectl.explanation.masks import score_truth
 from pectl.explanation.score import Measures, score_labels
 from pectl.explanation.summary import StudyScore, summarise
+from pectl.inference.device import DeviceName
 from pectl.report.explanation.case import Case
 from pectl.report.explanation.content import VERSION
 from pectl.report.explanation.page import read_explanation, summary_row, write_explanation
 from pectl.report.explanation.summary_page import write_summary_page
 from pectl.steps.chain import Chain, choose_split, choose_study, load_chain, open_source
-from pectl.training.device import DeviceName
 
 Progress = Callable[[int, int], None]
 

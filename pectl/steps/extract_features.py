@@ -2,31 +2,26 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
-from lightning_fabric import Fabric
-from numpy.typing import NDArray
 
 from pectl.config import Config, WindowsConfig, write_config
-from pectl.core.batches.intensity import prepare
-from pectl.core.batches.windows import window_labels, window_starts
 from pectl.core.labels.splits import refuse_trained_on
-from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.models.checkpoint import load_stage1
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
-from pectl.core.stores.feature_store import FORMAT, VERSION, StudySequence, feature_digest, write_sequence
-from pectl.core.stores.study_store import Study, StudyStore, study_path
+from pectl.core.stores.feature_store import FORMAT, VERSION, feature_digest, write_sequence
+from pectl.core.stores.runs import best_model, read_run
+from pectl.core.stores.study_store import StudyStore, study_path
 from pectl.core.stores.tables import read_run_splits
-from pectl.training.device import DeviceName, choose_device
+from pectl.inference.device import DeviceName, choose_device
+from pectl.inference.encoder import StudyEncoder
+from pectl.inference.precision import encoder_engine
 from pectl.training.estimate_networks import estimate_extraction
 from pectl.training.loader import read_ahead
-from pectl.training.networks import extraction_fabric, load_encoder
-from pectl.training.run import read_run
+from pectl.training.processes import find_processes
 
 Progress = Callable[[int, int], None]
 
@@ -74,12 +69,18 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     refuse_trained_on(read_run_splits(stage1), store.uids("val"), where=stage1, trained=("train",))
     refuse_trained_on(read_run_splits(stage1), store.uids("test"), where=stage1, trained=("train", "val"))
     windows = WindowsConfig.model_validate(described["windows"])
-    network, px = load_encoder(stage1), described["input_px"]
-    fabric = extraction_fabric(device, config, network, length=windows.length, px=px)
-    encoder = _Encoder(network.to(fabric.device), windows, px, config, fabric)
+    model, px = load_stage1(best_model(stage1)), described["input_px"]
+    asked, rank = config.stage1.extract_precision, find_processes().local_rank
+    encoder = StudyEncoder(
+        model=model,
+        windows=windows,
+        input_px=px,
+        batch_size=config.stage1.extract_batch_size,
+        engine=encoder_engine(device, asked, model, length=windows.length, px=px, local_rank=rank),
+    )
     mine = store.uids()[shard[0] :: shard[1]] if shard else store.uids()
     missing = [uid for uid in mine if not study_path(out, uid).exists()]
-    estimate = encoder.estimate(store.studies.loc[missing])
+    estimate = _estimate(encoder, config, store.studies.loc[missing])
     check_disk(estimate, out)
     stamp = _begin(out, store, run, windows)
     write_config(config, out / "config.toml")
@@ -87,7 +88,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     if missing:
         progress(0, len(missing))
     for done, study in enumerate(filter(None, read_ahead(map(store.read_study, missing), len(missing))), 1):
-        write_sequence(study_path(out, study.uid), encoder.encode(study))
+        write_sequence(study_path(out, study.uid), encoder.encode(study).sequence)
         progress(done, len(missing))
     _finish(out, store, stamp)
     return len(missing)
@@ -117,50 +118,13 @@ def _finish(out: Path, store: StudyStore, stamp: Stamp) -> None:
     write_stamp(out / "features.json", stamp)
 
 
-@dataclass(frozen=True)
-class _Encoder:
-    """A trained stage 1, and how its windows are cut and prepared."""
-
-    model: WindowEncoder
-    windows: WindowsConfig
-    input_px: int
-    config: Config
-    fabric: Fabric
-
-    def estimate(self, studies: pd.DataFrame) -> Estimate:
-        """Estimate the extraction of studies, given their rows of `studies.csv`."""
-        stage = self.config.stage1.model_copy(update={"input_px": self.input_px})
-        return estimate_extraction(
-            self.config.model_copy(update={"windows": self.windows, "stage1": stage}),
-            self.model.spec,
-            slices=studies["n_slices"].to_numpy(),
-            source=int(studies["n_source_slices"].sum()),
-            gpu=self.fabric.device.type == "cuda",
-        )
-
-    @torch.inference_mode()
-    def encode(self, study: Study) -> StudySequence:
-        """Return the windows of a study as features, batch by batch."""
-        starts = window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
-        batch = self.config.stage1.extract_batch_size
-        parts = [self._batch(study, starts[first : first + batch]) for first in range(0, len(starts), batch)]
-        features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return StudySequence(
-            uid=study.uid,
-            features=features,
-            window_start=starts,
-            window_logit=logits,
-            window_label=window_labels(study.slice_label, starts, length=self.windows.length),
-            window_length=self.windows.length,
-            source=study.source,
-        )
-
-    def _batch(self, study: Study, starts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return (B, F) features and (B,) logits of the windows at `starts`."""
-        spans = starts[:, None] + np.arange(self.windows.length)
-        hu = torch.from_numpy(study.hu[spans]).to(self.fabric.device)  # (B, T, S, S)
-        x = prepare(hu, self.windows, self.input_px)
-        with self.fabric.autocast():
-            feature = self.model.forward_features(x)
-            logits = self.model.forward_head(feature).window
-        return feature.pooled.float().cpu().numpy(), logits.float().cpu().numpy()
+def _estimate(encoder: StudyEncoder, config: Config, studies: pd.DataFrame) -> Estimate:
+    """Estimate the extraction of studies, given their rows of `studies.csv`."""
+    stage = config.stage1.model_copy(update={"input_px": encoder.input_px})
+    return estimate_extraction(
+        config.model_copy(update={"windows": encoder.windows, "stage1": stage}),
+        encoder.model.spec,
+        slices=studies["n_slices"].to_numpy(),
+        source=int(studies["n_source_slices"].sum()),
+        gpu=encoder.engine.device.type == "cuda",
+    )

@@ -15,9 +15,9 @@ from pectl.core.labels.splits import is_ma2022_test
 from pectl.core.labels.truth import read_truth
 from pectl.core.storage.files import file_digest, read_json
 from pectl.core.stores.feature_store import FeatureStore
-from pectl.steps.predict import predict_split
-from pectl.training.device import DeviceName
-from pectl.training.run import read_run
+from pectl.core.stores.runs import read_run
+from pectl.inference.device import DeviceName
+from pectl.steps.predict_split import predict_split
 
 
 @dataclass(frozen=True)

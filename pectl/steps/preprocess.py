@@ -3,18 +3,17 @@
 Every study is done, or refused with a code and a reason; a rerun does what is missing.
 """
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from pectl.config import Config
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.intake.cohort import Fault, PackedStudy
+from pectl.core.intake.cohort import PackedStudy
 from pectl.core.intake.estimate import estimate_preprocess
 from pectl.core.intake.examine import make_study
+from pectl.core.intake.findings import Fault
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.store_index import begin_store, finish_store
@@ -31,6 +30,7 @@ from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
 from pectl.core.labels.splits import check_method
 from pectl.core.labels.table import read_labels
 from pectl.core.storage.estimate import Estimate, check_disk
+from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import run_in_processes
 from pectl.core.stores.study_store import study_path, write_study
 from pectl.core.stores.tables import MADE_BY
@@ -98,7 +98,7 @@ def preprocess(
     watch = watch or IntakeWatch()
     check_available(config.preprocess)
     table = None if sources.labels is None else read_labels(sources.labels)
-    with _nothing_left(out):
+    with nothing_left(out, InputMissingError):
         cohort = index_files(
             sources.paths,
             folder=sources.index_in(out),
@@ -144,18 +144,6 @@ def _extent(headers: list[SliceHeader]) -> tuple[int, float]:
     images = [header for header in headers if header.series_uid == max(counts, key=counts.__getitem__)]
     heights = [header.position[2] for header in images if header.position]
     return sum(2 * header.rows * header.columns for header in images), max(heights, default=0) - min(heights, default=0)
-
-
-@contextmanager
-def _nothing_left(out: Path) -> Iterator[None]:
-    """Take a new folder away again where there is nothing to put into it."""
-    there = out.exists()
-    try:
-        yield
-    except InputMissingError:
-        if not there:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
 
 
 def _is_finished(out: Path, uid: str, *, previews: bool) -> bool:

@@ -12,9 +12,9 @@ from pectl.core.stores.study_store import StudyStore
 from pectl.explanation.gradcam import Method
 from pectl.explanation.sanity_check import cascade
 from pectl.explanation.sanity_summary import summarise_sanity
+from pectl.inference.device import DeviceName
 from pectl.report.explanation.sanity_figure import draw_sanity
 from pectl.steps.chain import Chain, choose_split, choose_study, load_chain, open_source
-from pectl.training.device import DeviceName
 
 FIGURE_NAME, JSON_NAME = "sanity_check.png", "sanity_check.json"
 

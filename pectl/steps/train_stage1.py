@@ -9,12 +9,13 @@ from pectl.core.models.weights import load_pretrained
 from pectl.core.storage.estimate import Expect
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.study_store import StudyStore
+from pectl.inference.device import DeviceName
+from pectl.inference.precision import Trial, choose_precision
 from pectl.report.learning_curves import draw_learning_curves
-from pectl.training.device import DeviceName, make_fabric
+from pectl.training.device import make_fabric
 from pectl.training.estimate_networks import estimate_stage1
 from pectl.training.loop import Progress
 from pectl.training.networks import encoder_spec, new_encoder
-from pectl.training.precision import Trial, choose_precision
 from pectl.training.pretrained import described, made_from_weights, splits_with_seen, tell
 from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder

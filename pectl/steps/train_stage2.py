@@ -14,13 +14,14 @@ from pectl.core.storage.estimate import Expect
 from pectl.core.storage.files import write_json
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.feature_store import FeatureStore
+from pectl.inference.device import DeviceName
+from pectl.inference.precision import Trial, check_bf16, choose_precision
 from pectl.report.learning_curves import draw_learning_curves
-from pectl.steps.predict import predict
-from pectl.training.device import DeviceName, make_fabric
+from pectl.steps.predict_split import predict
+from pectl.training.device import make_fabric
 from pectl.training.estimate_networks import estimate_stage2
 from pectl.training.loop import Progress
 from pectl.training.networks import classifier_spec
-from pectl.training.precision import Trial, check_bf16, choose_precision
 from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder
 from pectl.training.stage2 import SplitStudies, Stage2Task

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from pectl.config import Config, write_config
-from pectl.core.intake.cohort import Fault
+from pectl.core.intake.findings import Fault
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.series import describe_rules

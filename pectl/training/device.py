@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -13,11 +12,9 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from pectl.errors import DeviceError
+from pectl.inference.device import Chosen, DeviceName, choose_device, precision_mode
 from pectl.training.processes import Processes, find_processes
 
-DeviceName = Literal["auto", "cpu", "cuda"]
-Chosen = Literal["fp32", "bf16", "fp16"]
-_Mode = Literal["32-true", "bf16-mixed", "16-mixed"]
 ONE_PROCESS = Processes()
 
 
@@ -39,29 +36,12 @@ def make_fabric(device: DeviceName, precision: Chosen = "fp32", processes: Proce
         accelerator=accelerator,
         devices=_devices(accelerator, processes),
         num_nodes=processes.nodes,
-        precision=_mode(accelerator, precision),
+        precision=precision_mode(accelerator, precision),
         plugins=_environment(processes),
         strategy=_strategy(accelerator) if processes.world > 1 else "auto",
     )
     fabric.launch()
     return fabric
-
-
-def choose_device(device: DeviceName) -> Literal["cpu", "cuda"]:
-    """Return `cuda` where there is one and it isn't declined.
-
-    Raises:
-        DeviceError: `cuda` was asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise DeviceError(
-            where="--device cuda",
-            expected="a CUDA device that torch can use",
-            found="none",
-            fix="use --device cpu, or check the driver with nvidia-smi",
-        )
-    return "cuda" if available and device != "cpu" else "cpu"
 
 
 def _check_devices(accelerator: str, processes: Processes) -> None:
@@ -106,22 +86,3 @@ def _srun_environment(processes: Processes) -> SLURMEnvironment:
 def _strategy(accelerator: str) -> DDPStrategy:
     """Return gradients averaged over processes."""
     return DDPStrategy(process_group_backend="nccl" if accelerator == "cuda" else "gloo")
-
-
-def _mode(accelerator: str, precision: Chosen) -> _Mode:
-    if precision == "fp32":
-        return "32-true"
-    if precision == "fp16":
-        if accelerator == "cpu":
-            raise DeviceError(
-                where="precision = fp16", expected="a GPU", found="a CPU", fix="use precision = auto or fp32"
-            )
-        return "16-mixed"
-    if accelerator == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise DeviceError(
-            where="precision = bf16",
-            expected="a GPU with bf16 arithmetic",
-            found=torch.cuda.get_device_name(),
-            fix="use precision = fp16 or fp32",
-        )
-    return "bf16-mixed"

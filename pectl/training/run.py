@@ -19,11 +19,11 @@ from pectl.core.models.checkpoint import Model, save_model
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
 from pectl.core.storage.files import atomic_path, read_json, system_fault, write_json, write_text
 from pectl.core.storage.holder import refuse_if_held
-from pectl.core.storage.stamp import Stamp, read_stamp, write_stamp
+from pectl.core.storage.stamp import Stamp, write_stamp
 from pectl.core.storage.status import StatusFile
+from pectl.core.stores.runs import FORMAT, VERSION, best_model
 from pectl.errors import OutputExistsError, StoreError, TrainingError
 
-FORMAT, VERSION = "pectl-run", 1
 Resume = bool | Literal["changed"]
 """Go on with the run that is there: not at all, with its own configuration, or though it has changed."""
 
@@ -36,7 +36,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.last = path / "checkpoints" / "last"
-        self.best = path / "checkpoints" / "best"
+        self.best = best_model(path)
         self.status = StatusFile(path / "status.json")
 
     def begin(self, config: Config, identity: Mapping[str, str], splits: "pd.Series[str]", *, resume: Resume) -> None:
@@ -163,24 +163,6 @@ class RunFolder:
         stamp = Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=config_digest)
         write_stamp(self.path / "run.json", stamp, **more)
         self.status.end("done", best=more.get("best"))
-
-
-def read_run(path: Path, *, stage: str) -> tuple[Stamp, dict[str, Any]]:
-    """Read a finished run's stamp, and everything else in its `run.json`.
-
-    Raises:
-        StoreError: not a run, of another stage or version, or not finished.
-    """
-    made_by = f"pectl train-{stage}"
-    stamp, described = read_stamp(path / "run.json", format=FORMAT, version=VERSION, made_by=made_by)
-    if described.get("stage") != stage:
-        raise StoreError(
-            where=path,
-            expected=f"a run of {made_by}",
-            found=f"one of {described.get('stage')}",
-            fix="swap the folders",
-        )
-    return stamp, described
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

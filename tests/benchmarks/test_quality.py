@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.quality.comparison import MEASURES
 from benchmarks.quality.paired import Draws, Tables, common_windows, difference_text, measure
+from benchmarks.quality.unlike import Judged, _measured, _row
 from benchmarks.quality.variants import OURS, VARIANTS
 from pectl.config import load_config
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
@@ -104,3 +105,14 @@ def test_every_variant_is_another_experiment() -> None:
 def resolved(changes: tuple[str, ...]) -> dict[str, object]:
     config = load_config(Path("sample_configs/phantom.toml"), list(changes))
     return config.model_dump(include={"windows", "stage1", "stage2"})
+
+
+def test_shifted_studies_are_told_by_their_distance() -> None:
+    plain = Judged(np.array([1.0, 2.0, 3.0, 5.0]), np.array([False, False, False, True]))
+    far = Judged(np.array([4.0, 6.0]), np.array([True, False]))
+    found = _measured(plain, far, threshold=4.5)
+    assert found["auroc"] == 7 / 8
+    assert (found["sensitivity"], found["specificity"]) == (0.5, 0.75)
+    low, high = (f"{bound:.3f}" for bound in found["auroc_ci"])
+    assert _row("far", far, found, 4.5) == f"| far | 2 | 0.875 ({low} to {high}) | 1 of 2 | 1 of 2 | 2 of 2 |"
+    assert _row("unshifted", plain, None, 4.5) == "| unshifted | 4 |  | 1 of 4 | 1 of 4 | 1 of 4 |"

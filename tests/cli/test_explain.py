@@ -109,7 +109,7 @@ def test_stage_1_sees_a_study_in_the_precision_of_extraction(chain, precision, l
     made = load_chain(
         chain.stage1, chain.tcn, label="pe_present", method="layer-cam", config=config, device="cpu"
     ).explainer
-    with made.autocast():
+    with made.engine.autocast():
         assert torch.is_autocast_enabled("cpu") is lower
 
 

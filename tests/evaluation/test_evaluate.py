@@ -178,7 +178,7 @@ def test_calibrated_predictions_can_be_judged_again_together_with_others(run, ju
         run(part, truth, decisions)
         (tmp_path / "predictions.csv").rename(tmp_path / f"{place}.csv")
     pooled = read_predictions([tmp_path / "0.csv", tmp_path / "1.csv"])
-    calibrated = decisions.calibrated(predictions.exam)
+    calibrated = decisions.calibrated(predictions.exam, "given-pe")
     expected = as_competition(calibrated, "given-pe")[list(EXAM_LABELS)]
     pd.testing.assert_frame_equal(pooled.exam, expected, check_exact=False, rtol=1e-7, check_names=False)
     assert run(pooled, truth, None)["n_studies"] == 120
@@ -259,7 +259,8 @@ def test_rv_lv_given_pe_is_submitted_as_pe_with_that_ratio(run, judged, tmp_path
     predictions, truth = judged
     run(replace(predictions, rv_lv="given-pe"), truth, None)
     exam = pd.read_csv(tmp_path / "exam.csv")
-    limit = exam["rv_lv_ratio_gte_1_raw"] * exam["pe_present_raw"]
+    large, small = exam["rv_lv_ratio_gte_1_raw"], exam["rv_lv_ratio_lt_1_raw"]
+    limit = large / (large + small) * exam["pe_present_raw"]
     untouched = (exam["rv_lv_ratio_gte_1_consistent"] - 0.5).abs() > 1e-5
     np.testing.assert_allclose(exam["rv_lv_ratio_gte_1_consistent"][untouched], limit[untouched], rtol=1e-6)
 

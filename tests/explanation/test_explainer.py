@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 from pectl.explanation.explainer import Explainer, find_peak
+from pectl.inference.device import make_engine
 from tests.stage2_specs import stage2_spec
 
 StudyFactory = Callable[..., Study]
@@ -76,7 +76,7 @@ def test_a_forward_pass_in_bf16_is_within_its_rounding_of_one_in_fp32(study: Stu
     encoder = WindowEncoder(Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True))
     judge = SequenceClassifier(stage2_spec(feature_size=encoder.feature_size))
     plain = explainer(encoder=encoder, classifier=judge, method="layer-cam")
-    half = replace(plain, autocast=partial(torch.autocast, "cpu", torch.bfloat16))
+    half = replace(plain, engine=make_engine("cpu", "bf16"))
     expected, found = plain.explain(study), half.explain(study)
     assert found.window_logit.tolist() == pytest.approx(expected.window_logit.tolist(), abs=0.05)
     assert found.window_logit.tolist() != expected.window_logit.tolist()

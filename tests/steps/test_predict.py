@@ -5,7 +5,7 @@ import torch
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.feature_store import StudySequence
 from pectl.core.stores.source import SourceSlices
-from pectl.steps.predict import predict
+from pectl.steps.predict_split import predict
 from tests.stage2_specs import stage2_spec
 
 STARTS = np.array([0, 5, 10, 13])

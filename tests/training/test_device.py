@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from pectl.errors import DeviceError
-from pectl.training.device import choose_device, make_fabric
+from pectl.inference.device import choose_device
+from pectl.training.device import make_fabric
 from pectl.training.processes import Processes
 
 

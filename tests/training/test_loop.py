@@ -9,8 +9,9 @@ import torch
 from pectl.config import Config, Stage2Config
 from pectl.core.models.checkpoint import load_stage2
 from pectl.core.models.stage2 import SequenceClassifier
+from pectl.core.stores.runs import read_run
 from pectl.errors import Interrupted, OutputExistsError, StoreError, TrainingError
-from pectl.training.run import RunFolder, read_run
+from pectl.training.run import RunFolder
 from pectl.training.schedule import rate_factor
 from pectl.training.task import ValidationBatch
 from tests.stage2_specs import stage2_spec

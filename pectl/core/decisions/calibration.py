@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 
 from pectl.core.statistics.logistic import FloatArray, logits, sigmoid
 
@@ -78,6 +77,8 @@ def _fit_temperature(label: BoolArray, score: FloatArray) -> Calibrator:
 
     It is not fitted where it ends at its upper bound, as it does with shifted scores: all probabilities are 0.5 then.
     """
+    from scipy.optimize import minimize_scalar  # only fitting needs it, and pays its second
+
     logit, target = logits(score), _targets(label)
 
     def loss(log_temperature: float) -> float:
@@ -99,6 +100,7 @@ def _fit_platt(label: BoolArray, score: FloatArray) -> Calibrator:
 
 def _slope_and_intercept(logit: FloatArray, target: FloatArray) -> tuple[float, float]:
     """Minimise the log loss of slope * logit + intercept, which is convex; the slope is that of a temperature."""
+    from scipy.optimize import minimize
 
     def loss(at: FloatArray) -> tuple[float, FloatArray]:
         scaled = at[0] * logit + at[1]
@@ -141,6 +143,8 @@ def _fit_isotonic(label: BoolArray, score: FloatArray) -> Calibrator:
 
     Probabilities stay 1 / (n + 2) away from 0 and 1 (Laplace's rule): n cases can't show certainty.
     """
+    from scipy.optimize import isotonic_regression
+
     distinct, index, n = np.unique(score, return_inverse=True, return_counts=True)
     rate = np.bincount(index, weights=label) / n
     fitted = np.asarray(isotonic_regression(rate, weights=n).x)

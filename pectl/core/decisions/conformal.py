@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -104,5 +103,7 @@ def _allowed(rate: float, n: int) -> int:
 
 
 def _sure(rate: float, n: int) -> float:
+    from scipy.stats import beta  # takes seconds to import
+
     allowed = _allowed(rate, n)
     return float(beta.ppf(SURE, allowed, n + 1 - allowed)) if allowed else 0.0

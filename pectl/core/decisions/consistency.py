@@ -11,11 +11,13 @@ weight * KL(before || after), summed over the nine labels and the images. KL is 
 minimum at `before`, so the nearest value is each pattern's cheapest, and trying all 44 finds the optimum.
 """
 
+from __future__ import annotations  # pandas is imported by who has tables
+
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.labels.names import (
@@ -32,6 +34,9 @@ from pectl.core.labels.names import (
     RV_LV_LT_1,
     STUDY,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -97,20 +102,56 @@ def project(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolAr
         >>> consistent.exam.loc["1.2.3", ["leftsided_pe", "rv_lv_ratio_gte_1"]].round(3).tolist()
         [0.8, 0.5]
     """
-    p = exam[list(EXAM_LABELS)].to_numpy(np.float64)  # (n, 9)
+    import pandas as pd
+
+    images = None if image is None else _images_of(exam.index, image)
+    moved = project_scores(exam[list(EXAM_LABELS)].to_numpy(np.float64), images, pe=pe)
+    return Projection(
+        exam=exam.assign(**dict(zip(EXAM_LABELS, moved.exam.T, strict=True))),
+        image=None if image is None else image.assign(score=moved.image),
+        cost=pd.Series(moved.cost, index=exam.index, name="cost"),
+    )
+
+
+class ImageScores(NamedTuple):
+    """The images of studies."""
+
+    study: NDArray[np.intp]
+    """(m,) row of the image's study, -1 for a study that isn't there."""
+    score: FloatArray
+    """(m,) in [0, 1]."""
+
+
+class Moved(NamedTuple):
+    """Consistent predictions as arrays, and the cost of each study."""
+
+    exam: FloatArray
+    """(n, 9)."""
+    image: FloatArray | None
+    """(m,) as the images came."""
+    cost: FloatArray
+    """(n,)."""
+
+
+def project_scores(p: FloatArray, images: ImageScores | None = None, *, pe: BoolArray | None = None) -> Moved:
+    """Do what `project` does to arrays: (n, 9) labels in the order of EXAM_LABELS, and the images."""
     cost = _pattern_costs(p)  # (n, 44)
-    images = None if image is None else _Images.of(exam.index, image)
-    if images is not None:
-        cost += np.where(_PATTERN_HAS_PE, images.cost_of_pe[:, None], images.cost_of_none[:, None])
+    told = None if images is None else _Images.of(images, len(p))
+    if told is not None:
+        cost += np.where(_PATTERN_HAS_PE, told.cost_of_pe[:, None], told.cost_of_none[:, None])
     if pe is not None:
         cost[pe[:, None] != _PATTERN_HAS_PE] = np.inf
     best = cost.argmin(axis=1)
     clipped = np.where(PATTERNS[best], np.maximum(p, _PRESENT), np.minimum(p, _ABSENT))
-    return Projection(
-        exam=exam.assign(**dict(zip(EXAM_LABELS, clipped.T, strict=True))),
-        image=None if images is None or image is None else images.clipped(image, _PATTERN_HAS_PE[best]),
-        cost=pd.Series(cost[np.arange(len(p)), best], index=exam.index, name="cost"),
-    )
+    lowest = cost[np.arange(len(p)), best]
+    return Moved(clipped, None if told is None else told.clipped(_PATTERN_HAS_PE[best]), lowest)
+
+
+def _images_of(studies: pd.Index, image: pd.DataFrame) -> ImageScores:
+    import pandas as pd
+
+    study = studies.get_indexer(pd.Index(image[STUDY]))
+    return ImageScores(study, image["score"].to_numpy(np.float64))
 
 
 def violations(exam: pd.DataFrame, image: pd.DataFrame | None = None) -> BoolArray:
@@ -141,7 +182,8 @@ def _pattern_costs(p: FloatArray) -> FloatArray:
     """Cost of each pattern for each study: (n, 9) -> (n, 44)."""
     to_present = _WEIGHTS * _kl(p, np.maximum(p, _PRESENT))
     to_absent = _WEIGHTS * _kl(p, np.minimum(p, _ABSENT))
-    return np.asarray(to_present @ PATTERNS.T + to_absent @ ~PATTERNS.T, np.float64)
+    # summed label by label: a product of matrices adds in another order for another number of studies
+    return np.asarray(np.where(PATTERNS, to_present[:, None], to_absent[:, None]).sum(axis=2), np.float64)
 
 
 def _kl(p: FloatArray, q: FloatArray) -> FloatArray:
@@ -159,32 +201,32 @@ class _Images:
     share is taken to be the mean score of the study's images.
     """
 
-    study: NDArray[np.intp]  # (m,) row in the exam table, -1 outside it
+    images: ImageScores
     top: NDArray[np.intp]  # row of the highest image of each study that has images
     cost_of_pe: FloatArray  # (n,)
     cost_of_none: FloatArray  # (n,)
 
     @classmethod
-    def of(cls, studies: pd.Index, image: pd.DataFrame) -> "_Images":
-        study = studies.get_indexer(pd.Index(image[STUDY]))
-        score = image["score"].to_numpy(np.float64)
+    def of(cls, images: ImageScores, n: int) -> _Images:
+        study, score = images
         rows = np.flatnonzero(study >= 0)
-        n_images = np.bincount(study[rows], minlength=len(studies))
-        share = np.bincount(study[rows], weights=score[rows], minlength=len(studies)) / np.maximum(n_images, 1)
+        n_images = np.bincount(study[rows], minlength=n)
+        share = np.bincount(study[rows], weights=score[rows], minlength=n) / np.maximum(n_images, 1)
         weight = IMAGE_WEIGHT * share
         ascending = rows[np.lexsort((score[rows], study[rows]))]
         last = np.append(study[ascending][1:] != study[ascending][:-1], True)[: ascending.size]
         top = ascending[last]
-        cost_of_pe, cost_of_none = np.zeros(len(studies)), np.zeros(len(studies))
+        cost_of_pe, cost_of_none = np.zeros(n), np.zeros(n)
         cost_of_pe[study[top]] = _kl(score[top], np.maximum(score[top], _PRESENT))
         to_absent = _kl(score[rows], np.minimum(score[rows], _ABSENT))
-        cost_of_none += np.bincount(study[rows], weights=to_absent, minlength=len(studies))
-        return cls(study, top, weight * cost_of_pe, weight * cost_of_none)
+        cost_of_none += np.bincount(study[rows], weights=to_absent, minlength=n)
+        return cls(images, top, weight * cost_of_pe, weight * cost_of_none)
 
-    def clipped(self, image: pd.DataFrame, pe: BoolArray) -> pd.DataFrame:
-        score = image["score"].to_numpy(np.float64, copy=True)
-        lowered = np.append(~pe, False)[self.study]  # -1 finds the appended False
+    def clipped(self, pe: BoolArray) -> FloatArray:
+        """Return the scores (m,) once it is settled which studies (n,) show PE."""
+        study, score = self.images.study, self.images.score.copy()
+        lowered = np.append(~pe, False)[study]  # -1 finds the appended False
         score[lowered] = np.minimum(score[lowered], _ABSENT)
-        raised = self.top[pe[self.study[self.top]]]
+        raised = self.top[pe[study[self.top]]]
         score[raised] = np.maximum(score[raised], _PRESENT)
-        return image.assign(score=score)
+        return score

@@ -1,21 +1,34 @@
 """The frozen decisions of a model: calibrators and thresholds, fitted on validation and stored as JSON."""
 
+from __future__ import annotations  # pandas is imported by who has tables
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.config import EvaluateConfig
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
-from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT, UNKNOWN
-from pectl.core.labels.predictions import EXTERNAL, Predictions, as_competition, competition_truth, pe_score, pe_truth
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT, RV_LV, UNKNOWN
+from pectl.core.labels.predictions import (
+    EXTERNAL,
+    Predictions,
+    RvLv,
+    as_competition,
+    competition_truth,
+    pe_score,
+    pe_truth,
+)
+from pectl.core.statistics.logistic import FloatArray
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import LineageError, PredictionsError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)
 WINDOW_SCORE, STAGE1_SCORE, IMAGE_SCORE = "window", "window_stage1", "image"
@@ -50,11 +63,31 @@ class Decisions:
         """How many studies it was fitted on."""
         return len(self.studies)
 
-    def calibrated(self, exam: pd.DataFrame) -> pd.DataFrame:
-        """Return the calibrated nine labels of `exam`, and `pe_present` (from the raw scores)."""
+    def calibrated(self, exam: pd.DataFrame, rv_lv: RvLv = "with-pe") -> pd.DataFrame:
+        """Return the calibrated nine labels of `exam`, and `pe_present` (from the raw scores).
+
+        Args:
+            exam: the nine labels, and `pe_present` where the model says it itself.
+            rv_lv: what its RV/LV columns mean; those given PE are made to sum to one.
+        """
+        import pandas as pd
+
         raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
-        columns = {name: self.calibrators[name].apply(raw[name].to_numpy(np.float64)) for name in EXAM_NAMES}
-        return pd.DataFrame(columns, index=exam.index)
+        found = self.probabilities({name: raw[name].to_numpy(np.float64) for name in EXAM_NAMES}, rv_lv)
+        return pd.DataFrame(found, index=exam.index)
+
+    def probabilities(self, score: Mapping[str, FloatArray], rv_lv: RvLv) -> dict[str, FloatArray]:
+        """Return the calibrated scores (n,) of the nine labels and `pe_present`, by name.
+
+        The two RV/LV labels are one question. Given PE one of them holds, so they are scaled to sum to one.
+        """
+        found = {name: self.calibrators[name].apply(score[name]) for name in EXAM_NAMES}
+        if rv_lv == "with-pe":
+            return found
+        large, small = (found[name] for name in RV_LV)
+        total = large + small
+        share = np.divide(large, total, out=np.full_like(total, 0.5), where=total > 0)
+        return found | dict(zip(RV_LV, (share, 1 - share), strict=True))
 
     def check_not_fitted_on(self, predictions: Predictions) -> None:
         """Refuse to judge a model on the data that its decisions were fitted on; another cohort may be judged.
@@ -107,7 +140,7 @@ class Decisions:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Decisions":
+    def from_json(cls, data: Mapping[str, Any]) -> Decisions:
         """Read what `to_json` wrote.
 
         Raises:
@@ -149,7 +182,7 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
     truth = truth.assign(**{PE_PRESENT: pe_truth(truth, config.indeterminate)})
     meant = competition_truth(truth) if predictions.rv_lv == "with-pe" else truth
     calibrators = {name: _fit_one_calibrator(meant[name], raw[name], config) for name in EXAM_NAMES}
-    calibrated = Decisions(calibrators=calibrators).calibrated(exam)
+    calibrated = Decisions(calibrators=calibrators).calibrated(exam, predictions.rv_lv)
     thresholds = {name: _fit_one_threshold(truth[name], calibrated[name], config) for name in EXAM_NAMES}
     answers, everywhere = as_competition(calibrated, predictions.rv_lv), competition_truth(truth)
     thresholds |= {

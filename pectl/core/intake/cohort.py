@@ -12,7 +12,7 @@ from typing import Any
 from pectl.core.dicom.header_cache import Known
 from pectl.core.dicom.headers import SliceHeader, is_safe_uid
 from pectl.core.dicom.sources import FileEntry
-from pectl.core.intake.findings import Finding
+from pectl.core.intake.findings import Fault, Finding
 from pectl.core.storage.stamp import digest_of
 
 _STUDY_UID, _PATIENT_ID, _SOP_UID = (
@@ -20,14 +20,6 @@ _STUDY_UID, _PATIENT_ID, _SOP_UID = (
 )
 _Row = tuple[str, str, list[Any]]
 """Path, size and time, and the header without its path."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A file that should be DICOM and isn't usable; `code` says why."""
-
-    path: Path
-    code: str
 
 
 @dataclass
@@ -80,6 +72,11 @@ class PackedStudy:
         """Return the identity of the files: their SOPInstanceUIDs, sizes and times, and what was noted."""
         files = sorted([row[_SOP_UID], stamp] for _, stamp, row in self._rows())
         return digest_of(files, [[note.code, note.detail] for note in self.notes])
+
+    @property
+    def newest_ns(self) -> int:
+        """Return when the last of the files was written, in nanoseconds since 1970; 0 where that isn't known."""
+        return max((int(stamp.rpartition("-")[2]) for _, stamp, _ in self._rows()), default=0)
 
     def _rows(self) -> Iterator[_Row]:
         for packed in self.packed:

@@ -1,6 +1,7 @@
 """What the intake can say about a study: stable codes, each an error, a repair or a warning."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Level = Literal["error", "repair", "warning", "ok"]
@@ -83,6 +84,10 @@ CODES: dict[str, tuple[Level, str]] = {
     "lungs_cut_off": ("warning", "the scan ends inside the lungs"),
     "lung_box_fallback": ("warning", "no plausible lung box; the box of the body was used"),
     "no_contrast": ("warning", "no contrast in the pulmonary trunk or any great vessel: not a CT pulmonary angiogram"),
+    # what a model is shown (predict)
+    "too_short": ("error", "the lung box has fewer slices than a window of the model"),
+    "damaged_store_file": ("error", "the study's file in the study store is missing or damaged"),
+    "reader_killed": ("error", "the process that read the study was killed: a decoder crashed, or memory ran out"),
     # labels
     "images_without_labels": ("warning", "the study has labels, some of its slices have none"),
     "labels_without_images": ("warning", "labels of slices that are not in the chosen series"),
@@ -106,3 +111,11 @@ class Finding:
     def level(self) -> Level:
         """Return `error`, `repair`, `warning` or `ok`."""
         return CODES[self.code][0]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that should be DICOM and isn't usable; `code` says why."""
+
+    path: Path
+    code: str

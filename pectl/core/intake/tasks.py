@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from pectl.core.intake.findings import Finding
 from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
-from pectl.core.labels.table import Breach, Labels
 from pectl.core.storage.estimate import Expect
+
+if TYPE_CHECKING:  # pandas comes with it
+    from pectl.core.labels.table import Breach, Labels
 
 Progress = Callable[[int, int], None]
 
@@ -84,13 +87,13 @@ def lacks_preview(out: Path, verdict: Verdict) -> bool:
 
 
 def intake_tasks(
-    cohort: Cohort, table: Labels | None, config: PreprocessConfig, out: Path, *, previews: bool
+    cohort: Cohort, table: "Labels | None", config: PreprocessConfig, out: Path, *, previews: bool
 ) -> list[IntakeTask]:
     """Return the studies to be done, sorted."""
     return [IntakeTask(cohort.task(uid), _labels_of(table, uid), config, out, previews) for uid in cohort.todo]
 
 
-def _labels_of(table: Labels | None, uid: str) -> StudyLabels:
+def _labels_of(table: "Labels | None", uid: str) -> StudyLabels:
     if table is None:
         return StudyLabels()
     if uid not in table.exam.index:
@@ -100,7 +103,7 @@ def _labels_of(table: Labels | None, uid: str) -> StudyLabels:
     return StudyLabels(table.of_images(uid), exam)
 
 
-def note_breaches(cohort: Cohort, breaches: dict[str, list[Breach]]) -> None:
+def note_breaches(cohort: Cohort, breaches: "dict[str, list[Breach]]") -> None:
     """Add the breaches of the rules of the labels to what is known of the studies."""
     for rule, broken in breaches.items():
         examples: dict[str, list[str]] = {}
@@ -111,7 +114,7 @@ def note_breaches(cohort: Cohort, breaches: dict[str, list[Breach]]) -> None:
             cohort.notes.setdefault(uid, []).append(Finding("label_breach", f"{rule}{where}"))
 
 
-def without_images(cohort: Cohort, table: Labels | None, shard: tuple[int, int] | None = None) -> Iterator[Verdict]:
+def without_images(cohort: Cohort, table: "Labels | None", shard: tuple[int, int] | None = None) -> Iterator[Verdict]:
     """Yield a verdict on every study of the labels table of which there is no image."""
     if table is None:
         return

@@ -58,6 +58,11 @@ class Verdict:
         """Return the same with the digest of what was judged."""
         return replace(self, source=source)
 
+    def refused_for(self, code: str, detail: str) -> Self:
+        """Return the same for a study that was accepted, and can't be used after all."""
+        others = (one for one in self.findings if one.level != "ok")
+        return replace(self, findings=(Finding(code, detail), *others))
+
     def rows(self) -> list[tuple[str, ...]]:
         """Return the rows of the table."""
         return [(self.study, self.series, one.code, one.level, one.detail) for one in self.findings]

@@ -1,13 +1,17 @@
 """What a model says about studies, windows and images; and what is derived from the nine exam labels."""
 
+from __future__ import annotations  # pandas is imported by who has tables
+
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.labels.names import INDETERMINATE, NEGATIVE, PE_PRESENT, RV_LV, STUDY
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXTERNAL = "external"
 """Name of the split of predictions that were read from a CSV."""

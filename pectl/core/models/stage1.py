@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import video
-from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
 
 from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.models.layers import SlimResNet3d
 from pectl.core.models.norm import use_group_norm, use_own_batch_norm
+from pectl.core.models.video_resnet import mc3_18, r2plus1d_18, r3d_10, r3d_18
 from pectl.errors import WeightsError
 
 
@@ -25,14 +24,15 @@ class Backbone:
     """Slices from one place of layer2's map to the next."""
     layer2_channels: int
     layer4_channels: int
-    kinetics400: video.R3D_18_Weights | video.MC3_18_Weights | video.R2Plus1D_18_Weights | None = None
+    kinetics400: str | None = None
+    """Name of the weights in torchvision.models.video; None where there are none."""
 
 
 BACKBONES = {
-    "r3d_18": Backbone(video.r3d_18, 2, 128, 512, video.R3D_18_Weights.KINETICS400_V1),
-    "mc3_18": Backbone(video.mc3_18, 1, 128, 512, video.MC3_18_Weights.KINETICS400_V1),
-    "r2plus1d_18": Backbone(video.r2plus1d_18, 2, 128, 512, video.R2Plus1D_18_Weights.KINETICS400_V1),
-    "r3d_10": Backbone(lambda: VideoResNet(BasicBlock, [Conv3DSimple] * 4, [1] * 4, BasicStem), 2, 128, 512),
+    "r3d_18": Backbone(r3d_18, 2, 128, 512, "R3D_18_Weights"),
+    "mc3_18": Backbone(mc3_18, 1, 128, 512, "MC3_18_Weights"),
+    "r2plus1d_18": Backbone(r2plus1d_18, 2, 128, 512, "R2Plus1D_18_Weights"),
+    "r3d_10": Backbone(r3d_10, 2, 128, 512),
     "slim_16": Backbone(lambda: SlimResNet3d(width=16), 1, 32, 128),
     "slim_32": Backbone(lambda: SlimResNet3d(width=32), 1, 64, 256),
 }
@@ -86,7 +86,7 @@ class WindowEncoder(nn.Module):
         self.spec = spec
         known = backbone_named(spec.backbone)
         self.backbone = known.build()
-        self.backbone.fc = nn.Identity()  # torchvision's 400 actions
+        self.backbone.fc = nn.Identity()  # the 400 actions of Kinetics
         _adapt_stem(self.backbone, spec.in_channels)
         (use_group_norm if spec.norm == "group" else use_own_batch_norm)(self.backbone)
         self.feature_size = known.layer4_channels

@@ -42,14 +42,17 @@ def kinetics400(backbone: str) -> Source:
     Raises:
         WeightsError: the backbone has none, or they can't be fetched; the message says how to bring them.
     """
-    entry = backbone_named(backbone).kinetics400
-    if entry is None:
+    name = backbone_named(backbone).kinetics400
+    if name is None:
         raise WeightsError(
             where="stage1.weights",
             expected="a backbone that has Kinetics-400 weights",
             found=backbone,
             fix="choose r3d_18, mc3_18 or r2plus1d_18, or weights = 'none'",
         )
+    from torchvision.models import video  # takes as long to import as torch; only Kinetics' weights need it
+
+    entry = getattr(video, name).KINETICS400_V1
     cache = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
     try:
         state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)

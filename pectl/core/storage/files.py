@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pectl.errors import StoreError
+from pectl.errors import PectlError, StoreError
 
 _FREE_SPACE = "free space or choose another folder, then run the command again"
 _ASK_FOR_RIGHTS = "check who may read and write it and its folder (ls -ld), then run the command again"
@@ -90,6 +91,24 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+@contextmanager
+def nothing_left(folder: Path, *errors: type[PectlError]) -> Iterator[None]:
+    """Take a new folder away again where one of these errors says that there is nothing to put into it."""
+    there = folder.exists()
+    try:
+        yield
+    except errors:
+        if not there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as a whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:

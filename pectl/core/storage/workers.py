@@ -2,20 +2,21 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
-from typing import TypeVar
-
-import cv2
+from typing import Self, TypeVar
 
 from pectl.errors import WorkerError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+AHEAD = 2
+"""Tasks that a helper has while a result is used: one that it does, and one that waits."""
 
 
 def run_in_processes(
@@ -86,5 +87,54 @@ def _context(preload: str) -> BaseContext:
     return context
 
 
+class Helper:
+    """One process beside this one, which does tasks in their order while this one does something else.
+
+    It is started with the first task. Where a task kills it, another takes its place.
+    """
+
+    def __init__(self, preload: str) -> None:
+        self._preload = preload
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def submit(self, work: Callable[..., Result], *arguments: object, **named: object) -> Future[Result]:
+        """Begin a task; what it raises comes out of the future as it is."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=_context(self._preload), initializer=_start_worker)
+        return self._pool.submit(work, *arguments, **named)
+
+    def results(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result | None]:
+        """Yield the result of each task; None for one that the process was killed over.
+
+        While a result is used, the next task is done and its result waits.
+        """
+        waiting = iter(tasks)
+        running: deque[tuple[Task, Future[Result]]] = deque()
+        while True:
+            fresh = [task for _, task in zip(range(AHEAD - len(running)), waiting, strict=False)]
+            running += [(task, self.submit(work, task)) for task in fresh]
+            if not running:
+                return
+            try:
+                yield running.popleft()[1].result()
+            except BrokenProcessPool:
+                self._stop()
+                running = deque((task, self.submit(work, task)) for task, _ in running)
+                yield None
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
 def _start_worker() -> None:
+    import cv2  # half a second that the program's own process needn't pay
+
     cv2.setNumThreads(1)

@@ -1,20 +1,24 @@
 """The feature store: the window features of each study in slice order, as stage 2 reads them."""
 
+from __future__ import annotations  # pandas is imported where a table is read
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from pectl.core.labels.splits import split_fingerprint
 from pectl.core.storage.h5 import create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
 from pectl.core.stores.source import SourceSlices, read_source, write_source
 from pectl.core.stores.study_store import study_path
 from pectl.core.stores.tables import exam_targets, read_splits, read_studies
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT, VERSION = "pectl-feature-store", 1
 MADE_BY = "pectl extract-features"
@@ -79,10 +83,10 @@ class FeatureStore:
     path: Path
     stamp: Stamp
     studies: pd.DataFrame
-    splits: "pd.Series[str]"
+    splits: pd.Series[str]
 
     @classmethod
-    def open(cls, path: Path) -> "FeatureStore":
+    def open(cls, path: Path) -> FeatureStore:
         """Open a feature store.
 
         Raises:
@@ -94,6 +98,8 @@ class FeatureStore:
     @cached_property
     def split_fingerprint(self) -> str:
         """Return the digest of who is in which split."""
+        from pectl.core.labels.splits import split_fingerprint
+
         return split_fingerprint(self.splits)
 
     def uids(self, split: str) -> list[str]:

@@ -1,25 +1,28 @@
 """The study store: one HDF5 file per study with its lung box in HU, and the index files of the cohort."""
 
+from __future__ import annotations  # pandas is imported where a table is read
+
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.config import PreprocessConfig
 from pectl.core.labels.names import STUDY, STUDY_LABELS
-from pectl.core.labels.splits import split_fingerprint
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
 from pectl.core.stores.source import SourceSlices, read_source, write_source
 from pectl.core.stores.tables import MADE_BY, exam_targets, read_splits, read_studies
 from pectl.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT, VERSION = "pectl-study-store", 1
 ROW_COLUMNS = (
@@ -176,10 +179,10 @@ class StudyStore:
     stamp: Stamp
     config: PreprocessConfig
     studies: pd.DataFrame
-    splits: "pd.Series[str]"
+    splits: pd.Series[str]
 
     @classmethod
-    def open(cls, path: Path) -> "StudyStore":
+    def open(cls, path: Path) -> StudyStore:
         """Open a store.
 
         Raises:
@@ -200,6 +203,8 @@ class StudyStore:
     @cached_property
     def split_fingerprint(self) -> str:
         """Return the digest of who is in which split."""
+        from pectl.core.labels.splits import split_fingerprint
+
         return split_fingerprint(self.splits)
 
     def uids(self, split: str | None = None) -> list[str]:

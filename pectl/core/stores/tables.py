@@ -1,16 +1,19 @@
 """The tables of a store: its studies with their labels, and who is in which split."""
 
+from __future__ import annotations  # pandas is imported where a table is read
+
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.labels.names import EXAM_LABELS, STUDY, STUDY_LABELS
-from pectl.core.storage.csv_table import read_csv
 from pectl.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MADE_BY = "pectl preprocess"
 
@@ -28,7 +31,7 @@ def read_studies(store: Path) -> pd.DataFrame:
     return table.set_index(STUDY)
 
 
-def read_splits(store: Path) -> "pd.Series[str]":
+def read_splits(store: Path) -> pd.Series[str]:
     """Read `splits.csv` as train, val or test by StudyInstanceUID.
 
     Raises:
@@ -39,6 +42,8 @@ def read_splits(store: Path) -> "pd.Series[str]":
 
 
 def _read_table(path: Path, types: dict[str, Any]) -> pd.DataFrame:
+    from pectl.core.storage.csv_table import read_csv
+
     fix = f"run {MADE_BY} again"
     try:
         table = read_csv(
@@ -58,12 +63,14 @@ def exam_targets(studies: pd.DataFrame, uids: Iterable[str]) -> NDArray[np.float
     return studies.loc[list(uids), list(EXAM_LABELS)].to_numpy(np.float32)
 
 
-def read_run_splits(run: Path) -> "pd.Series[str]":
+def read_run_splits(run: Path) -> pd.Series[str]:
     """Read the splits that a run was trained with, by StudyInstanceUID.
 
     Raises:
         StoreError: the run has no `splits.csv`.
     """
+    from pectl.core.storage.csv_table import read_csv
+
     path, fix = run / "splits.csv", "train the run again"
     what = "the splits that the run was trained with"
     table = read_csv(path, what=what, error=StoreError, missing=StoreError, fix=fix, dtype=str)

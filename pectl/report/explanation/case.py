@@ -56,7 +56,7 @@ class Case:
         """Return the answer for `pe_present` and the nine exam labels."""
         score = self.explanation.exam_score
         exam = pd.DataFrame([score])
-        probability = self.decisions.calibrated(exam).iloc[0]
+        probability = self.decisions.calibrated(exam, "given-pe").iloc[0]
         return {
             name: Answer(
                 score[name],

@@ -115,6 +115,17 @@ def test_calibrated_has_pe_present_of_the_raw_scores(make_cohort):
     pd.testing.assert_frame_equal(calibrated[list(EXAM_LABELS)], raw, check_names=False)
 
 
+def test_rv_lv_given_pe_sums_to_one_and_keeps_the_odds(make_cohort):
+    exam = make_cohort(20)[0].exam.assign(pe_present=0.5)
+    exam.iloc[0, [7, 8]] = 0.0
+    found = Decisions().calibrated(exam, "given-pe")
+    large, small = found["rv_lv_ratio_gte_1"], found["rv_lv_ratio_lt_1"]
+    np.testing.assert_allclose(large + small, 1.0, rtol=1e-15)
+    odds = exam["rv_lv_ratio_gte_1"] / exam["rv_lv_ratio_lt_1"]
+    np.testing.assert_allclose((large / small)[1:], odds[1:], rtol=1e-12)
+    assert (large.iloc[0], small.iloc[0]) == (0.5, 0.5)  # neither says anything
+
+
 def test_json_keeps_every_number(fitted):
     assert Decisions.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
 

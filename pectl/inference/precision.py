@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pectl.core.models.bf16_gradients import check_bf16_gradients
+from pectl.core.models.stage1 import WindowEncoder
 from pectl.errors import DeviceError
-from pectl.training.device import Chosen, DeviceName, choose_device
+from pectl.inference.device import Chosen, DeviceName, Engine, choose_device, make_engine
 
 Asked = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -62,6 +63,31 @@ def choose_precision(device: DeviceName, asked: Asked, *, key: str, trial: Trial
     chosen, why = _of_gpu() if accelerator == "cuda" else _of_cpu(trial)
     _log.info("%s = auto: %s, as %s", key, chosen, why)
     return chosen
+
+
+def encoder_engine(
+    device: DeviceName, asked: Asked, encoder: WindowEncoder, *, length: int, px: int, local_rank: int = 0
+) -> Engine:
+    """Return where and how precisely an encoder infers.
+
+    Args:
+        device: where to compute.
+        asked: `stage1.extract_precision`.
+        encoder: in fp32.
+        length: slices of a window.
+        px: side of the windows that it sees.
+        local_rank: which of a machine's processes this is; each takes its own GPU.
+
+    Raises:
+        DeviceError: no GPU where one is asked for, or one that lacks the precision; fp16 on a CPU.
+    """
+
+    def window() -> tuple[Tensor]:
+        return (torch.rand(1, encoder.spec.in_channels, length, px, px).to(memory_format=torch.channels_last_3d),)
+
+    trial = Trial(encoder, window, trains=False)
+    chosen = choose_precision(device, asked, key="stage1.extract_precision", trial=trial)
+    return make_engine(device, chosen, local_rank=local_rank)
 
 
 def _of_gpu() -> tuple[Chosen, str]:

@@ -1,0 +1,44 @@
+"""Heat for a study that was just predicted, by the page that `pectl explain` makes."""
+
+from pathlib import Path
+
+from pectl.core.labels.names import PE_PRESENT
+from pectl.core.stores.study_store import Study
+from pectl.explanation.explainer import Explainer
+from pectl.inference.device import Engine
+from pectl.inference.instrument import Instrument
+from pectl.report.explanation.case import Case
+from pectl.report.explanation.page import write_explanation
+
+
+def explain_predicted(instrument: Instrument, engine: Engine, study: Study, out: Path, *, seen: bool) -> None:
+    """Explain PE in a study by the first member of an instrument.
+
+    Args:
+        instrument: that predicted it.
+        engine: where to compute.
+        study: of its preprocessing.
+        out: the study's folder of pictures and pages.
+        seen: the model was made with the study.
+    """
+    member = instrument.members[0]
+    explainer = Explainer(
+        encoder=member.encoder,
+        classifier=member.classifier,
+        windows=instrument.windows,
+        input_px=instrument.input_px,
+        label=PE_PRESENT,
+        method="layer-cam",
+        engine=engine,
+        extract_batch_size=instrument.batch_size,
+    )
+    case = Case(
+        study=study,
+        explanation=explainer.explain(study),
+        measures={},
+        measured_against=(),
+        decisions=member.decisions,
+        lineage=instrument.lineage,
+        seen_as="train" if seen else None,
+    )
+    write_explanation(out, case)
