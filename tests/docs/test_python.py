@@ -1,4 +1,4 @@
-"""The examples of docs/python.md run, and importing pectl is quick."""
+"""The examples of docs/how-to/python.md run, and importing pectl is quick."""
 
 import re
 import subprocess
