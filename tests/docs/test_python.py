@@ -15,7 +15,7 @@ HEAVY = ("torch", "pandas", "numpy", "pydantic", "pydicom", "typer")
 
 
 def test_the_examples_of_the_page_run(monkeypatch, tmp_path, write_series, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "python.md").read_text(), re.DOTALL)
     assert len(blocks) == 4
     monkeypatch.setitem(sys.modules, "pectl.bundle.load", SimpleNamespace(load_bundle=lambda path: tiny_instrument()))
     write_series(tmp_path / "study", study="1.1", n_slices=34, size=(64, 64), pixel_spacing_mm=(6.0, 6.0))
