@@ -15,17 +15,16 @@ import socket
 import time
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.headers import ROW_FIELDS, Row
 from pectl.core.dicom.patients import normal_patient_id
 from pectl.core.dicom.sources import FileEntry
 from pectl.core.storage.files import atomic_path
 from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-dicom-index", 1
-_FIELDS = SliceHeader._fields[1:]  # all but the path
-_FORMS = {"format": FORMAT, "version": VERSION, "fields": list(_FIELDS)}
+_FORMS = {"format": FORMAT, "version": VERSION, "fields": list(ROW_FIELDS)}
 _STALE_SECONDS = 120.0
 _LEVEL = 3
 _KEY_BYTES, _KEY_TRIES = 32, 100
@@ -38,7 +37,7 @@ class Known(NamedTuple):
     """
 
     kind: str
-    headers: list[list[Any]]
+    headers: list[Row]
     n_damaged: int = 0
 
 

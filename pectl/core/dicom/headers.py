@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pectl.core.dicom.tags import RawHeader, read_raw_header
 from pectl.core.dicom.vocabulary import integer, modality, syntax_uid, type_words
@@ -89,6 +89,28 @@ class SliceHeader(NamedTuple):
     def image_uid(self) -> str:
         """Return SOPInstanceUID, and for a multi-frame file the frame's number from 1."""
         return f"{self.sop_uid}#{self.frame + 1}" if self.frames > 1 else self.sop_uid
+
+
+Row = list[Any]
+"""A header without its path: the values of `ROW_FIELDS`, as JSON keeps them."""
+ROW_FIELDS = SliceHeader._fields[1:]
+_PLACES = {name: place for place, name in enumerate(ROW_FIELDS)}
+
+
+def pack_header(header: SliceHeader) -> Row:
+    """Return a header without its path."""
+    return list(header[1:])
+
+
+def unpack_header(path: Path, row: Row) -> SliceHeader:
+    """Return the header of a file; JSON has made lists of its tuples."""
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return SliceHeader(path, *values)
+
+
+def packed_value(row: Row, name: str) -> str:
+    """Return one text of a packed header by its name."""
+    return str(row[_PLACES[name]])
 
 
 def is_safe_uid(uid: str) -> bool:
