@@ -61,5 +61,6 @@ def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
 
 
 def _row(header: SliceHeader, cache: HeaderCache) -> Row:
-    """Return a header without its path and with a token for the patient."""
-    return pack_header(header._replace(patient_id=cache.patient(header.patient_id)))
+    """Return a header without its path, with a token for the patient and its time moved."""
+    patient, seconds = cache.patient(header.patient_id), cache.moved(header.seconds, header.study_uid)
+    return pack_header(header._replace(patient_id=patient, seconds=seconds))

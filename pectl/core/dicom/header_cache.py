@@ -3,7 +3,8 @@
 A part is gzipped JSON: the format, the names of the header's fields, and per file a keyed hash of its place, its size
 and time, what it is, and its headers. A file whose place, size or time differs is read anew; a part that can't be
 read is made again. PatientID is kept as a keyed hash only, file names not at all; the key lies beside the parts,
-readable by the owner alone. The folder can be deleted at any time.
+readable by the owner alone. Times of day are moved by an amount that only the key knows, the same for all of a study.
+The folder can be deleted at any time.
 """
 
 import gzip
@@ -17,7 +18,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pectl.core.dicom.headers import ROW_FIELDS, Row
+from pectl.core.dicom.headers import DAY_SECONDS, ROW_FIELDS, Row
 from pectl.core.dicom.patients import normal_patient_id
 from pectl.core.dicom.sources import FileEntry
 from pectl.core.storage.files import atomic_path
@@ -47,6 +48,7 @@ class HeaderCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._key = _read_or_make_key(folder / "key")
+        self._moved_by: dict[str, int] = {}
 
     def place(self, path: Path) -> str:
         """Return the keyed hash of a path, which names it in a part."""
@@ -56,6 +58,14 @@ class HeaderCache:
         """Return the token of a PatientID; empty for an empty one or a placeholder."""
         known = normal_patient_id(patient_id)
         return self._hash("patient", known) if known else ""
+
+    def moved(self, seconds: float | None, study_uid: str) -> float | None:
+        """Return a time of day, moved round the clock by as much as all others of the study."""
+        if seconds is None:
+            return None
+        if study_uid not in self._moved_by:
+            self._moved_by[study_uid] = int(self._hash("time", study_uid), 16) % DAY_SECONDS
+        return round((seconds + self._moved_by[study_uid]) % DAY_SECONDS, 3)
 
     def _hash(self, kind: str, text: str) -> str:
         return hmac.digest(self._key, f"{kind}:{text}".encode(errors="surrogateescape"), "sha256").hex()[:24]
