@@ -19,8 +19,9 @@ def judge(tmp_path, write_series):
     """Write several series or passes and judge them as one study; `own` gives SOPInstanceUIDs of their own."""
 
     def judge(*parts, image_labels=None, config=CONFIG, series=""):
-        for number, part in enumerate(parts):
-            write_series(tmp_path / str(number), **(SMALL | part | {"edit": _edit(number, part.get("edit"))}))
+        with disable_value_validation():  # of lists as text
+            for number, part in enumerate(parts):
+                write_series(tmp_path / str(number), **(SMALL | part | {"edit": _edit(number, part.get("edit"))}))
         headers = [header for path in find_files(tmp_path) if (header := read_header(path))]
         return examine("1.2.3", headers, config, labels=StudyLabels(image_labels), series=series)
 
@@ -30,8 +31,7 @@ def judge(tmp_path, write_series):
 def _edit(number, edit):
     def edited(dataset, place):
         dataset.SOPInstanceUID = f"9.{number}.{place}"
-        with disable_value_validation():  # of lists as text
-            return edit(dataset, place) if edit else None
+        return edit(dataset, place) if edit else None
 
     return edited
 
