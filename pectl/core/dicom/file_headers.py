@@ -63,4 +63,4 @@ def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
 def _row(header: SliceHeader, cache: HeaderCache) -> Row:
     """Return a header without its path, with a token for the patient and its time moved."""
     patient, seconds = cache.patient(header.patient_id), cache.moved(header.seconds, header.study_uid)
-    return pack_header(header._replace(patient_id=patient, seconds=seconds))
+    return pack_header(header, patient_id=patient, seconds=seconds)

@@ -48,6 +48,7 @@ class HeaderCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._key = _read_or_make_key(folder / "key")
+        self._tokens: dict[str, str] = {}
         self._moved_by: dict[str, int] = {}
 
     def place(self, path: Path) -> str:
@@ -56,8 +57,10 @@ class HeaderCache:
 
     def patient(self, patient_id: str) -> str:
         """Return the token of a PatientID; empty for an empty one or a placeholder."""
-        known = normal_patient_id(patient_id)
-        return self._hash("patient", known) if known else ""
+        if patient_id not in self._tokens:
+            known = normal_patient_id(patient_id)
+            self._tokens[patient_id] = self._hash("patient", known) if known else ""
+        return self._tokens[patient_id]
 
     def moved(self, seconds: float | None, study_uid: str) -> float | None:
         """Return a time of day, moved round the clock by as much as all others of the study."""

@@ -116,9 +116,12 @@ ROW_FIELDS = SliceHeader._fields[1:]
 _PLACES = {name: place for place, name in enumerate(ROW_FIELDS)}
 
 
-def pack_header(header: SliceHeader) -> Row:
-    """Return a header without its path."""
-    return list(header[1:])
+def pack_header(header: SliceHeader, **changed: Any) -> Row:  # noqa: ANN401 - values of any field
+    """Return a header without its path, with other values for some fields."""
+    row = list(header[1:])
+    for name, value in changed.items():
+        row[_PLACES[name]] = value
+    return row
 
 
 def unpack_header(path: Path, row: Row) -> SliceHeader:
@@ -174,7 +177,8 @@ def header_of(file: BinaryIO, path: Path) -> SliceHeader | None:
 
 
 def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
-    values = {name: raw.values.get(tag, b"")[:_LONGEST_VALUE] for name, tag in _TAGS.items()}
+    value_of = raw.values.get
+    values = {name: value_of(tag, b"")[:_LONGEST_VALUE] for name, tag in _TAGS.items()}
     signed = _unsigned(values["signed"]) == 1
     image_type = _words(values["image_type"])
     return SliceHeader(
@@ -202,14 +206,14 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         padding=_padding(values["padding"], signed=signed),
         slope=_number(values["slope"]),
         intercept=_number(values["intercept"]),
-        acquisition=integer(_text(values["acquisition"])),
+        acquisition=_integer(values["acquisition"]),
         contrast=bool(_text(values["contrast"])),
         kernel=_label(values["kernel"]),
         manufacturer=_label(values["manufacturer"]),
-        phase=integer(_text(values["phase"])),
+        phase=_integer(values["phase"]),
         seconds=_seconds(values["acquisition_moment"], values["acquisition_time"], values["content_time"]),
         instance=_instance(values["instance"]),
-        frame_of_reference=zlib.crc32(values["frame_of_reference"].strip(b" \0")),
+        frame_of_reference=_checksum(values["frame_of_reference"]),
         content=_content(image_type, values["rescale_type"], values["description"]),
     )
 
@@ -240,9 +244,19 @@ def _seconds(*values: bytes) -> float | None:
     return None
 
 
+@lru_cache(maxsize=1024)
+def _integer(value: bytes) -> str:
+    return integer(_text(value))
+
+
+@lru_cache(maxsize=1024)
+def _checksum(uid: bytes) -> int:
+    return zlib.crc32(uid.strip(b" \0"))
+
+
 def _instance(value: bytes) -> int | None:
-    text = integer(value.strip(b" \0").decode("latin-1"))
-    return int(text) if text else None
+    text = value.strip(b" \0")
+    return int(text) if text.isdigit() and len(text) <= _LONGEST_COUNT else None
 
 
 @lru_cache(maxsize=1024)

@@ -48,6 +48,9 @@ def assemble(headers: Iterable[SliceHeader], *, max_gap_mm: float) -> list[Candi
 
 def _scans_of(uid: str, headers: tuple[SliceHeader, ...], max_gap_mm: float) -> list[Candidate]:
     """Return the scans of one series."""
+    whole = Candidate(uid, headers, n_images=len(headers))
+    if len(whole.position_mm) == 1:
+        return [whole]  # bolus tracking, not several scans
     passes = find_passes(headers)
     told_by = tuple(dict.fromkeys(name for one in passes for name in one.told_by))
     parts = [Candidate(uid, one.headers, len(passes), len(headers), told_by) for one in passes]

@@ -40,7 +40,7 @@ class Candidate:
         """Return the different positions along the normal of the first slice, ascending."""
         return distinct(along_normal(self.headers))
 
-    @property
+    @cached_property
     def step_mm(self) -> float:
         """Return the median step; 0 for a single position."""
         return median_step(self.position_mm)
@@ -50,17 +50,17 @@ class Candidate:
         """Return what the slices cover along the normal."""
         return float(self.position_mm[-1] - self.position_mm[0]) + self.step_mm
 
-    @property
+    @cached_property
     def thickness_mm(self) -> float:
         """Return the median SliceThickness, 0 where none is given."""
         return float(np.median([header.slice_thickness_mm or 0.0 for header in self.headers]))
 
-    @property
+    @cached_property
     def original(self) -> bool:
         """Tell whether most slices are ORIGINAL (ImageType, value 1); without a type they count as such."""
         return not self._most(lambda header: bool(header.image_type) and header.image_type[0] != "ORIGINAL")
 
-    @property
+    @cached_property
     def projection(self) -> bool:
         """Tell whether ImageType names a projection or a reformat, or the slices are slabs that overlap."""
         slab = self.thickness_mm > max(_SLAB_STEPS * self.step_mm, _SLAB_MM) and self.step_mm > 0
@@ -77,7 +77,7 @@ class Candidate:
         """Return how far the values are from CT numbers: 0 they are, 1 monoenergetic, 2 unenhanced, 3 no HU."""
         return HU_WORDS.index(self.content) if self.content in HU_WORDS else len(HU_WORDS)
 
-    @property
+    @cached_property
     def contrast(self) -> bool:
         """Tell whether a ContrastBolusAgent is named."""
         return any(header.contrast for header in self.headers)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,12 @@ def median_step(position_mm: Vector) -> float:
 
 def lean_deg(header: SliceHeader) -> float:
     """Return the angle between the image plane and the axial plane, 0 to 90 degrees; 90 for unusable axes."""
-    normal = normal_of(header.orientation or (0.0,) * 6)
+    return _lean_deg(header.orientation or (0.0,) * 6)
+
+
+@lru_cache(maxsize=1024)
+def _lean_deg(orientation: tuple[float, ...]) -> float:
+    normal = normal_of(orientation)
     length = float(np.linalg.norm(normal))
     if not 0.9 < length < 1.1:
         return 90.0
