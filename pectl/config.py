@@ -30,14 +30,26 @@ class Section(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-SeriesRule = Literal["extent", "original", "no_projection", "contrast", "step", "kernel", "slices"]
+SeriesRule = Literal["extent", "no_spectral", "no_projection", "original", "contrast", "step", "kernel", "slices"]
 
 
 class SeriesConfig(Section):
     """Which series of a study is used: axial CT always, and of several the one that these rules put first."""
 
-    prefer: tuple[SeriesRule, ...] = ("extent", "original", "no_projection", "contrast", "step", "kernel", "slices")
-    """The rules in their order; the first one in which two series differ decides, at last the lower UID."""
+    prefer: tuple[SeriesRule, ...] = (
+        "extent",
+        "no_spectral",
+        "no_projection",
+        "original",
+        "contrast",
+        "step",
+        "kernel",
+        "slices",
+    )
+    """The rules in their order; the first one in which two series differ decides, at last the lower UID. Rule
+    `no_spectral`: CT numbers as scanned, then what is computed from several energies. Rule `no_projection`:
+    projections, reformats and slabs that overlap come behind. Rule `contrast`: among series that
+    are alike until then, less contrast in the pixels comes behind, then no contrast agent in the header."""
     max_lean_deg: Annotated[float, Field(gt=0.0, le=45.0)] = 30.0
     """An image plane that leans more than this isn't axial; gantries tilt by 30 degrees at most."""
     min_extent_mm: Annotated[float, Field(ge=0.0)] = 150.0

@@ -16,8 +16,8 @@ from pectl.core.decisions.out_of_distribution import OutOfDistribution
 from pectl.core.models.checkpoint import DESCRIPTION, WEIGHTS, StoredModel, build_stage1, build_stage2
 from pectl.core.storage.stamp import check_lineage
 from pectl.core.stores.study_store import store_digest
-from pectl.inference.precision import Asked
 from pectl.inference.instrument import Instrument, Member
+from pectl.inference.precision import Asked
 
 _PRECISION: TypeAdapter[Asked] = TypeAdapter(Asked)
 

@@ -11,8 +11,10 @@ from pectl.cli.intake import (
     IndexOption,
     LabelsOption,
     PreviewsOption,
+    SeriesOption,
     SourcesArgument,
     StrictOption,
+    show_absent,
     show_faults,
     show_previews,
     show_verdicts,
@@ -33,6 +35,7 @@ def preprocess(
     dicom: SourcesArgument,
     out: Annotated[Path, typer.Option("--out", help="The study store.")],
     labels: LabelsOption = None,
+    series: SeriesOption = None,
     index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
@@ -48,17 +51,19 @@ def preprocess(
     It holds one upright lung box in HU per study, and the verdicts that `validate` gives.
     """
     from pectl.config import load_config
+    from pectl.core.intake.named_series import read_named_series
     from pectl.core.intake.tasks import IntakeWatch, Sources
     from pectl.steps.preprocess import preprocess as run
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
-    sources = Sources(tuple(dicom), labels, index, workers, part)
+    sources = Sources(tuple(dicom), labels, index, workers, part, read_named_series(series))
     with (
         progress("files", quiet=quiet, growing=True) as files,
         watched("studies", out, quiet=quiet, shard=part) as watch,
     ):
         told = IntakeWatch(watch.stoppable(files), watch.progress, watch.expect)
         summary = run(sources, out, resolved, previews=previews, watch=told)
+    show_absent(summary.absent)
     show_faults(summary.faults)
     if summary.verdicts:
         show_verdicts(summary.verdicts)

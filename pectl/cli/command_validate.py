@@ -14,8 +14,10 @@ from pectl.cli.intake import (
     IndexOption,
     LabelsOption,
     PreviewsOption,
+    SeriesOption,
     SourcesArgument,
     StrictOption,
+    show_absent,
     show_faults,
     show_previews,
     show_verdicts,
@@ -39,6 +41,7 @@ def validate(
     dicom: SourcesArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of verdicts.csv and verdicts.json.")] = None,
     labels: LabelsOption = None,
+    series: SeriesOption = None,
     index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
@@ -54,6 +57,7 @@ def validate(
     Nothing is preprocessed. The codes are those of docs/reference/codes.md.
     """
     from pectl.config import load_config
+    from pectl.core.intake.named_series import read_named_series
     from pectl.core.intake.series import describe_rules
     from pectl.core.intake.tasks import Sources
     from pectl.steps.validate import validate as run
@@ -61,10 +65,11 @@ def validate(
     if previews and out is None:
         raise typer.BadParameter("pictures need a folder: give --out too", param_hint="--previews")
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
-    sources = Sources(tuple(dicom), labels, index, workers, part)
+    sources = Sources(tuple(dicom), labels, index, workers, part, read_named_series(series))
     say("Series choice: " + "; ".join(describe_rules(resolved.preprocess)))
     with TemporaryDirectory(prefix="pectl-") as scratch, _watching(out, part, quiet=quiet) as watch:
         summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=watch)
+    show_absent(summary.absent)
     show_faults(summary.faults)
     show_verdicts(summary.verdicts)
     n_refused = sum(verdict.refused for verdict in summary.verdicts)

@@ -29,6 +29,15 @@ IndexOption = Annotated[
     Path | None,
     typer.Option("--index", help="Folder that keeps the headers for later runs; default dicom_index/ in --out."),
 ]
+SeriesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="UID|CSV",
+        help="The series to use whatever the rules say: for one study its SeriesInstanceUID, for several a table with "
+        "the columns StudyInstanceUID and SeriesInstanceUID.",
+    ),
+]
 PreviewsOption = Annotated[
     bool, typer.Option("--previews", help="A picture of each study's lung box, and pages to skim them, in previews/.")
 ]
@@ -64,6 +73,12 @@ def show_previews(out: Path, *, made_by: str) -> None:
     from pectl.report.contact_sheet import write_preview_pages
 
     say(f"lung boxes to skim: {write_preview_pages(out, made_by=made_by)}")
+
+
+def show_absent(studies: Sequence[str]) -> None:
+    """Say of which studies a series was named in vain."""
+    if studies:
+        say(f"a series is named for {len(studies)} studies that aren't among the files, such as {studies[0]}")
 
 
 def show_faults(faults: Iterable["Fault"]) -> None:

@@ -50,6 +50,15 @@ ORIENTATIONS = (
 )
 """PatientPosition, ImageOrientationPatient, share: as recumbent, mirrored, turned half round."""
 
+IMAGE_TYPES = (
+    ("['ORIGINAL', 'PRIMARY', 'AXIAL']", 0.5),
+    ("ORIGINAL\\PRIMARY\\AXIAL", 0.2),
+    ("ORIGINAL\\PRIMARY\\AXIAL\\CT_SOM5 SPI", 0.1),
+    ("['ORIGINAL', 'PRIMARY', 'AXIAL', 'CT_SOM5 SPI']", 0.1),
+    (None, 0.1),
+)
+"""ImageType and share; two of three RSPECT headers seen hold a list as text. None: the file lacks it."""
+
 TRANSFER_SYNTAXES = {
     "implicit": ImplicitVRLittleEndian,
     "explicit": ExplicitVRLittleEndian,
@@ -79,6 +88,7 @@ class Header:
     many_windows: bool
     """WindowCenter and WindowWidth hold two values."""
     hashed_class: bool
+    image_type: str | None
 
     @classmethod
     def draw(
@@ -90,6 +100,7 @@ class Header:
         syntax = "implicit" if rng.random() < _IMPLICIT_SHARE else "explicit"
         up = np.arange(1, count + 1)
         orders = (up, up[::-1], rng.permutation(up))
+        beside = rng.spawn(1)[0]  # what is drawn from it leaves the other draws as they are
         return cls(
             study_uid=study_uid,
             series_uid=draw_id(rng),
@@ -104,6 +115,7 @@ class Header:
             slice_thickness_mm=round(grid.spacing_mm[0] * scanner.thickness_to_step, 3),
             many_windows=bool(rng.random() < 0.4),
             hashed_class=bool(rng.random() < 0.5),
+            image_type=IMAGE_TYPES[int(beside.choice(len(IMAGE_TYPES), p=[share for _, share in IMAGE_TYPES]))][0],
         )
 
 
@@ -143,6 +155,8 @@ def _dataset(header: Header, grid: Grid, index: int) -> Dataset:
     dataset = Dataset()
     dataset.preamble = b"\x00" * 128
     dataset.file_meta = _file_meta(header, index)
+    if header.image_type is not None:
+        dataset.ImageType = header.image_type
     dataset.SOPClassUID = HASHED_CLASS if header.hashed_class else CTImageStorage
     dataset.SOPInstanceUID = header.sop_uids[index]
     dataset.Modality = "CT"

@@ -57,9 +57,9 @@ def _allowed(info: FieldInfo) -> str:
 
 
 def _meaning(model: type[BaseModel], key: str) -> str:
-    """Return the docstring of a key, from the parent class where the section only changes the default."""
+    """Return the docstring of a key on one line, from the parent class where the section only changes the default."""
     fields = (parent.model_fields.get(key) for parent in model.__mro__ if issubclass(parent, BaseModel))
-    return next((info.description for info in fields if info and info.description), "")
+    return " ".join(next((info.description for info in fields if info and info.description), "").split())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Every study is done, or refused with a code and a reason; a rerun does what is m
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pectl.config import Config
@@ -16,6 +17,7 @@ from pectl.core.intake.examine import make_study
 from pectl.core.intake.findings import Fault
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
+from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.store_index import begin_store, finish_store
 from pectl.core.intake.tasks import (
     IntakeTask,
@@ -50,6 +52,7 @@ class PreprocessSummary:
         unlabelled: studies that the labels table doesn't hold, sorted.
         faults: files that can't be used.
         complete: whether the store is finished, so all studies are done or refused.
+        absent: studies of which a series was named, and that aren't among the files.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -57,6 +60,7 @@ class PreprocessSummary:
     unlabelled: tuple[str, ...]
     faults: tuple[Fault, ...]
     complete: bool
+    absent: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Verdict, ...]:
@@ -81,7 +85,8 @@ def preprocess(
 
     Args:
         sources: the files, and the labels table.
-        out: the store; studies it holds already are left as they are. The shard that finishes last writes its index.
+        out: the store; studies it holds already are left as they are, unless another series is named now. The
+            shard that finishes last writes its index.
         config: the experiment; `preprocess`, `split` and `seed` are used.
         previews: draw the lung box of each study too; a study of the store without a picture is done again.
         watch: is told how far the work is.
@@ -98,17 +103,19 @@ def preprocess(
     watch = watch or IntakeWatch()
     check_available(config.preprocess)
     table = None if sources.labels is None else read_labels(sources.labels)
+    is_finished = partial(_is_finished, out, sources.series, previews=previews)
     with nothing_left(out, InputMissingError):
         cohort = index_files(
             sources.paths,
             folder=sources.index_in(out),
             workers=sources.workers,
             shard=sources.shard,
-            known=lambda uid: _is_finished(out, uid, previews=previews),
+            known=is_finished,
             progress=watch.files,
         )
+        absent = sources.series.absent(cohort.patient)
     check_method(config.split, len(cohort.patient))
-    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
+    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)
     check_disk(estimate, out)
     begin_store(out, config, sources.labels)
@@ -120,7 +127,7 @@ def preprocess(
         for verdict in done:
             verdicts.append(verdict)
             watch.studies(len(verdicts), len(tasks))
-    complete = all(_is_finished(out, uid, previews=previews) for uid in cohort.patient)
+    complete = all(map(is_finished, cohort.patient))
     if complete:
         finish_store(out, cohort.patient, config, sources.labels, list(without_images(cohort, table)))
     return PreprocessSummary(
@@ -129,6 +136,7 @@ def preprocess(
         unlabelled=() if table is None else tuple(sorted(set(cohort.patient) - set(table.exam.index))),
         faults=tuple(cohort.faults),
         complete=complete,
+        absent=absent,
     )
 
 
@@ -146,13 +154,16 @@ def _extent(headers: list[SliceHeader]) -> tuple[int, float]:
     return sum(2 * header.rows * header.columns for header in images), max(heights, default=0) - min(heights, default=0)
 
 
-def _is_finished(out: Path, uid: str, *, previews: bool) -> bool:
-    """Tell whether a study is in the store, with its picture if there are to be pictures, or was refused."""
-    path = verdict_path(out, uid)
-    if not path.exists() or (study_path(out, uid).exists() and not previews):
+def _is_finished(out: Path, series: NamedSeries, uid: str, *, previews: bool) -> bool:
+    """Tell whether a study is in the store, from the series and with the picture that is wanted, or was refused."""
+    path, named = verdict_path(out, uid), series.of(uid)
+    there = study_path(out, uid).exists()
+    if not path.exists() or (there and not previews and not named):
         return path.exists()
     verdict = read_verdict(path, made_by=MADE_BY)
-    return verdict.refused or (study_path(out, uid).exists() and not lacks_preview(out, verdict))
+    if named not in ("", verdict.series):
+        return False
+    return verdict.refused or (there and not (previews and lacks_preview(out, verdict)))
 
 
 def _preprocess_study(task: IntakeTask) -> Verdict:
@@ -161,5 +172,7 @@ def _preprocess_study(task: IntakeTask) -> Verdict:
     if examined.usable is not None:
         study = make_study(examined.usable, examined.verdict, task.config, task.labels)
         write_study(study_path(task.out, task.study.uid), study)
+    else:
+        study_path(task.out, task.study.uid).unlink(missing_ok=True)  # of another series
     write_verdict(verdict_path(task.out, task.study.uid), examined.verdict)
     return examined.verdict

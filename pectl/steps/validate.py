@@ -39,12 +39,14 @@ class ValidateSummary:
         n_reused: studies whose files, labels and configuration are those of an earlier verdict.
         faults: files that can't be used.
         complete: whether every study has a verdict, so that the table of all is written.
+        absent: studies of which a series was named, and that aren't among the files.
     """
 
     verdicts: tuple[Verdict, ...]
     n_reused: int
     faults: tuple[Fault, ...]
     complete: bool
+    absent: tuple[str, ...] = ()
 
 
 def validate(
@@ -60,7 +62,7 @@ def validate(
         watch: is told how far the work is.
 
     Raises:
-        InputMissingError: no such source, no DICOM inside, or no labels table.
+        InputMissingError: no such source, no DICOM inside, no labels table, or one named series for several studies.
         LabelsError: the labels table lacks columns or rows.
         WeightsError: `lungs = "lungmask"` without the package or its weights.
         StoreError: a file can't be written.
@@ -76,10 +78,11 @@ def validate(
         known=lambda uid: False,
         progress=watch.files,
     )
+    absent = sources.series.absent(cohort.patient)
     note_breaches(cohort, breaches)
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
-    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
+    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
     done: list[tuple[Verdict, bool]] = []
     if tasks:
         watch.studies(0, len(tasks))
@@ -98,13 +101,14 @@ def validate(
         n_reused=sum(reused for _, reused in done),
         faults=tuple(cohort.faults),
         complete=complete,
+        absent=absent,
     )
 
 
 def _judge(task: IntakeTask) -> tuple[Verdict, bool]:
-    """Return the verdict on a study, and whether it is an earlier one of the same files, labels and configuration."""
+    """Return the verdict on a study, and whether it is an earlier one of the same files, labels and choices."""
     path = verdict_path(task.out, task.study.uid)
-    source = digest_of(task.study.digest, task.config.digest(), task.labels.image, task.labels.exam)
+    source = digest_of(task.study.digest, task.config.digest(), task.labels.image, task.labels.exam, task.series)
     earlier = _earlier(path)
     if earlier and earlier.source == source and not (task.previews and lacks_preview(task.out, earlier)):
         return earlier, True

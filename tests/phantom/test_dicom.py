@@ -5,8 +5,9 @@ import pydicom
 import pytest
 
 from pectl.config import PhantomConfig
+from pectl.core.dicom.headers import read_header
 from pectl.phantom.acquisition import draw_scanner
-from pectl.phantom.dicom import ENCODINGS, HASHED_CLASS, ORIENTATIONS, Header, write_series
+from pectl.phantom.dicom import ENCODINGS, HASHED_CLASS, IMAGE_TYPES, ORIENTATIONS, Header, write_series
 from pectl.phantom.grid import Grid
 
 GRID = Grid(
@@ -52,6 +53,7 @@ def test_headers_vary_and_are_as_messy_as_real_ones():
     assert {header.position for header in headers} == {"HFS", "FFS", "HFP"}
     assert {header.syntax for header in headers} == {"implicit", "explicit", "jpeg-ls"}
     assert {header.many_windows for header in headers} == {header.hashed_class for header in headers} == {True, False}
+    assert {header.image_type for header in headers} == {image_type for image_type, _ in IMAGE_TYPES}
     assert any(header.slice_thickness_mm != 2.5 for header in headers)
     orders = {header.instance_numbers for header in headers}
     assert {(1, 2, 3), (3, 2, 1)} < orders
@@ -76,3 +78,10 @@ def test_odd_ids_are_written_without_a_word_and_without_a_lasting_setting(tmp_pa
     assert list(dataset.WindowCenter) == [100, -600]
     assert "Manufacturer" not in dataset
     assert "PatientName" not in dataset
+
+
+@pytest.mark.parametrize("image_type", [image_type for image_type, _ in IMAGE_TYPES if image_type])
+def test_every_image_type_that_is_drawn_is_read_as_an_original(tmp_path, image_type):
+    write_series(tmp_path, replace(header_of(), image_type=image_type), GRID, HU)
+    [header, *_] = [read_header(path) for path in tmp_path.iterdir()]
+    assert header.image_type[:3] == ("ORIGINAL", "PRIMARY", "AXIAL")

@@ -38,6 +38,11 @@ def test_every_key_has_a_meaning():
     assert [row[0] for row in rows() if len(row) != 4 or not row[3]] == []
 
 
+def test_each_key_is_one_row():
+    lines = configuration_markdown().splitlines()
+    assert [line for line in lines if line.startswith("|") != line.endswith("|")] == []
+
+
 def test_default_limits_and_choices_are_shown():
     text = configuration_markdown()
     assert "| `in_plane_px` | `224` | &ge; 32, &le; 1024 | Side of the square" in text

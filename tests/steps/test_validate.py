@@ -11,6 +11,7 @@ import pytest
 from pectl.config import Config, PreprocessConfig
 from pectl.core.intake import tasks as study_intake
 from pectl.core.intake.index import index_files
+from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.errors import LabelsError
@@ -191,3 +192,21 @@ def test_the_intake_needs_no_torch():
     """It would cost every worker seconds."""
     code = "import sys, pectl.steps.validate, pectl.steps.preprocess; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_named_series_is_used_by_both_and_naming_another_one_does_the_study_again(cohort, tmp_path):
+    def sources(**options):
+        return Sources((cohort / "1.1",), index=tmp_path / "index", **options)
+
+    other = NamedSeries(by_study={"1.1": "1.1.2", "1.9": "1.9.1"})
+    assert [one.series for one in validate(sources(), tmp_path / "out", CONFIG).verdicts] == ["1.1.1"]
+    summary = validate(sources(series=other), tmp_path / "out", CONFIG)
+    assert ([one.series for one in summary.verdicts], summary.n_reused, summary.absent) == (["1.1.2"], 0, ("1.9",))
+    assert preprocess(sources(), tmp_path / "store", CONFIG).verdicts[0].series == "1.1.1"
+    summary = preprocess(sources(series=other), tmp_path / "store", CONFIG)
+    assert ([one.series for one in summary.verdicts], summary.absent) == (["1.1.2"], ("1.9",))
+    assert pd.read_csv(tmp_path / "store" / "verdicts.csv", dtype=str)["series"].unique().tolist() == ["1.1.2"]
+    assert preprocess(sources(series=other), tmp_path / "store", CONFIG).n_skipped == 1
+    lost = NamedSeries(only="7.7")
+    assert preprocess(sources(series=lost), tmp_path / "store", CONFIG).refused[0].outcome.code == "series_not_found"
+    assert not list((tmp_path / "store" / "studies").iterdir())

@@ -1,12 +1,11 @@
 """The headers in one file, whatever it is: an image, frames, an archive of images, or none."""
 
 from pathlib import Path
-from typing import Any
 
 from pectl.core.dicom.archives import is_archive, read_members
 from pectl.core.dicom.frames import expand_frames
 from pectl.core.dicom.header_cache import HeaderCache, Known
-from pectl.core.dicom.headers import SliceHeader, header_of, read_header
+from pectl.core.dicom.headers import Row, SliceHeader, header_of, pack_header, read_header
 from pectl.core.dicom.sources import DICOMDIR, FileEntry
 from pectl.errors import StudyRefusedError
 
@@ -61,6 +60,7 @@ def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
     return found, n_damaged
 
 
-def _row(header: SliceHeader, cache: HeaderCache) -> list[Any]:
-    """Return a header without its path and with a token for the patient."""
-    return list(header._replace(patient_id=cache.patient(header.patient_id)))[1:]
+def _row(header: SliceHeader, cache: HeaderCache) -> Row:
+    """Return a header without its path, with a token for the patient and its time moved."""
+    patient, seconds = cache.patient(header.patient_id), cache.moved(header.seconds, header.study_uid)
+    return pack_header(header, patient_id=patient, seconds=seconds)

@@ -3,7 +3,8 @@
 A part is gzipped JSON: the format, the names of the header's fields, and per file a keyed hash of its place, its size
 and time, what it is, and its headers. A file whose place, size or time differs is read anew; a part that can't be
 read is made again. PatientID is kept as a keyed hash only, file names not at all; the key lies beside the parts,
-readable by the owner alone. The folder can be deleted at any time.
+readable by the owner alone. Times of day are moved by an amount that only the key knows, the same for all of a study.
+The folder can be deleted at any time.
 """
 
 import gzip
@@ -15,17 +16,16 @@ import socket
 import time
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.headers import DAY_SECONDS, ROW_FIELDS, Row
 from pectl.core.dicom.patients import normal_patient_id
 from pectl.core.dicom.sources import FileEntry
 from pectl.core.storage.files import atomic_path
 from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-dicom-index", 1
-_FIELDS = SliceHeader._fields[1:]  # all but the path
-_FORMS = {"format": FORMAT, "version": VERSION, "fields": list(_FIELDS)}
+_FORMS = {"format": FORMAT, "version": VERSION, "fields": list(ROW_FIELDS)}
 _STALE_SECONDS = 120.0
 _LEVEL = 3
 _KEY_BYTES, _KEY_TRIES = 32, 100
@@ -38,7 +38,7 @@ class Known(NamedTuple):
     """
 
     kind: str
-    headers: list[list[Any]]
+    headers: list[Row]
     n_damaged: int = 0
 
 
@@ -48,6 +48,8 @@ class HeaderCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._key = _read_or_make_key(folder / "key")
+        self._tokens: dict[str, str] = {}
+        self._moved_by: dict[str, int] = {}
 
     def place(self, path: Path) -> str:
         """Return the keyed hash of a path, which names it in a part."""
@@ -55,8 +57,18 @@ class HeaderCache:
 
     def patient(self, patient_id: str) -> str:
         """Return the token of a PatientID; empty for an empty one or a placeholder."""
-        known = normal_patient_id(patient_id)
-        return self._hash("patient", known) if known else ""
+        if patient_id not in self._tokens:
+            known = normal_patient_id(patient_id)
+            self._tokens[patient_id] = self._hash("patient", known) if known else ""
+        return self._tokens[patient_id]
+
+    def moved(self, seconds: float | None, study_uid: str) -> float | None:
+        """Return a time of day, moved round the clock by as much as all others of the study."""
+        if seconds is None:
+            return None
+        if study_uid not in self._moved_by:
+            self._moved_by[study_uid] = int(self._hash("time", study_uid), 16) % DAY_SECONDS
+        return round((seconds + self._moved_by[study_uid]) % DAY_SECONDS, 3)
 
     def _hash(self, kind: str, text: str) -> str:
         return hmac.digest(self._key, f"{kind}:{text}".encode(errors="surrogateescape"), "sha256").hex()[:24]

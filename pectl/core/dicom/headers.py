@@ -3,13 +3,14 @@
 import os
 import re
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from pectl.core.dicom.tags import RawHeader, read_raw_header
-from pectl.core.dicom.vocabulary import integer, modality, syntax_uid, type_words
+from pectl.core.dicom.vocabulary import content_of, integer, modality, syntax_uid, type_words, words_of
 
 _UID = re.compile(r"[0-9A-Za-z.]{1,64}")
 _LABEL = re.compile(r"[^0-9A-Za-z_.+/ -]")
@@ -17,7 +18,11 @@ _TAGS = {
     "image_type": 0x00080008,
     "sop_uid": 0x00080018,
     "modality": 0x00080060,
+    "content_time": 0x00080033,
+    "acquisition_moment": 0x0008002A,
+    "acquisition_time": 0x00080032,
     "manufacturer": 0x00080070,
+    "description": 0x0008103E,
     "patient_id": 0x00100020,
     "contrast": 0x00180010,
     "slice_thickness_mm": 0x00180050,
@@ -25,8 +30,11 @@ _TAGS = {
     "study_uid": 0x0020000D,
     "series_uid": 0x0020000E,
     "acquisition": 0x00200012,
+    "instance": 0x00200013,
     "position": 0x00200032,
     "orientation": 0x00200037,
+    "frame_of_reference": 0x00200052,
+    "phase": 0x00200100,
     "samples": 0x00280002,
     "frames": 0x00280008,
     "rows": 0x00280010,
@@ -38,10 +46,13 @@ _TAGS = {
     "padding": 0x00280120,
     "intercept": 0x00281052,
     "slope": 0x00281053,
+    "rescale_type": 0x00281054,
 }
 """The attributes that are read, and no others (DICOM PS3.6)."""
+_CLOCK = re.compile(rb"(?:[0-9]{8})?([0-9]{2})([0-9]{2})?([0-9]{2}(?:[.][0-9]*)?)?(?:[+-][0-9]{4})?")
 _LONGEST_COUNT = 12  # characters of an integer string (PS3.5, 6.2)
 _LONGEST_VALUE = 256  # bytes; the longest honest one is ImageType
+DAY_SECONDS = 86400
 _WANTED = frozenset(_TAGS.values())
 
 
@@ -50,8 +61,11 @@ class SliceHeader(NamedTuple):
 
     `position` and `orientation` are ImagePositionPatient and ImageOrientationPatient (LPS, mm),
     `pixel_spacing_mm` is (row step, column step), `contrast` tells whether a ContrastBolusAgent is named.
-    `patient_id` is PatientID as read, and in an index a token of it. `frame` counts the frames of a multi-frame file
-    from 0; `member` is the place of the file inside the archive `path`, -1 for a file of its own.
+    `patient_id` is PatientID as read, and in an index a token of it. `phase` is TemporalPositionIdentifier. `seconds`
+    is the time of day of the acquisition, or of the content; an index moves it by an amount of the study's own.
+    `frame_of_reference` is a checksum of FrameOfReferenceUID, 0 for none. `content` says what the values are where they
+    aren't CT numbers as scanned (`vocabulary.content_of`). `frame` counts the frames of a multi-frame file from 0;
+    `member` is the place of the file inside the archive `path`, -1 for a file of its own.
     """
 
     path: Path
@@ -82,6 +96,11 @@ class SliceHeader(NamedTuple):
     contrast: bool
     kernel: str
     manufacturer: str
+    phase: str = ""
+    seconds: float | None = None
+    instance: int | None = None
+    frame_of_reference: int = 0
+    content: str = ""
     frame: int = 0
     member: int = -1
 
@@ -89,6 +108,31 @@ class SliceHeader(NamedTuple):
     def image_uid(self) -> str:
         """Return SOPInstanceUID, and for a multi-frame file the frame's number from 1."""
         return f"{self.sop_uid}#{self.frame + 1}" if self.frames > 1 else self.sop_uid
+
+
+Row = list[Any]
+"""A header without its path: the values of `ROW_FIELDS`, as JSON keeps them."""
+ROW_FIELDS = SliceHeader._fields[1:]
+_PLACES = {name: place for place, name in enumerate(ROW_FIELDS)}
+
+
+def pack_header(header: SliceHeader, **changed: Any) -> Row:  # noqa: ANN401 - values of any field
+    """Return a header without its path, with other values for some fields."""
+    row = list(header[1:])
+    for name, value in changed.items():
+        row[_PLACES[name]] = value
+    return row
+
+
+def unpack_header(path: Path, row: Row) -> SliceHeader:
+    """Return the header of a file; JSON has made lists of its tuples."""
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
+    return SliceHeader(path, *values)
+
+
+def packed_value(row: Row, name: str) -> str:
+    """Return one text of a packed header by its name."""
+    return str(row[_PLACES[name]])
 
 
 def is_safe_uid(uid: str) -> bool:
@@ -133,8 +177,10 @@ def header_of(file: BinaryIO, path: Path) -> SliceHeader | None:
 
 
 def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
-    values = {name: raw.values.get(tag, b"")[:_LONGEST_VALUE] for name, tag in _TAGS.items()}
+    value_of = raw.values.get
+    values = {name: value_of(tag, b"")[:_LONGEST_VALUE] for name, tag in _TAGS.items()}
     signed = _unsigned(values["signed"]) == 1
+    image_type = _words(values["image_type"])
     return SliceHeader(
         path=path,
         transfer_syntax=syntax_uid(raw.transfer_syntax),
@@ -145,7 +191,7 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         sop_uid=_text(values["sop_uid"]),
         patient_id=_text(values["patient_id"]),
         modality=modality(_text(values["modality"])),
-        image_type=_words(values["image_type"]),
+        image_type=image_type,
         position=_numbers(values["position"], 3),
         orientation=_shared_numbers(values["orientation"], 6),
         pixel_spacing_mm=_shared_numbers(values["pixel_spacing_mm"], 2),
@@ -160,10 +206,15 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         padding=_padding(values["padding"], signed=signed),
         slope=_number(values["slope"]),
         intercept=_number(values["intercept"]),
-        acquisition=integer(_text(values["acquisition"])),
+        acquisition=_integer(values["acquisition"]),
         contrast=bool(_text(values["contrast"])),
         kernel=_label(values["kernel"]),
         manufacturer=_label(values["manufacturer"]),
+        phase=_integer(values["phase"]),
+        seconds=_seconds(values["acquisition_moment"], values["acquisition_time"], values["content_time"]),
+        instance=_instance(values["instance"]),
+        frame_of_reference=_checksum(values["frame_of_reference"]),
+        content=_content(image_type, values["rescale_type"], values["description"]),
     )
 
 
@@ -174,12 +225,43 @@ def _text(value: bytes) -> str:
 
 @lru_cache(maxsize=1024)
 def _words(value: bytes) -> tuple[str, ...]:
-    return type_words(_text(value).split("\\"))
+    return type_words(words_of(_text(value)))
+
+
+@lru_cache(maxsize=1024)
+def _content(image_type: tuple[str, ...], rescale_type: bytes, description: bytes) -> str:
+    return content_of(image_type, _text(rescale_type), _text(description))
+
+
+@lru_cache(maxsize=1024)
+def _seconds(*values: bytes) -> float | None:
+    """Return the time of day of the first value that has one: a TM, or a DT with its date before it (PS3.5, 6.2)."""
+    for value in values:
+        found = _CLOCK.fullmatch(value.replace(b":", b"").strip(b" \0"))
+        if found:
+            hours, minutes, seconds = (float(part or 0) for part in found.groups())
+            return 3600 * hours + 60 * minutes + seconds
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _integer(value: bytes) -> str:
+    return integer(_text(value))
+
+
+@lru_cache(maxsize=1024)
+def _checksum(uid: bytes) -> int:
+    return zlib.crc32(uid.strip(b" \0"))
+
+
+def _instance(value: bytes) -> int | None:
+    text = value.strip(b" \0")
+    return int(text) if text.isdigit() and len(text) <= _LONGEST_COUNT else None
 
 
 @lru_cache(maxsize=1024)
 def _label(value: bytes) -> str:
-    return clean_label(_text(value).split("\\")[0])
+    return clean_label(next(iter(words_of(_text(value))), ""))
 
 
 def clean_label(text: str) -> str:
@@ -197,6 +279,14 @@ def _numbers(value: bytes, count: int) -> tuple[float, ...] | None:
     """Parse `count` decimals; None where they aren't that."""
     try:
         return finite(map(float, value.split(b"\\")), count)
+    except ValueError:
+        return _listed_numbers(value, count)
+
+
+def _listed_numbers(value: bytes, count: int) -> tuple[float, ...] | None:
+    """Parse decimals that were written as a list in text."""
+    try:
+        return finite(map(float, words_of(_text(value))), count)
     except ValueError:
         return None
 

@@ -7,18 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pectl.core.dicom.header_cache import Known
-from pectl.core.dicom.headers import SliceHeader, is_safe_uid
+from pectl.core.dicom.headers import Row, SliceHeader, is_safe_uid, packed_value, unpack_header
 from pectl.core.dicom.sources import FileEntry
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.storage.stamp import digest_of
 
-_STUDY_UID, _PATIENT_ID, _SOP_UID = (
-    SliceHeader._fields.index(name) - 1 for name in ("study_uid", "patient_id", "sop_uid")
-)
-_Row = tuple[str, str, list[Any]]
+_FileRow = tuple[str, str, Row]
 """Path, size and time, and the header without its path."""
 
 
@@ -65,12 +61,12 @@ class PackedStudy:
     @property
     def headers(self) -> list[SliceHeader]:
         """Return the header of every image."""
-        return [_header(Path(path), row) for path, _, row in self._rows()]
+        return [unpack_header(Path(path), row) for path, _, row in self._rows()]
 
     @property
     def digest(self) -> str:
         """Return the identity of the files: their SOPInstanceUIDs, sizes and times, and what was noted."""
-        files = sorted([row[_SOP_UID], stamp] for _, stamp, row in self._rows())
+        files = sorted([packed_value(row, "sop_uid"), stamp] for _, stamp, row in self._rows())
         return digest_of(files, [[note.code, note.detail] for note in self.notes])
 
     @property
@@ -78,7 +74,7 @@ class PackedStudy:
         """Return when the last of the files was written, in nanoseconds since 1970; 0 where that isn't known."""
         return max((int(stamp.rpartition("-")[2]) for _, stamp, _ in self._rows()), default=0)
 
-    def _rows(self) -> Iterator[_Row]:
+    def _rows(self) -> Iterator[_FileRow]:
         for packed in self.packed:
             yield from json.loads(zlib.decompress(packed))
 
@@ -107,15 +103,15 @@ def in_shard(uid: str, shard: tuple[int, int] | None) -> bool:
 def group_files(number: int, files: list[tuple[FileEntry, Known]]) -> Part:
     """Group the headers of a part's files by study, and by folder where the study has no usable UID."""
     part = Part(number, n_files=len(files))
-    studies: dict[str, list[_Row]] = defaultdict(list)
-    unnamed: dict[str, list[_Row]] = defaultdict(list)
+    studies: dict[str, list[_FileRow]] = defaultdict(list)
+    unnamed: dict[str, list[_FileRow]] = defaultdict(list)
     for entry, known in files:
         parent, stamp = str(entry.path.parent), f"{entry.size}-{entry.mtime_ns}"
         part.n_other += known.kind == "other"
         part.faults += [Fault(entry.path, known.kind)] if known.kind not in ("dicom", "other") else []
         part.faults += [Fault(entry.path, "damaged_header")] * known.n_damaged
         for header in known.headers:
-            uid = header[_STUDY_UID]
+            uid = packed_value(header, "study_uid")
             if is_safe_uid(uid):
                 part.folders.setdefault(parent, set()).add(uid)
             (studies[uid] if is_safe_uid(uid) else unnamed[parent]).append((str(entry.path), stamp, header))
@@ -124,14 +120,9 @@ def group_files(number: int, files: list[tuple[FileEntry, Known]]) -> Part:
     return part
 
 
-def _pack(rows: list[_Row]) -> tuple[str, bytes]:
+def _pack(rows: list[_FileRow]) -> tuple[str, bytes]:
     """Return the patient's token, and the rows in a tenth of their size."""
-    return rows[0][2][_PATIENT_ID], zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
-
-
-def _header(path: Path, row: list[Any]) -> SliceHeader:
-    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row]
-    return SliceHeader(path, *values)
+    return packed_value(rows[0][2], "patient_id"), zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
 
 
 class Groups:

@@ -16,7 +16,7 @@ from pectl.core.dicom.headers import SliceHeader, is_safe_uid
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.lungs import Box, find_lungs
 from pectl.core.intake.resample import Grid, resample_box
-from pectl.core.intake.series import SeriesChoice, choose_series
+from pectl.core.intake.series import SeriesChoice, rank_series
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.intake.volume import Volume, read_volume
 from pectl.core.labels.names import STUDY_LABELS, UNKNOWN
@@ -55,34 +55,18 @@ class Examined:
     usable: Usable | None
 
 
-class _Findings:
-    """What is known so far: a refusal in a later step doesn't lose what the earlier ones found."""
+@dataclass(frozen=True)
+class _Attempt:
+    """How far one scan went: the slices used, what was found, and the error that ended it."""
 
-    def __init__(self, uid: str, headers: list[SliceHeader], known: tuple[Finding, ...]) -> None:
-        self._uid, self._choice = uid, ""
-        self._series = max((header.series_uid for header in headers), key=_count(headers), default="")
-        self._errors = [finding for finding in known if finding.level == "error"]
-        self._others = [finding for finding in known if finding.level != "error"]
+    choice: SeriesChoice
+    findings: tuple[Finding, ...]
+    usable: Usable | None = None
+    error: StudyRefusedError | None = None
 
-    def chose(self, choice: SeriesChoice) -> None:
-        self._series, self._choice = choice.headers[0].series_uid, choice.reason
-        self.add(choice.findings)
-
-    def add(self, findings: tuple[Finding, ...] | list[Finding]) -> None:
-        self._others += findings
-
-    def refuse(self, error: StudyRefusedError) -> None:
-        because = f"; series chosen: {self._choice}" if self._choice else ""
-        self._errors.insert(0, Finding(error.code, f"{error}{because}"))
-
-    def verdict(self) -> Verdict:
-        outcome = self._errors or [Finding("accepted", self._choice)]
-        series = self._series if is_safe_uid(self._series) else ""
-        return Verdict(study=self._uid, series=series, choice=self._choice, findings=(*outcome, *self._others))
-
-    @property
-    def refused(self) -> bool:
-        return bool(self._errors)
+    def failure(self) -> str:
+        """Say which scan can't be used, and why."""
+        return f"{self.choice.scan.uid}: {self.error.code if self.error else ''}: {self.error}"
 
 
 def examine(
@@ -92,8 +76,11 @@ def examine(
     *,
     labels: StudyLabels,
     known: tuple[Finding, ...] = (),
+    series: str = "",
 ) -> Examined:
     """Judge one study by all that its files and labels say.
+
+    The scans are tried in the order in which the rules put them; the first that can be used is.
 
     Args:
         uid: StudyInstanceUID, or its stand-in.
@@ -101,27 +88,70 @@ def examine(
         config: the preprocessing.
         labels: of the study.
         known: what the index of all files and the labels table say about the study already.
+        series: SeriesInstanceUID that the user wants, and no other.
 
     Raises:
         StoreError: an archive's files can't be unpacked; the disk is full.
     """
-    findings = _Findings(uid, headers, known)
-    if not headers and findings.refused:
-        return Examined(findings.verdict(), None)
+    errors = [finding for finding in known if finding.level == "error"]
+    others = [finding for finding in known if finding.level != "error"]
+    largest = series or max((header.series_uid for header in headers), key=_count(headers), default="")
+    if not headers and errors:
+        return Examined(_verdict(uid, largest, "", [*errors, *others]), None)
     try:
-        choice = choose_series(headers, config)
-        findings.chose(choice)
+        attempts = _attempts(rank_series(headers, config, named=series), config)
+    except StudyRefusedError as error:
+        return Examined(_verdict(uid, largest, "", [Finding(error.code, str(error)), *errors, *others]), None)
+    kept = attempts[-1] if attempts[-1].usable else attempts[0]
+    choice = kept.choice
+    outcome = [*_refusal(attempts), *errors] or [Finding("accepted", choice.reason)]
+    found = [*choice.findings, *_failed(attempts), *_label_findings(choice, labels.image), *kept.findings]
+    verdict = _verdict(uid, choice.scan.uid, choice.reason, [*outcome, *others, *found])
+    return Examined(verdict, None if verdict.refused else kept.usable)
+
+
+def _verdict(uid: str, series: str, reason: str, findings: list[Finding]) -> Verdict:
+    return Verdict(study=uid, series=series if is_safe_uid(series) else "", choice=reason, findings=tuple(findings))
+
+
+def _attempts(choices: list[SeriesChoice], config: PreprocessConfig) -> list[_Attempt]:
+    """Try one scan after the other, until one can be used."""
+    attempts: list[_Attempt] = []
+    for choice in choices:
+        attempts.append(_attempt(choice, config))
+        if attempts[-1].usable:
+            break
+    return attempts
+
+
+def _attempt(choice: SeriesChoice, config: PreprocessConfig) -> _Attempt:
+    findings: tuple[Finding, ...] = ()
+    try:
         _check_uids(choice)
-        findings.add(_label_findings(choice, labels.image))
         volume = _read(choice, config)
-        findings.add(volume.findings)
+        choice = choice.of(volume.stack.headers)
+        findings = volume.findings
         _check_distinct(volume)
         box, lung_findings = find_lungs(volume, config)
-        findings.add(lung_findings)
     except StudyRefusedError as error:
-        findings.refuse(error)
-        return Examined(findings.verdict(), None)
-    return Examined(findings.verdict(), None if findings.refused else Usable(volume, box))
+        return _Attempt(choice, findings, error=error)
+    return _Attempt(choice, (*findings, *lung_findings), Usable(volume, box))
+
+
+def _refusal(attempts: list[_Attempt]) -> list[Finding]:
+    """Return the error of the scan that came first, and in words those of the others, unless one can be used."""
+    first, *others = attempts
+    if first.error is None or attempts[-1].usable:
+        return []
+    too = f"; nor can the others: {'; '.join(other.failure() for other in others)}" if others else ""
+    return [Finding(first.error.code, f"{first.error}; series chosen: {first.choice.reason}{too}")]
+
+
+def _failed(attempts: list[_Attempt]) -> list[Finding]:
+    """Say which scans came first and can't be used."""
+    if not attempts[-1].usable:
+        return []
+    return [Finding("first_series_failed", attempt.failure()) for attempt in attempts[:-1]]
 
 
 def make_study(usable: Usable, verdict: Verdict, config: PreprocessConfig, labels: StudyLabels) -> Study:
@@ -155,8 +185,8 @@ def _read(choice: SeriesChoice, config: PreprocessConfig) -> Volume:
 
 
 def _check_uids(choice: SeriesChoice) -> None:
-    first = choice.headers[0]
-    uids = {first.study_uid, first.series_uid, *(header.sop_uid for header in choice.headers)}
+    headers = choice.headers
+    uids = {headers[0].study_uid, *choice.scan.series, *(header.sop_uid for header in headers)}
     if "" in uids:
         raise _bad_uid("missing_uid", "an empty one")
     if not all(map(is_safe_uid, uids)):

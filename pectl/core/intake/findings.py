@@ -36,9 +36,13 @@ CODES: dict[str, tuple[Level, str]] = {
         "error",
         "the image plane leans more than preprocess.series.max_lean_deg (coronal or sagittal reformat)",
     ),
+    "series_not_found": ("error", "the study has no series of the SeriesInstanceUID that --series names"),
     "too_few_slices": ("error", "fewer axial slices than preprocess.min_slices"),
     "several_series": ("warning", "more than one series could be used; one was chosen by rule"),
+    "first_series_failed": ("warning", "the series that the rules put first can't be used; the next one was taken"),
     "derived_series": ("warning", "no ORIGINAL series; a derived one was used"),
+    "projection_series": ("warning", "the series used is a projection, a reformat, or of slabs that overlap"),
+    "spectral_series": ("warning", "the series used is computed from several energies, or isn't in HU"),
     # how the slices fit together
     "mixed_geometry": (
         "error",
@@ -51,8 +55,9 @@ CODES: dict[str, tuple[Level, str]] = {
     "conflicting_slices": ("error", "two slices at one position with different pixels"),
     "several_acquisitions": (
         "repair",
-        "positions repeat by AcquisitionNumber; the largest acquisition was used",
+        "passes over one place in one series; those that continue each other were joined, of others one was used",
     ),
+    "joined_series": ("repair", "one scan lies in several series; they were joined"),
     "duplicate_slices": ("repair", "slices with position and pixels of another one were left out"),
     "large_gap": ("error", "slices are missing over more than preprocess.max_gap_mm"),
     "missing_slices": ("repair", "a gap in the slices was filled by linear interpolation"),

@@ -1,93 +1,41 @@
-"""The choice of one axial CT series of a study, with its reason; the rest goes out by name."""
+"""The choice among the axial CT scans of a study, with its reason; the rest goes out by name."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from pectl.config import PreprocessConfig, SeriesConfig
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.dicom.vocabulary import PROJECTION_WORDS, SCOUT_WORDS
+from pectl.core.dicom.vocabulary import SCOUT_WORDS
+from pectl.core.intake.assembly import assemble
+from pectl.core.intake.brightness import mark_dimmer
+from pectl.core.intake.candidates import Candidate
 from pectl.core.intake.findings import CODES, Finding
+from pectl.core.intake.geometry import SAME_POSITION_MM, lean_deg
 from pectl.errors import StudyRefusedError
 
-SAME_POSITION_MM = 0.05
-"""Slices closer than this lie at one position; the thinnest CT slices are 0.3 mm apart."""
+_SAME_DEG = 0.05
 _MOST_NAMED = 5
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """An axial CT series that could be used, and what the rules look at."""
-
-    uid: str
-    headers: tuple[SliceHeader, ...]
-
-    @cached_property
-    def position_mm(self) -> NDArray[np.float64]:
-        """Return the different positions along the normal of the first slice, ascending."""
-        row, column = np.reshape(self.headers[0].orientation or (1, 0, 0, 0, 1, 0), (2, 3))
-        along = np.array([header.position or (0, 0, 0) for header in self.headers]) @ np.cross(row, column)
-        ordered = np.sort(along)
-        distinct: NDArray[np.float64] = ordered[np.diff(ordered, prepend=-np.inf) >= SAME_POSITION_MM]
-        return distinct
-
-    @property
-    def step_mm(self) -> float:
-        """Return the median step; 0 for a single position."""
-        return float(np.median(np.diff(self.position_mm))) if len(self.position_mm) > 1 else 0.0
-
-    @property
-    def extent_mm(self) -> float:
-        """Return what the slices cover along the normal."""
-        return float(self.position_mm[-1] - self.position_mm[0]) + self.step_mm
-
-    @property
-    def original(self) -> bool:
-        """Tell whether most slices are ORIGINAL (ImageType, value 1); without a type they count as such."""
-        derived = sum(bool(header.image_type) and header.image_type[0] != "ORIGINAL" for header in self.headers)
-        return 2 * derived < len(self.headers)
-
-    @property
-    def projection(self) -> bool:
-        """Tell whether ImageType names a projection or a reformat."""
-        return any(word in PROJECTION_WORDS for word in self.headers[len(self.headers) // 2].image_type)
-
-    @property
-    def contrast(self) -> bool:
-        """Tell whether a ContrastBolusAgent is named."""
-        return any(header.contrast for header in self.headers)
-
-    @property
-    def kernel(self) -> str:
-        """Return ConvolutionKernel."""
-        return self.headers[0].kernel
-
-    def is_sharp(self, patterns: tuple[str, ...]) -> bool:
-        """Tell whether the kernel fits one of the patterns of sharp kernels."""
-        return any(fnmatchcase(self.kernel.upper(), pattern) for pattern in patterns)
-
-    def describe(self) -> str:
-        """Say in words what the rules look at."""
-        parts = [
-            f"{'original' if self.original else 'derived'} axial CT of {len(self.position_mm)} slices",
-            f"every {self.step_mm:.3g} mm over {self.extent_mm:.0f} mm",
-            f"kernel {self.kernel or 'not named'}",
-            f"contrast agent {'' if self.contrast else 'not '}named",
-        ]
-        return ", ".join([*parts, "a projection or reformat"] if self.projection else parts)
-
-
 _RULES: dict[str, tuple[str, Callable[[Candidate, SeriesConfig], float]]] = {
-    "extent": ("covers {min_extent_mm:g} mm or more", lambda series, config: series.extent_mm < config.min_extent_mm),
+    "extent": (
+        "covers {min_extent_mm:g} mm or more",
+        lambda series, config: series.extent_mm < config.min_extent_mm - SAME_POSITION_MM,
+    ),
+    "no_spectral": (
+        "CT numbers as scanned, then monoenergetic ones, then virtual unenhanced ones, then no HU",
+        lambda series, _: series.spectral,
+    ),
+    "no_projection": ("no projection, reformat or slab", lambda series, _: series.projection),
     "original": ("original before derived", lambda series, _: not series.original),
-    "no_projection": ("no projection or reformat", lambda series, _: series.projection),
-    "contrast": ("a contrast agent is named", lambda series, _: not series.contrast),
-    "step": ("step of {max_step_mm:g} mm or less", lambda series, config: series.step_mm > config.max_step_mm),
+    "contrast": (
+        "contrast in the pixels, then a contrast agent that is named",
+        lambda series, _: 2 * series.dimmer + (not series.contrast),
+    ),
+    "step": (
+        "step of {max_step_mm:g} mm or less",
+        lambda series, config: series.step_mm > config.max_step_mm + SAME_POSITION_MM,
+    ),
     "kernel": ("no sharp kernel", lambda series, config: series.is_sharp(config.sharp_kernels)),
     "slices": ("most slices", lambda series, _: -len(series.position_mm)),
 }
@@ -96,11 +44,75 @@ _RULES: dict[str, tuple[str, Callable[[Candidate, SeriesConfig], float]]] = {
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """The slices to use, why these, and what was left out or is worth knowing."""
+    """One scan to try, why it comes at its place, and what was left out or is worth knowing.
 
-    headers: tuple[SliceHeader, ...]
-    reason: str
-    findings: tuple[Finding, ...]
+    Attributes:
+        scan: the slices.
+        place: 0 for the scan that the rules put first.
+        ranked: all candidates in their order.
+        left_out: what can't be one, in words.
+        config: the rules.
+        named: whether the user named the series.
+    """
+
+    scan: Candidate
+    place: int
+    ranked: tuple[Candidate, ...]
+    left_out: tuple[str, ...]
+    config: SeriesConfig
+    named: bool = False
+
+    @property
+    def headers(self) -> tuple[SliceHeader, ...]:
+        """Return the header of each slice."""
+        return self.scan.headers
+
+    def of(self, used: tuple[SliceHeader, ...]) -> "SeriesChoice":
+        """Return the same with the slices that were used in the end."""
+        return replace(self, scan=replace(self.scan, headers=used))
+
+    @property
+    def reason(self) -> str:
+        """Say what was chosen, and before what else by which rule."""
+        text = ("named by the user: " if self.named else "") + self.scan.describe()
+        before, after = self.ranked[: self.place], self.ranked[self.place + 1 :]
+        if len(self.ranked) > 1:
+            text += f"; {_ordinal(self.place)} of {len(self.ranked)} candidates"
+        if before:
+            text += f", after {', '.join(_name(one, self.ranked) for one in before)}, which can't be used"
+        others = [self._before(other) for other in after[:_MOST_NAMED]]
+        text += f", before {'; '.join(others)}" if others else ""
+        return f"{text}; left out: {', '.join(self.left_out)}" if self.left_out else text
+
+    def _before(self, other: Candidate) -> str:
+        rule = _decided_by(self.ranked[self.place], other, self.config)
+        return f"{_name(other, self.ranked)} by {rule} ({other.describe()})"
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what is worth knowing about the choice."""
+        return tuple(self._findings())
+
+    def _findings(self) -> Iterator[Finding]:
+        scan, others = self.scan, [one for one in self.ranked if one.uid != self.scan.uid]
+        if others:
+            rule = _decided_by(self.ranked[self.place], others[0], self.config)
+            how = "as others can't be used" if self.place else f"by {rule}"
+            sizes = ", ".join(str(len(other.position_mm)) for other in others)
+            yield Finding("several_series", f"{len(scan.position_mm)} slices taken {how}, others of {sizes}")
+        if scan.n_passes > 1:
+            told = f"{scan.n_passes} told apart by {' and '.join(scan.told_by)}"
+            yield Finding("several_acquisitions", f"{told}; {len(scan.headers)} of {scan.n_images} slices taken")
+        if len(scan.series) > 1:
+            parts = ", ".join(f"{count} slices of {uid}" for uid, count in scan.series.items())
+            yield Finding("joined_series", parts)
+        if not scan.original:
+            yield Finding("derived_series", "/".join(scan.headers[0].image_type[:4]))
+        if scan.spectral:
+            yield Finding("spectral_series", scan.content)
+        if scan.projection:
+            words = "/".join(scan.headers[0].image_type[:4]) or "no ImageType"
+            yield Finding("projection_series", f"{words}, {scan.thickness_mm:g} mm every {scan.step_mm:.3g} mm")
 
 
 def describe_rules(config: PreprocessConfig) -> tuple[str, ...]:
@@ -110,31 +122,54 @@ def describe_rules(config: PreprocessConfig) -> tuple[str, ...]:
     return (needed, *preferred, "lowest SeriesInstanceUID")
 
 
-def choose_series(headers: Iterable[SliceHeader], config: PreprocessConfig) -> SeriesChoice:
-    """Choose among the axial CT series of enough slices the one that the configured rules put first.
+def rank_series(headers: Iterable[SliceHeader], config: PreprocessConfig, *, named: str = "") -> list[SeriesChoice]:
+    """Return the axial CT scans of enough slices, in the order in which the configured rules put them.
+
+    Args:
+        headers: every image of the study.
+        config: the rules.
+        named: SeriesInstanceUID that the user wants, and no other.
 
     Raises:
         StudyRefusedError: there is none; the message counts what there is.
     """
     excluded: Counter[str] = Counter()
-    usable: dict[str, list[SliceHeader]] = defaultdict(list)
-    for header in headers:
+    usable: list[SliceHeader] = []
+    for header in _of_series(headers, named):
         if code := exclusion(header, max_lean_deg=config.series.max_lean_deg):
             excluded[code] += 1
         else:
-            usable[header.series_uid].append(header)
-    series = [Candidate(uid, tuple(slices)) for uid, slices in sorted(usable.items())]
-    candidates = [one for one in series if len(one.position_mm) >= config.min_slices]
+            usable.append(header)
+    scans = assemble(usable, max_gap_mm=config.max_gap_mm)
+    candidates = [one for one in scans if len(one.position_mm) >= config.min_slices]
     if not candidates:
-        raise _nothing_usable(series, excluded, config.min_slices)
-    ranked = sorted(candidates, key=lambda one: (_rank(one, config.series), one.uid))
+        raise _nothing_usable(scans, excluded, config.min_slices)
+    ranked = tuple(_ranked(candidates, config.series))
     left_out = [f"{count} {code}" for code, count in sorted(excluded.items())]
-    left_out += [_short(one) for one in series if one not in candidates]
-    return SeriesChoice(
-        headers=ranked[0].headers,
-        reason=_reason(ranked, left_out, config.series),
-        findings=tuple(_findings(ranked, config.series)),
-    )
+    left_out += [_short(one) for one in scans if one not in candidates]
+    return [
+        SeriesChoice(scan, place, ranked, tuple(left_out), config.series, bool(named))
+        for place, scan in enumerate(ranked)
+    ]
+
+
+def _of_series(headers: Iterable[SliceHeader], named: str) -> list[SliceHeader]:
+    """Return the images of the named series; all of them where none is named.
+
+    Raises:
+        StudyRefusedError: the study has no such series.
+    """
+    images = list(headers)
+    found = [header for header in images if named in ("", header.series_uid)]
+    if named and not found:
+        raise StudyRefusedError(
+            "series_not_found",
+            where="series choice",
+            expected=f"the named series {named}",
+            found=f"{len({header.series_uid for header in images})} others",
+            fix="name one that `pectl validate` lists, or let the rules choose",
+        )
+    return found
 
 
 def exclusion(header: SliceHeader, *, max_lean_deg: float) -> str | None:
@@ -149,7 +184,7 @@ def exclusion(header: SliceHeader, *, max_lean_deg: float) -> str | None:
         return "screen_capture"
     if None in (header.position, header.orientation, header.pixel_spacing_mm):
         return _without_geometry(header)
-    return None if lean_deg(header) <= max_lean_deg else "not_axial"
+    return None if lean_deg(header) <= max_lean_deg + _SAME_DEG else "not_axial"
 
 
 def _without_geometry(header: SliceHeader) -> str:
@@ -158,24 +193,40 @@ def _without_geometry(header: SliceHeader) -> str:
     return "screen_capture" if "SECONDARY" in header.image_type else "no_geometry"
 
 
-def lean_deg(header: SliceHeader) -> float:
-    """Return the angle between the image plane and the axial plane, 0 to 90 degrees; 90 for unusable axes."""
-    row, column = np.reshape(header.orientation or (0.0,) * 6, (2, 3))
-    normal = np.cross(row, column)
-    length = float(np.linalg.norm(normal))
-    if not 0.9 < length < 1.1:
-        return 90.0
-    return float(np.degrees(np.arccos(min(1.0, abs(normal[2]) / length))))
+def _ranked(candidates: list[Candidate], config: SeriesConfig) -> list[Candidate]:
+    """Order candidates by the rules; those that are alike before the rule `contrast` are compared by their pixels."""
+    ordered = sorted(candidates, key=lambda one: _key(one, config))
+    if "contrast" in config.prefer:
+        before = config.prefer[: config.prefer.index("contrast")]
+        alike = [one for one in ordered if _rank(one, config, before) == _rank(ordered[0], config, before)]
+        if len(alike) > 1:
+            marked = mark_dimmer(alike)
+            ordered = sorted([*marked, *ordered[len(alike) :]], key=lambda one: _key(one, config))
+    return ordered
 
 
-def _rank(series: Candidate, config: SeriesConfig) -> tuple[float, ...]:
-    return tuple(_RULES[name][1](series, config) for name in config.prefer)
+def _key(series: Candidate, config: SeriesConfig) -> tuple[tuple[float, ...], str, str]:
+    return _rank(series, config, config.prefer), series.uid, min(header.sop_uid for header in series.headers)
+
+
+def _rank(series: Candidate, config: SeriesConfig, rules: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(_RULES[name][1](series, config) for name in rules)
 
 
 def _decided_by(first: Candidate, second: Candidate, config: SeriesConfig) -> str:
     """Name the rule in which two candidates differ first."""
-    ranks = zip(config.prefer, _rank(first, config), _rank(second, config), strict=True)
+    ranks = zip(config.prefer, _rank(first, config, config.prefer), _rank(second, config, config.prefer), strict=True)
     return next((name for name, ours, theirs in ranks if ours != theirs), "lowest UID")
+
+
+def _name(scan: Candidate, among: tuple[Candidate, ...]) -> str:
+    """Name a candidate by its series, and by its place where the series has several."""
+    same = [one for one in among if one.uid == scan.uid]
+    return scan.uid if len(same) == 1 else f"acquisition {same.index(scan) + 1} of {scan.uid}"
+
+
+def _ordinal(place: int) -> str:
+    return "first" if place == 0 else f"number {place + 1}"
 
 
 def _short(series: Candidate) -> str:
@@ -186,26 +237,6 @@ def _short(series: Candidate) -> str:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _reason(ranked: list[Candidate], left_out: list[str], config: SeriesConfig) -> str:
-    text = ranked[0].describe()
-    if len(ranked) > 1:
-        others = [
-            f"{other.uid} by {_decided_by(ranked[0], other, config)} ({other.describe()})"
-            for other in ranked[1 : 1 + _MOST_NAMED]
-        ]
-        text += f"; first of {len(ranked)} candidates, before {'; '.join(others)}"
-    return f"{text}; left out: {', '.join(left_out)}" if left_out else text
-
-
-def _findings(ranked: list[Candidate], config: SeriesConfig) -> Iterable[Finding]:
-    if len(ranked) > 1:
-        rule = _decided_by(ranked[0], ranked[1], config)
-        others = ", ".join(str(len(other.position_mm)) for other in ranked[1:])
-        yield Finding("several_series", f"{len(ranked[0].position_mm)} slices taken by {rule}, others of {others}")
-    if not ranked[0].original:
-        yield Finding("derived_series", "/".join(ranked[0].headers[0].image_type[:4]))
 
 
 def _nothing_usable(series: list[Candidate], excluded: Counter[str], min_slices: int) -> StudyRefusedError:

@@ -1,6 +1,5 @@
 """The slices of one series as a stack: same geometry, ordered along the normal, steps and shifts known."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +7,22 @@ from numpy.typing import NDArray
 
 from pectl.core.dicom.headers import SliceHeader
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.series import SAME_POSITION_MM, lean_deg
+from pectl.core.intake.geometry import (
+    SAME_POSITION_MM,
+    STEP_TOLERANCE,
+    Vector,
+    count_geometries,
+    lean_deg,
+    median_step,
+    same_geometry,
+)
 from pectl.errors import StudyRefusedError
 
-_STEP_TOLERANCE = 0.05
 _GAP_STEPS = 1.5
 _MAJORITY = 0.9
 _THICK_MM = 3.0
 _OBLIQUE_DEG = 5.0
 _SHIFT_TOLERANCE_PX = 0.5
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -77,20 +81,15 @@ def largest_geometry(headers: tuple[SliceHeader, ...]) -> tuple[tuple[SliceHeade
     Raises:
         StudyRefusedError: no geometry has 90 % of the slices.
     """
-    count = Counter(map(_geometry, headers))
-    geometry, n_same = count.most_common(1)[0]
+    count = count_geometries(headers)
+    example, n_same = count[0]
     if n_same == len(headers):
         return headers, []
     if n_same < _MAJORITY * len(headers):
-        raise refused("mixed_geometry", "slices of one geometry", f"{len(count)} of {sorted(count.values())} slices")
-    kept = tuple(header for header in headers if _geometry(header) == geometry)
-    return kept, [Finding("minority_geometry", f"{len(headers) - n_same} of {len(headers)} slices left out")]
-
-
-def _geometry(header: SliceHeader) -> tuple[object, ...]:
-    orientation = tuple(round(value, 2) for value in header.orientation or ())
-    spacing = tuple(round(value, 4) for value in header.pixel_spacing_mm or ())
-    return orientation, header.rows, header.columns, spacing
+        sizes = sorted(size for _, size in count)
+        raise refused("mixed_geometry", "slices of one geometry", f"{len(count)} of {sizes} slices")
+    kept = tuple(header for header in headers if same_geometry(example, header))
+    return kept, [Finding("minority_geometry", f"{len(headers) - len(kept)} of {len(headers)} slices left out")]
 
 
 def canonical_axes(orientation: tuple[float, ...]) -> Axes:
@@ -119,7 +118,7 @@ def build_stack(headers: tuple[SliceHeader, ...], *, max_gap_mm: float) -> Stack
     """
     axes = canonical_axes(headers[0].orientation or ())
     ordered, position = order_slices(headers, axes)
-    step = float(np.median(np.diff(position)))
+    step = median_step(position)
     corner = _corners(ordered, axes)
     shift_px, shift_findings = _shifts(corner, position, axes, _hw_spacing(ordered[0], axes))
     findings = [
@@ -153,7 +152,7 @@ def _step_findings(position: Vector, step: float, max_gap_mm: float) -> list[Fin
     steps = np.diff(position)
     gaps = steps > _GAP_STEPS * step
     missing = steps[gaps] - step
-    if missing.size and missing.max() > max_gap_mm:
+    if missing.size and missing.max() > max_gap_mm + SAME_POSITION_MM:
         where = float(position[:-1][gaps][missing.argmax()])
         found = f"{missing.max():.1f} mm missing above position {where:.1f} mm"
         raise refused("large_gap", f"slices without a gap above {max_gap_mm:g} mm", found)
@@ -164,16 +163,16 @@ def _step_findings(position: Vector, step: float, max_gap_mm: float) -> list[Fin
             for size, at in zip(missing[:5], position[:-1][gaps], strict=False)
         )
         findings.append(Finding("missing_slices", f"{missing.size} gap{'s' if missing.size > 1 else ''}: {places}"))
-    if np.any(np.abs(steps[~gaps] - step) > max(_STEP_TOLERANCE * step, SAME_POSITION_MM)):
+    if np.any(np.abs(steps[~gaps] - step) > max(STEP_TOLERANCE * step, SAME_POSITION_MM)):
         findings.append(Finding("irregular_step", f"{steps[~gaps].min():.2f} to {steps[~gaps].max():.2f} mm"))
-    if step > _THICK_MM:
+    if step > _THICK_MM + SAME_POSITION_MM:
         findings.append(Finding("thick_slices", f"{step:.2f} mm"))
     return findings
 
 
 def _thickness_findings(headers: tuple[SliceHeader, ...], step: float) -> list[Finding]:
     thickness = headers[len(headers) // 2].slice_thickness_mm
-    if thickness is None or abs(thickness - step) <= max(_STEP_TOLERANCE * step, SAME_POSITION_MM):
+    if thickness is None or abs(thickness - step) <= max(STEP_TOLERANCE * step, SAME_POSITION_MM):
         return []
     return [Finding("thickness_differs", f"SliceThickness {thickness:g} mm, step {step:.3g} mm")]
 

@@ -11,6 +11,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.intake.cohort import Cohort, PackedStudy, in_shard
 from pectl.core.intake.examine import Examined, StudyLabels, examine
 from pectl.core.intake.findings import Finding
+from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
@@ -32,6 +33,7 @@ class Sources:
         index: folder that keeps the headers; None chooses one inside the output.
         workers: processes; 1 works in this one.
         shard: (index from 0, count): only this share of the studies.
+        series: those that the user names.
     """
 
     paths: Sequence[Path]
@@ -39,6 +41,7 @@ class Sources:
     index: Path | None = None
     workers: int = 1
     shard: tuple[int, int] | None = None
+    series: NamedSeries = field(default_factory=NamedSeries)
 
     def index_in(self, out: Path) -> Path:
         """Return the folder of the index."""
@@ -56,13 +59,14 @@ class IntakeWatch:
 
 @dataclass(frozen=True)
 class IntakeTask:
-    """One study: its files, its labels, where what is said of it goes, and whether a picture does."""
+    """One study: its files, its labels, the named series if there is one, where the verdict and a picture go."""
 
     study: PackedStudy
     labels: StudyLabels
     config: PreprocessConfig
     out: Path
     previews: bool
+    series: str
 
     def __str__(self) -> str:
         return f"study {self.study.uid}"
@@ -70,7 +74,9 @@ class IntakeTask:
     def examine(self) -> Examined:
         """Judge the study, and draw its lung box if so asked."""
         study = self.study
-        examined = examine(study.uid, study.headers, self.config, labels=self.labels, known=study.notes)
+        examined = examine(
+            study.uid, study.headers, self.config, labels=self.labels, known=study.notes, series=self.series
+        )
         if self.previews and examined.usable is not None:
             write_preview(preview_path(self.out, study.uid), examined.usable.volume, examined.usable.box)
         return examined
@@ -87,10 +93,19 @@ def lacks_preview(out: Path, verdict: Verdict) -> bool:
 
 
 def intake_tasks(
-    cohort: Cohort, table: "Labels | None", config: PreprocessConfig, out: Path, *, previews: bool
+    cohort: Cohort,
+    table: "Labels | None",
+    config: PreprocessConfig,
+    out: Path,
+    *,
+    previews: bool,
+    series: NamedSeries,
 ) -> list[IntakeTask]:
     """Return the studies to be done, sorted."""
-    return [IntakeTask(cohort.task(uid), _labels_of(table, uid), config, out, previews) for uid in cohort.todo]
+    return [
+        IntakeTask(cohort.task(uid), _labels_of(table, uid), config, out, previews, series.of(uid))
+        for uid in cohort.todo
+    ]
 
 
 def _labels_of(table: "Labels | None", uid: str) -> StudyLabels:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pectl.core.dicom.headers import SliceHeader
 from pectl.core.dicom.pixels import check_pixel_header, forget_dataset, read_hu
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.series import SAME_POSITION_MM
+from pectl.core.intake.geometry import SAME_POSITION_MM
 from pectl.core.intake.stack import Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
 from pectl.core.storage.hounsfield import AIR_HU
 
@@ -66,31 +66,17 @@ def _distinct_positions(headers: tuple[SliceHeader, ...]) -> tuple[tuple[SliceHe
     """Keep one slice of each position.
 
     Raises:
-        StudyRefusedError: slices at one position differ, and AcquisitionNumber doesn't tell them apart.
+        StudyRefusedError: slices at one position differ.
     """
     ordered, position = order_slices(headers, canonical_axes(headers[0].orientation or ()))
     repeats = np.flatnonzero(np.diff(position) < SAME_POSITION_MM)
     if not repeats.size:
         return ordered, []
-    if acquisition := _largest_acquisition(ordered):
-        kept, findings = _distinct_positions(acquisition)
-        left_out = f"{len(acquisition)} of {len(ordered)} slices taken"
-        return kept, [Finding("several_acquisitions", left_out), *findings]
     for i in repeats:
         _check_identical(ordered[i], ordered[i + 1], float(position[i]))
     dropped = {int(i) + 1 for i in repeats}
     kept = tuple(header for i, header in enumerate(ordered) if i not in dropped)
     return kept, [Finding("duplicate_slices", f"{len(dropped)} of {len(ordered)} slices left out")]
-
-
-def _largest_acquisition(ordered: tuple[SliceHeader, ...]) -> tuple[SliceHeader, ...] | None:
-    """Return the slices of the largest AcquisitionNumber, if there are several that each span the stack."""
-    groups: dict[str, list[SliceHeader]] = {}
-    for header in ordered:
-        groups.setdefault(header.acquisition, []).append(header)
-    largest = max(groups.values(), key=len)
-    smallest = min(groups.values(), key=len)
-    return tuple(largest) if len(groups) > 1 and 2 * len(smallest) > len(largest) else None
 
 
 def _check_identical(first: SliceHeader, second: SliceHeader, position_mm: float) -> None:

@@ -10,7 +10,7 @@ from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.dicom.pixels import read_hu
 from pectl.core.intake.examine import StudyLabels, examine, make_study
 from pectl.core.intake.lungs import find_lungs
-from pectl.core.intake.series import choose_series
+from pectl.core.intake.series import rank_series
 from pectl.core.intake.volume import read_volume
 from pectl.errors import StudyRefusedError
 
@@ -62,7 +62,7 @@ def test_a_chest_with_a_large_mass_and_effusion(real_data):
 def test_the_right_chest_wall_of_that_chest_is_inside(real_data):
     """The ribs, not only what is left of the right lung: the box is symmetric about the body."""
     headers = headers_below(real_data / "ct" / "chest_lidc_0314")
-    volume = read_volume(choose_series(headers, CONFIG).headers, min_slices=16, max_gap_mm=10)
+    volume = read_volume(rank_series(headers, CONFIG)[0].headers, min_slices=16, max_gap_mm=10)
     box, findings = find_lungs(volume, CONFIG)
     assert [finding.code for finding in findings] == ["no_contrast"]
     body = (volume.hu[box.d[0] : box.d[1] : 4, :, ::4] > -300).mean(axis=(0, 1))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.intake.series import Candidate, choose_series, describe_rules, exclusion, lean_deg
+from pectl.core.intake.candidates import Candidate
+from pectl.core.intake.geometry import lean_deg
+from pectl.core.intake.series import describe_rules, exclusion, rank_series
 from pectl.errors import StudyRefusedError
 
 CONFIG = PreprocessConfig()
@@ -56,7 +58,7 @@ def test_tilted_gantries_are_axial(make_header, degrees):
 
 
 def test_the_series_with_most_slices_is_chosen(make_series):
-    choice = choose_series([*make_series("a", 20), *make_series("b", 30)], CONFIG)
+    choice = rank_series([*make_series("a", 20), *make_series("b", 30)], CONFIG)[0]
     assert {header.series_uid for header in choice.headers} == {"b"}
     assert len(choice.headers) == 30
     assert [finding.code for finding in choice.findings] == ["several_series"]
@@ -71,6 +73,7 @@ def test_the_series_with_most_slices_is_chosen(make_series):
 PREFERENCES = {
     "extent": ({"step": 8.0}, {"count": 60}),  # 20 slices over 160 mm before 60 over 60
     "original": ({}, {"count": 60, "image_type": ("DERIVED", "SECONDARY", "AXIAL")}),
+    "no_spectral": ({}, {"count": 60, "content": "VMI"}),
     "no_projection": ({}, {"count": 60, "image_type": ("ORIGINAL", "PRIMARY", "AXIAL", "MIP")}),
     "contrast": ({"contrast": True}, {"count": 60}),
     "step": ({}, {"count": 50, "step": 2.6}),
@@ -88,12 +91,12 @@ def test_each_rule_decides_and_is_named(make_series, rule):
         ]
 
     first, second = PREFERENCES[rule]
-    choice = choose_series([*series("b", **second), *series("c", **first)], CONFIG)
+    choice = rank_series([*series("b", **second), *series("c", **first)], CONFIG)[0]
     assert choice.headers[0].series_uid == "c"
     assert f"before b by {rule} (" in choice.reason
     without = tuple(name for name in CONFIG.series.prefer if name != rule)
     other = CONFIG.model_copy(update={"series": CONFIG.series.model_copy(update={"prefer": without})})
-    assert choose_series([*series("b", **second), *series("c", **first)], other).headers[0].series_uid == "b"
+    assert rank_series([*series("b", **second), *series("c", **first)], other)[0].scan.uid == "b"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_sharp_kernels(make_header, kernel, sharp):
 
 def test_bolus_tracking_at_one_position_is_no_series(make_series):
     tracking = [header._replace(position=(0, 0, 0.0)) for header in make_series("a", 40, contrast=True)]
-    choice = choose_series([*tracking, *make_series("b", 20)], CONFIG)
+    choice = rank_series([*tracking, *make_series("b", 20)], CONFIG)[0]
     assert choice.headers[0].series_uid == "b"
     assert choice.reason.endswith("left out: series of 40 slices at 1 position")
 
@@ -141,7 +144,7 @@ def test_a_rule_named_twice_is_a_fault():
 
 
 def test_a_derived_series_is_flagged(make_series):
-    choice = choose_series(make_series("a", 20, image_type=("DERIVED", "SECONDARY", "AXIAL")), CONFIG)
+    choice = rank_series(make_series("a", 20, image_type=("DERIVED", "SECONDARY", "AXIAL")), CONFIG)[0]
     assert [(finding.code, finding.detail) for finding in choice.findings] == [
         ("derived_series", "DERIVED/SECONDARY/AXIAL")
     ]
@@ -150,8 +153,8 @@ def test_a_derived_series_is_flagged(make_series):
 
 def test_the_lowest_uid_decides_between_equals_whatever_the_order(make_series):
     series = [*make_series("b", 20), *make_series("a", 20)]
-    assert choose_series(series, CONFIG).headers[0].series_uid == "a"
-    assert choose_series(series[::-1], CONFIG).headers[0].series_uid == "a"
+    assert rank_series(series, CONFIG)[0].scan.uid == "a"
+    assert rank_series(series[::-1], CONFIG)[0].scan.uid == "a"
 
 
 def test_what_is_left_out_is_counted_by_code(make_series):
@@ -159,7 +162,7 @@ def test_what_is_left_out_is_counted_by_code(make_series):
         *make_series("s", 2, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")),
         *make_series("m", 3, modality="MR"),
     ]
-    choice = choose_series([*others, *make_series("a", 16)], CONFIG)
+    choice = rank_series([*others, *make_series("a", 16)], CONFIG)[0]
     assert choice.reason.endswith("left out: 2 localizer, 3 not_ct")
 
 
@@ -179,5 +182,5 @@ def test_nothing_usable_is_refused_with_what_there_is(make_series, changes, coun
     with pytest.raises(
         StudyRefusedError, match=f"expected an axial CT series of 16 slices or more, found {found}"
     ) as caught:
-        choose_series(make_series("a", count, **changes), CONFIG)
+        rank_series(make_series("a", count, **changes), CONFIG)
     assert caught.value.code == code

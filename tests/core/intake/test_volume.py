@@ -134,17 +134,6 @@ def test_two_images_at_one_position_are_refused(read):
     assert caught.value.code == "conflicting_slices"
 
 
-def test_acquisitions_that_repeat_positions_are_told_apart_by_number(read):
-    def edit(dataset, place):
-        dataset.AcquisitionNumber = 1 + place // 22
-        again = place % 22
-        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], 6.0 * again]
-
-    volume = read(n_slices=40, edit=edit)
-    assert len(volume.hu) == 22
-    assert codes(volume)["several_acquisitions"] == "22 of 40 slices taken"
-
-
 def test_padding_is_counted(read):
     def edit(dataset, place):
         if place < 3:
