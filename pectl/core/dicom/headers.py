@@ -36,6 +36,7 @@ _TAGS = {
     "bits_stored": 0x00280101,
     "signed": 0x00280103,
     "padding": 0x00280120,
+    "padding_limit": 0x00280121,
     "intercept": 0x00281052,
     "slope": 0x00281053,
 }
@@ -51,7 +52,8 @@ class SliceHeader(NamedTuple):
     `position` and `orientation` are ImagePositionPatient and ImageOrientationPatient (LPS, mm),
     `pixel_spacing_mm` is (row step, column step), `contrast` tells whether a ContrastBolusAgent is named.
     `patient_id` is PatientID as read, and in an index a token of it. `frame` counts the frames of a multi-frame file
-    from 0; `member` is the place of the file inside the archive `path`, -1 for a file of its own.
+    from 0; `member` is the place of the file inside the archive `path`, -1 for a file of its own. `padding_limit` is
+    PixelPaddingRangeLimit: with it, all values from `padding` to it are padding.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class SliceHeader(NamedTuple):
     manufacturer: str
     frame: int = 0
     member: int = -1
+    padding_limit: int | None = None
 
     @property
     def image_uid(self) -> str:
@@ -164,6 +167,7 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         contrast=bool(_text(values["contrast"])),
         kernel=_label(values["kernel"]),
         manufacturer=_label(values["manufacturer"]),
+        padding_limit=_padding(values["padding_limit"], signed=signed),
     )
 
 
@@ -222,5 +226,5 @@ def _unsigned(value: bytes) -> int:
 
 @lru_cache(maxsize=64)
 def _padding(value: bytes, *, signed: bool) -> int | None:
-    """Read PixelPaddingValue; it is signed if the pixels are, whatever its VR (PS3.3, C.7.5.1.1.2)."""
+    """Read PixelPaddingValue or its range's limit; signed if the pixels are, whatever the VR (PS3.3, C.7.5.1.1.2)."""
     return int(struct.unpack_from("<h" if signed else "<H", value)[0]) if len(value) >= 2 else None

@@ -73,6 +73,10 @@ CODES: dict[str, tuple[Level, str]] = {
     "undecodable_pixel_data": ("error", "the transfer syntax or the compressed stream can't be decoded"),
     "absurd_rescale": ("error", "RescaleSlope or RescaleIntercept is missing or can't lead to HU"),
     "not_hu": ("error", "the values have no air and no soft tissue where HU would"),
+    "impossible_hu": (
+        "warning",
+        "more voxels above 3000 HU than metal can fill: padding that the header doesn't name, or no HU",
+    ),
     "padding": ("repair", "padding or values below -1024 HU became -1024"),
     # what the body shows
     "not_chest": ("error", "no lungs of plausible size in the volume"),

@@ -78,6 +78,56 @@ def test_padding_of_a_value_that_looks_like_tissue(write_slice):
     assert padded
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "limit", "inside", "outside"),
+    [
+        (np.uint16, 63488, 63536, (63488, 63500, 63536), (63487, 63537)),
+        (np.uint16, 63536, 63488, (63488, 63500, 63536), (63487, 63537)),
+        (np.int16, 32000, 32767, (32000, 32767), (31999, -2000)),
+        (np.int16, 32767, 32000, (32000, 32767), (31999, -2000)),
+        (np.int16, -3000, 1100, (-3000, 0, 1100), (1101, 4000)),
+        (np.int16, 1100, -3000, (-3000, 0, 1100), (1101, 4000)),
+        (np.uint16, 1500, 1500, (1500,), (1499, 1501)),
+    ],
+)
+def test_padding_of_a_range_of_values_in_either_order(write_slice, dtype, value, limit, inside, outside):
+    stored = values(dtype, *inside, *outside)
+    hu, padded = hu_of(write_slice(stored, PixelPaddingValue=value, PixelPaddingRangeLimit=limit))
+    assert padded
+    assert hu[1, : len(inside)].tolist() == [-1024] * len(inside)
+    kept = np.clip(np.array(outside) - 1024, -1024, 32767)
+    assert hu[1, len(inside) : len(inside) + len(outside)].tolist() == kept.tolist()
+
+
+def test_a_range_below_air_costs_no_voxel(write_slice):
+    stored = values(np.int16, -2000, -1100, 1024)
+    hu, _ = hu_of(write_slice(stored, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1100))
+    assert hu[1, :3].tolist() == [-1024, -1024, 0]
+
+
+def test_a_limit_without_a_value_is_no_range(write_slice):
+    stored = values(np.uint16, 1500, 1024)
+    hu, padded = hu_of(write_slice(stored, PixelPaddingRangeLimit=1500))
+    assert hu[1, :2].tolist() == [476, 0]
+    assert not padded
+
+
+@pytest.mark.parametrize("stored_as", [0x0FFF, 0x1FFF], ids=["as it is", "with an overlay bit"])
+def test_padding_is_found_below_the_bits_of_an_overlay(write_slice, stored_as):
+    header = write_slice(values(np.uint16, stored_as, 1024), BitsStored=12, HighBit=11, PixelPaddingValue=0x0FFF)
+    hu, padded = hu_of(header)
+    assert hu[1, :2].tolist() == [-1024, 0]
+    assert padded
+
+
+def test_padding_above_the_stored_bits_is_found_too(write_slice):
+    stored = values(np.uint16, 63500, 1024)
+    options = {"BitsStored": 12, "HighBit": 11, "PixelPaddingValue": 63488, "PixelPaddingRangeLimit": 63536}
+    hu, padded = hu_of(write_slice(stored, **options))
+    assert hu[1, :2].tolist() == [-1024, 0]
+    assert padded
+
+
 def test_no_padding(write_slice):
     assert not hu_of(write_slice(values(np.uint16, 1024), PixelPaddingValue=1500))[1]
     assert not hu_of(write_slice(values(np.uint16, 1024)))[1]
