@@ -2,6 +2,7 @@
 
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -178,6 +179,24 @@ def test_lungmask_is_used_where_it_is_installed(find, monkeypatch, tmp_path):
     assert min(slack(box)) >= -4.0
     assert max(slack(box)) <= 12.0
     assert calls[0] == {"modelname": "R231", "modelpath": str(weights), "tqdm_disable": True}
+
+
+def test_lungmask_silences_no_warning_of_the_process(monkeypatch, tmp_path):
+    """The package's import does what this stand-in does."""
+    (tmp_path / "lungmask.py").write_text(
+        "import warnings\nwarnings.filterwarnings('ignore', category=UserWarning)\n"
+        "warnings.simplefilter('ignore')\nclass LMInferer:\n    def __init__(self, **options): pass\n"
+    )
+    monkeypatch.delitem(sys.modules, "lungmask", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    weights = tmp_path / "r231.pth"
+    weights.write_bytes(b"")
+    before = warnings.filters[:]
+    check_available(PreprocessConfig(lungs="lungmask", lungmask_weights=weights))
+    monkeypatch.delitem(sys.modules, "lungmask")
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", UserWarning, stacklevel=1)
 
 
 def test_lungmask_without_the_package(monkeypatch):
