@@ -22,6 +22,7 @@ from pectl.cli import (
     command_validate,
 )
 from pectl.cli.console import say, show_error
+from pectl.cli.working_folder import leave_out_working_folder
 from pectl.errors import PectlError
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ def _options(
 
 def main() -> None:
     """Run the program; a failure the user can fix is one line on stderr, and its exit code."""
+    leave_out_working_folder()
     try:
         app()
     except PectlError as error:
