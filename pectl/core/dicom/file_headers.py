@@ -40,10 +40,15 @@ def _headers(entry: FileEntry) -> tuple[list[SliceHeader], int]:
     header = read_header(entry.path)
     if header is None:
         return _headers_in_archive(entry.path) if is_archive(entry.path) else ([], 0)
-    if header.frames == 1:
+    if not _has_frames(header):
         return [header], 0
     with entry.path.open("rb") as file:
         return list(expand_frames(file, header)), 0
+
+
+def _has_frames(header: SliceHeader) -> bool:
+    """Tell whether a file is to be read frame by frame; an enhanced CT may have one frame a file."""
+    return header.frames != 1 or header.grouped
 
 
 def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
@@ -56,7 +61,7 @@ def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
             n_damaged += 1
             continue
         if header is not None:
-            frames = (header,) if header.frames == 1 else expand_frames(file, header)
+            frames = expand_frames(file, header) if _has_frames(header) else (header,)
             found += [frame._replace(member=place) for frame in frames]
     return found, n_damaged
 

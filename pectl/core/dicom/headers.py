@@ -39,6 +39,8 @@ _TAGS = {
     "padding_limit": 0x00280121,
     "intercept": 0x00281052,
     "slope": 0x00281053,
+    "shared_groups": 0x52009229,
+    "frame_groups": 0x52009230,
 }
 """The attributes that are read, and no others (DICOM PS3.6)."""
 _LONGEST_COUNT = 12  # characters of an integer string (PS3.5, 6.2)
@@ -53,7 +55,8 @@ class SliceHeader(NamedTuple):
     `pixel_spacing_mm` is (row step, column step), `contrast` tells whether a ContrastBolusAgent is named.
     `patient_id` is PatientID as read, and in an index a token of it. `frame` counts the frames of a multi-frame file
     from 0; `member` is the place of the file inside the archive `path`, -1 for a file of its own. `padding_limit` is
-    PixelPaddingRangeLimit: with it, all values from `padding` to it are padding.
+    PixelPaddingRangeLimit: with it, all values from `padding` to it are padding. `grouped` tells whether there are
+    functional groups, so that the image's geometry may stand in them, however many frames there are.
     """
 
     path: Path
@@ -87,6 +90,7 @@ class SliceHeader(NamedTuple):
     frame: int = 0
     member: int = -1
     padding_limit: int | None = None
+    grouped: bool = False
 
     @property
     def image_uid(self) -> str:
@@ -168,6 +172,7 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         kernel=_label(values["kernel"]),
         manufacturer=_label(values["manufacturer"]),
         padding_limit=_padding(values["padding_limit"], signed=signed),
+        grouped=_TAGS["shared_groups"] in raw.values or _TAGS["frame_groups"] in raw.values,
     )
 
 
