@@ -7,15 +7,16 @@ import typer
 
 from pectl.cli.console import progress, say
 from pectl.cli.intake import (
-    STRICT_EXIT,
     IndexOption,
     LabelsOption,
     PreviewsOption,
     SourcesArgument,
     StrictOption,
+    exit_if_strict,
     show_faults,
     show_previews,
     show_verdicts,
+    unread,
 )
 from pectl.cli.options import (
     ConfigOption,
@@ -64,8 +65,8 @@ def preprocess(
         show_verdicts(summary.verdicts)
     if labels is not None and summary.unlabelled:
         say(f"{len(summary.unlabelled)} studies without labels, such as {', '.join(summary.unlabelled[:3])}")
-    say(f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused: {out}")
+    counts = f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused"
+    say(f"{counts}{unread(summary.faults)}: {out}")
     if previews and summary.complete:
         show_previews(out, made_by="pectl preprocess")
-    if strict and summary.refused:
-        raise typer.Exit(STRICT_EXIT)
+    exit_if_strict(summary.verdicts, summary.faults, strict=strict)

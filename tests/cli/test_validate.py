@@ -1,5 +1,8 @@
 """`pectl validate` as a user runs it: what it prints, writes, and how it ends."""
 
+import errno
+import os
+import shutil
 import sys
 
 import pandas as pd
@@ -30,6 +33,30 @@ def test_summary_rules_table_and_exit_codes(pectl, root, tmp_path):
     assert "rest.dcm" not in (tmp_path / "out" / "verdicts.json").read_text()
     assert pectl("validate", root, "--out", tmp_path / "out", "--strict", "--quiet").code == 3
     assert pectl("validate", root / "1.1", "--strict", "--quiet").code == 0
+
+
+@pytest.mark.parametrize("command", ["validate", "preprocess"])
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_cannot_be_read_is_counted_and_strict_ends_so(pectl, root, tmp_path, monkeypatch, command, what):
+    shutil.rmtree(root / "1.2")
+    (root / "private").mkdir()
+    (root / "1.1" / "beside.dcm").symlink_to(root / "nowhere")  # a file that can't be opened
+    listing = os.scandir
+
+    def scandir(folder):
+        if str(folder).endswith("private"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return listing(folder)
+
+    if what == "folder":
+        (root / "1.1" / "beside.dcm").unlink()
+        monkeypatch.setattr(os, "scandir", scandir)
+    result = pectl(command, root, "--out", tmp_path / "out", "--quiet")
+    assert result.code == 0, result.err
+    assert result.err == f"unreadable_{what}: 1 {what}s; run the command on a terminal to see which\n"
+    assert f"{int(what == 'folder')} refused, 1 files or folders not read: {tmp_path / 'out'}" in result.out
+    assert pectl(command, root, "--out", tmp_path / "strict", "--strict", "--quiet").code == 3
+    assert pectl(command, root / "1.1" / "0000.dcm", "--out", tmp_path / "one", "--quiet").code == 0
 
 
 def test_a_terminal_is_told_which_files_cannot_be_used(pectl, root, monkeypatch):

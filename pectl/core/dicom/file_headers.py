@@ -7,14 +7,18 @@ from pectl.core.dicom.archives import is_archive, read_members
 from pectl.core.dicom.frames import expand_frames
 from pectl.core.dicom.header_cache import HeaderCache, Known
 from pectl.core.dicom.headers import SliceHeader, header_of, read_header
-from pectl.core.dicom.sources import DICOMDIR, FileEntry
+from pectl.core.dicom.sources import DICOMDIR, UNLISTED, FileEntry
 from pectl.errors import StudyRefusedError
 
 _NAMED_AS_DICOM = (".dcm", ".dicom", ".ima")
+UNREADABLE = ("unreadable_file", "unreadable_folder")
+"""Codes of what the file system doesn't give, now; the next run tries again."""
 
 
 def read_file(entry: FileEntry, cache: HeaderCache) -> Known:
     """Read the headers of one file, or say what it is instead."""
+    if entry.size == UNLISTED:
+        return Known("unreadable_folder", [])
     try:
         headers, n_damaged = _headers(entry)
     except StudyRefusedError as error:

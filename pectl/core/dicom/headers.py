@@ -3,7 +3,7 @@
 import os
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -103,16 +103,17 @@ def is_safe_uid(uid: str) -> bool:
     return _UID.fullmatch(uid) is not None and not uid.startswith(".") and ".." not in uid
 
 
-def find_files(root: Path) -> Iterator[Path]:
+def find_files(root: Path, *, failed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yield every file under `root`, whatever its name; `root` may be one file.
 
     The order is always the same: each folder's files by name, then its folders by name. Folders that are symbolic links
-    are followed, each real folder once.
+    are followed, each real folder once. `failed` is told of each folder that can't be listed.
     """
-    if root.is_file():
+    if os.path.isfile(root):  # noqa: PTH113 - False, not an error, where it can't be looked at
         yield root
+        return
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=failed):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()

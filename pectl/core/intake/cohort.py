@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pectl.core.dicom.file_headers import UNREADABLE
 from pectl.core.dicom.header_cache import Known
 from pectl.core.dicom.headers import SliceHeader, is_safe_uid
 from pectl.core.dicom.sources import FileEntry
@@ -24,10 +25,15 @@ _Row = tuple[str, str, list[Any]]
 
 @dataclass(frozen=True)
 class Fault:
-    """A file that should be DICOM and isn't usable; `code` says why."""
+    """A file that should be DICOM and isn't usable, or a folder that can't be listed; `code` says why."""
 
     path: Path
     code: str
+
+    @property
+    def unread(self) -> bool:
+        """Tell whether the file system doesn't give it, so that what it holds isn't known."""
+        return self.code in UNREADABLE
 
 
 @dataclass
@@ -173,7 +179,7 @@ class Groups:
 
     def _home(self, fault: Fault) -> str:
         """Return the study that a faulty file belongs to: the only one of its folder; else the folder or archive."""
-        if fault.code == "damaged_archive":
+        if fault.code in ("damaged_archive", "unreadable_folder"):
             return str(fault.path)
         folder = str(fault.path.parent)
         uids = self._folders.get(folder, set())
@@ -184,7 +190,7 @@ def _notes(faults: Counter[tuple[str, str]], cohort: Cohort) -> dict[str, list[F
     """Return what is known of studies before their pixels are read."""
     notes: dict[str, list[Finding]] = defaultdict(list)
     for (uid, code), count in sorted(faults.items()):
-        files = f"{count} file{'s' if count > 1 else ''}"
+        files = f"{count} {'folder' if code == 'unreadable_folder' else 'file'}{'s' if count > 1 else ''}"
         beside = Finding("damaged_files", f"{files} ({code})") if cohort.packed.get(uid) else Finding(code, files)
         notes[uid].append(beside)
     by_patient: dict[str, list[str]] = defaultdict(list)

@@ -10,6 +10,7 @@ CODES: dict[str, tuple[Level, str]] = {
     "accepted": ("ok", "the study can be used; the detail says which series was chosen, and why"),
     # which images there are
     "unreadable_file": ("error", "a file of the chosen series can't be read, or its only file can't"),
+    "unreadable_folder": ("error", "a folder can't be listed; nothing is known of what it holds"),
     "damaged_header": ("error", "files begin as DICOM, or are named so, and no study can be read from them"),
     "damaged_archive": ("error", "a zip or tar file is damaged, encrypted, or grows beyond what images can"),
     "damaged_files": (

@@ -1,5 +1,6 @@
 """The studies below a folder: grouped whatever the layout, shared out, kept only where there is work."""
 
+import errno
 import gzip
 import os
 from pathlib import Path
@@ -127,6 +128,86 @@ def test_faulty_files_of_no_study_are_one_of_their_own(root, index):
     assert cohort.todo == ["1.1", "1.2", "1.3", "unnamed-0001"]
     task = cohort.task("unnamed-0001")
     assert (task.headers, [(note.code, note.detail) for note in task.notes]) == ([], [("damaged_header", "2 files")])
+
+
+class StaleListing:
+    """A folder's listing that breaks off, as on a server that was restarted."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), self._folder)
+
+
+@pytest.mark.parametrize("fault", ["no permission", "stale"])
+def test_folders_that_cannot_be_listed_are_named_and_a_refusal(root, index, monkeypatch, fault):
+    listing = os.scandir
+
+    def scandir(folder):
+        if not str(folder).endswith(("1.2", "1.3")):
+            return listing(folder)
+        if fault == "stale":
+            return StaleListing(folder)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for _ in range(2):  # the index doesn't keep it
+        cohort = index(root)
+        assert [(one.path.name, one.code, one.unread) for one in cohort.faults] == [
+            ("1.2", "unreadable_folder", True),
+            ("1.3", "unreadable_folder", True),
+        ]
+        assert cohort.todo == ["1.1", "unnamed-0001", "unnamed-0002"]
+        [note] = cohort.task("unnamed-0001").notes
+        assert (note.code, note.detail, note.level) == ("unreadable_folder", "1 folder", "error")
+    monkeypatch.undo()
+    assert index(root).todo == ["1.1", "1.2", "1.3"]
+
+
+def test_a_source_that_cannot_be_listed_is_a_refusal(root, index, monkeypatch):
+    def scandir(folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [one.path for one in index(root, root / "1.1").faults] == [root, root / "1.1"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_files_that_cannot_be_opened_are_named_and_tried_again(root, index, monkeypatch, number):
+    opened = Path.open
+
+    def fail(path, *args, **options):
+        if path.name == "0001.dcm" and path.parent.name == "1.2":
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", fail)
+    cohort = index(root)
+    assert [(one.path.name, one.code, one.unread) for one in cohort.faults] == [("0001.dcm", "unreadable_file", True)]
+    assert counts(cohort)["1.2"] == 2
+    monkeypatch.undo()
+    assert counts(index(root))["1.2"] == 3
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE])
+def test_a_source_that_cannot_be_looked_at(root, index, monkeypatch, number):
+    def fail(path, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    message = f"found {os.strerror(number)}; check permissions and the disk"
+    with pytest.raises(InputMissingError, match=message):
+        index(root)
 
 
 def test_studies_of_one_patient_know_of_each_other(root, index, write_series, tmp_path):
