@@ -15,6 +15,7 @@ from pectl.cli.intake import (
     exit_if_strict,
     show_faults,
     show_previews,
+    show_remarks,
     show_verdicts,
     unread,
 )
@@ -61,6 +62,7 @@ def preprocess(
         told = IntakeWatch(watch.stoppable(files), watch.progress, watch.expect)
         summary = run(sources, out, resolved, previews=previews, watch=told)
     show_faults(summary.faults)
+    show_remarks(summary.remarks)
     if summary.verdicts:
         show_verdicts(summary.verdicts)
     if labels is not None and summary.unlabelled:

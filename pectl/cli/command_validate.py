@@ -18,6 +18,7 @@ from pectl.cli.intake import (
     exit_if_strict,
     show_faults,
     show_previews,
+    show_remarks,
     show_verdicts,
     unread,
 )
@@ -67,6 +68,7 @@ def validate(
     with TemporaryDirectory(prefix="pectl-") as scratch, _watching(out, part, quiet=quiet) as watch:
         summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=watch)
     show_faults(summary.faults)
+    show_remarks(summary.remarks)
     show_verdicts(summary.verdicts)
     n_refused = sum(verdict.refused for verdict in summary.verdicts)
     again = f" ({summary.n_reused} unchanged since an earlier run)" if summary.n_reused else ""

@@ -12,6 +12,7 @@ from pectl.cli.console import console, say
 
 if TYPE_CHECKING:
     from pectl.core.intake.cohort import Fault
+    from pectl.core.intake.findings import Finding
     from pectl.core.intake.verdicts import Verdict
 
 STRICT_EXIT = 3
@@ -80,6 +81,12 @@ def show_faults(faults: Iterable["Fault"]) -> None:
         _warn(f"{fault.code}: {fault.path}")
     if len(listed) > _MOST_LISTED:
         _warn(f"and {len(listed) - _MOST_LISTED} more files that can't be used")
+
+
+def show_remarks(remarks: Iterable["Finding"]) -> None:
+    """Say what is said once, of all studies together."""
+    for one in remarks:
+        say(f"{one.level} {one.code}: {one.detail}")
 
 
 def unread(faults: Sequence["Fault"]) -> str:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from pectl.config import Config
 from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.patients import patient_groups
 from pectl.core.intake.cohort import Fault, PackedStudy
 from pectl.core.intake.estimate import estimate_preprocess
 from pectl.core.intake.examine import make_study
+from pectl.core.intake.findings import Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.store_index import begin_store, finish_store
@@ -28,6 +30,7 @@ from pectl.core.intake.tasks import (
     without_images,
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.labels.split_shares import check_patients
 from pectl.core.labels.splits import check_method
 from pectl.core.labels.table import read_labels
 from pectl.core.storage.estimate import Estimate, check_disk
@@ -50,6 +53,7 @@ class PreprocessSummary:
         unlabelled: studies that the labels table doesn't hold, sorted.
         faults: files that can't be used.
         complete: whether the store is finished, so all studies are done or refused.
+        remarks: what is said once, of all studies together.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -57,6 +61,7 @@ class PreprocessSummary:
     unlabelled: tuple[str, ...]
     faults: tuple[Fault, ...]
     complete: bool
+    remarks: tuple[Finding, ...] = ()
 
     @property
     def refused(self) -> tuple[Verdict, ...]:
@@ -108,6 +113,7 @@ def preprocess(
             progress=watch.files,
         )
     check_method(config.split, len(cohort.patient))
+    check_patients(config.split, patient_groups(cohort.patient))
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)
     check_disk(estimate, out)
@@ -120,13 +126,14 @@ def preprocess(
             watch.studies(len(verdicts), len(tasks))
     complete = all(_is_finished(out, uid, previews=previews) for uid in cohort.patient)
     if complete:
-        finish_store(out, cohort.patient, config, sources.labels, list(without_images(cohort, table)))
+        finish_store(out, cohort, config, sources.labels, list(without_images(cohort, table)))
     return PreprocessSummary(
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
         n_skipped=cohort.n_known,
         unlabelled=() if table is None else tuple(sorted(set(cohort.patient) - set(table.exam.index))),
         faults=tuple(cohort.faults),
         complete=complete,
+        remarks=tuple(cohort.remarks),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pectl.config import Config, write_config
 from pectl.core.intake.cohort import Fault
+from pectl.core.intake.findings import Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.series import describe_rules
@@ -39,12 +40,14 @@ class ValidateSummary:
         n_reused: studies whose files, labels and configuration are those of an earlier verdict.
         faults: files that can't be used.
         complete: whether every study has a verdict, so that the table of all is written.
+        remarks: what is said once, of all studies together.
     """
 
     verdicts: tuple[Verdict, ...]
     n_reused: int
     faults: tuple[Fault, ...]
     complete: bool
+    remarks: tuple[Finding, ...] = ()
 
 
 def validate(
@@ -89,13 +92,14 @@ def validate(
     complete = all(verdict_path(out, uid).exists() for uid in cohort.patient)
     if complete:
         kept = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in cohort.patient]
-        write_verdicts(out, [*kept, *missing()], describe_rules(config.preprocess))
+        write_verdicts(out, [*kept, *missing()], describe_rules(config.preprocess), cohort.remarks)
     verdicts = [*(verdict for verdict, _ in done), *missing(sources.shard)]
     return ValidateSummary(
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
         n_reused=sum(reused for _, reused in done),
         faults=tuple(cohort.faults),
         complete=complete,
+        remarks=tuple(cohort.remarks),
     )
 
 

@@ -95,6 +95,14 @@ CODES: dict[str, tuple[Level, str]] = {
     "label_breach": ("error", "the study's labels break a rule; preprocess refuses such a table"),
     "not_labelled": ("warning", "a labels table was given, and the study isn't in it"),
     # patients
+    "several_patients": (
+        "warning",
+        "the images name several patients by PatientID; a split keeps all studies of these together",
+    ),
+    "shared_patient_id": (
+        "warning",
+        "one PatientID in more studies than a patient can have: a placeholder, and no study's patient",
+    ),
     "patient_in_several_studies": ("warning", "other studies are of the same patient; a split keeps them together"),
 }
 """Every code with its level and meaning; `docs/codes.md` is this table."""

@@ -223,6 +223,80 @@ def test_studies_of_one_patient_know_of_each_other(root, index, write_series, tm
     assert cohort.patient["2.1"] == ""
 
 
+def several_ids(tmp_path, write_series, ids):
+    """Write a study per entry of `ids`, with a slice of each PatientID in it."""
+    for number, patients in enumerate(ids):
+
+        def edit(dataset, place, patients=patients):
+            dataset.PatientID = patients[place]
+
+        study = f"3.{100 + number}"
+        write_series(tmp_path / "p" / study, study=study, n_slices=len(patients), size=(8, 8), edit=edit)
+    return tmp_path / "p"
+
+
+def noted(cohort, uid):
+    return {note.code: note.detail for note in cohort.task(uid).notes}
+
+
+def test_several_patients_in_one_study_are_named_and_keep_their_studies_together(tmp_path, write_series, index):
+    root = several_ids(tmp_path, write_series, [["A", "B"], ["B"], ["C", "C"], ["B", "D"], ["D", ""], ["E"]])
+    cohort = index(root)
+    assert noted(cohort, "3.100")["several_patients"] == "2 PatientIDs"
+    assert noted(cohort, "3.103")["several_patients"] == "2 PatientIDs"
+    assert [uid for uid in cohort.todo if "several_patients" in noted(cohort, uid)] == ["3.100", "3.103"]
+    together = [uid for uid in cohort.todo if cohort.patient[uid] == cohort.patient["3.100"]]
+    assert together == ["3.100", "3.101", "3.103", "3.104"]
+    assert noted(cohort, "3.104")["patient_in_several_studies"] == "4 studies, beside this one 3.100, 3.101, 3.103"
+    assert len(set(cohort.patient.values())) == 3
+
+
+def test_several_patients_are_found_across_parts_of_the_index(tmp_path, write_series, index, monkeypatch):
+    root = several_ids(tmp_path, write_series, [["A", "B", "B", "A"]])
+    monkeypatch.setattr(dicom_index, "_LARGEST_PART", 1)
+    assert noted(index(root), "3.100")["several_patients"] == "2 PatientIDs"
+
+
+@pytest.mark.parametrize(
+    ("ids", "remark"),
+    [
+        ([["SITE 7"]] * 12, "one PatientID in 12 of 12 studies"),
+        ([["SITE 7"]] * 10 + [[str(k)] for k in range(9)], "one PatientID in 10 of 19 studies"),
+        ([["SITE 7"]] * 51 + [[str(k)] for k in range(60)], "one PatientID in 51 of 111 studies"),
+        ([["SITE 7"]] * 9, None),
+        ([["SITE 7"]] * 10 + [[str(k)] for k in range(10)], None),
+    ],
+)
+def test_an_id_shared_by_implausibly_many_studies_is_a_placeholder_said_once(
+    tmp_path, write_series, index, ids, remark
+):
+    cohort = index(several_ids(tmp_path, write_series, ids))
+    assert [one.detail for one in cohort.remarks] == (
+        [f"{remark}: each of them counts as a patient of its own"] if remark else []
+    )
+    assert [one.code for one in cohort.remarks] == ["shared_patient_id"] * bool(remark)
+    shared = {cohort.patient[uid] for uid in cohort.todo[: ids.count(["SITE 7"])]}
+    assert shared == {""} if remark else shared != {""}
+    assert ("patient_in_several_studies" in noted(cohort, "3.100")) is not bool(remark)
+
+
+def test_a_placeholder_beside_a_real_id_is_no_second_patient(tmp_path, write_series, index):
+    root = several_ids(tmp_path, write_series, [["SITE 7", str(k)] for k in range(12)])
+    cohort = index(root)
+    assert [noted(cohort, uid) for uid in cohort.todo] == [{}] * 12
+    assert len(set(cohort.patient.values())) == 12
+
+
+def test_what_is_said_of_a_patients_studies_does_not_grow_with_their_square(tmp_path, write_series, index):
+    cohort = index(several_ids(tmp_path, write_series, [["A"]] * 9))
+    assert noted(cohort, "3.100")["patient_in_several_studies"] == (
+        "9 studies, beside this one 3.101, 3.102, 3.103, 3.104, 3.105 and 3 more"
+    )
+    assert noted(cohort, "3.108")["patient_in_several_studies"] == (
+        "9 studies, beside this one 3.100, 3.101, 3.102, 3.103, 3.104 and 3 more"
+    )
+
+
 def test_a_second_run_reads_no_header(root, index, monkeypatch):
     first = index(root)
     monkeypatch.setattr(dicom_index, "read_file", None)
