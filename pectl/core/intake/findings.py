@@ -74,6 +74,10 @@ CODES: dict[str, tuple[Level, str]] = {
     "undecodable_pixel_data": ("error", "the transfer syntax or the compressed stream can't be decoded"),
     "absurd_rescale": ("error", "RescaleSlope or RescaleIntercept is missing or can't lead to HU"),
     "not_hu": ("error", "the values have no air and no soft tissue where HU would"),
+    "clipped_hu": (
+        "error",
+        "the values were cut off at a lowest HU, or masked, so that air and lung can't be told apart",
+    ),
     "impossible_hu": (
         "warning",
         "more voxels above 3000 HU than metal can fill: padding that the header doesn't name, or no HU",

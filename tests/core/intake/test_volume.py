@@ -201,6 +201,28 @@ def test_missing_slices_leave_a_named_gap(read):
     assert codes(volume) == {"missing_slices": "1 gap: 6.0 mm above position -3.0 mm", "thick_slices": "6.00 mm"}
 
 
+@pytest.mark.parametrize("lowest", [-800, -600, -160])
+def test_values_cut_off_above_air_are_called_clipped(read, lowest):
+    def edit(dataset, place):
+        stored = np.maximum(np.frombuffer(dataset.PixelData, np.uint16), lowest + 1024)
+        dataset.PixelData = stored.astype(np.uint16).tobytes()
+
+    with pytest.raises(
+        StudyRefusedError, match=rf"expected air of about -1000 HU, found \d+% of the voxels at {lowest} HU, and none"
+    ) as caught:
+        read(edit=edit)
+    assert caught.value.code == "clipped_hu"
+
+
+@pytest.mark.parametrize("lowest", [-1000, -950])
+def test_values_cut_off_below_lung_do_no_harm(read, lowest):
+    def edit(dataset, place):
+        stored = np.maximum(np.frombuffer(dataset.PixelData, np.uint16), lowest + 1024)
+        dataset.PixelData = stored.astype(np.uint16).tobytes()
+
+    assert codes(read(edit=edit)) == {"thick_slices": "6.00 mm"}
+
+
 def test_values_that_are_no_hu_are_refused(read):
     def edit(dataset, place):
         dataset.RescaleIntercept = 0
