@@ -3,17 +3,19 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 
 from pectl.core.dicom.headers import read_header
 from pectl.core.dicom.pixels import check_pixel_header, read_hu
 from pectl.errors import StudyRefusedError
+from tests.core.dicom.lossless_jpeg import encode
 
 
 @pytest.fixture
 def write_slice(tmp_path, write_series):
     """Write one slice of given stored values and return its header."""
 
-    def write(stored, *, syntax=None, **attributes):
+    def write(stored, *, syntax=None, stream=None, **attributes):
         stored = np.asarray(stored)
 
         def edit(dataset, place):
@@ -23,6 +25,10 @@ def write_slice(tmp_path, write_series):
                 setattr(dataset, keyword, value)
             if syntax:
                 dataset.compress(syntax)
+            if stream:
+                dataset.PixelData = encapsulate([stream])
+                dataset["PixelData"].VR = "OB"
+                dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLossless
 
         write_series(tmp_path, n_slices=1, size=stored.shape, edit=edit)
         return read_header(tmp_path / "0000.dcm")
@@ -158,6 +164,42 @@ def deflated(tmp_path, stored, cut=0):
     dataset.PixelData = stored.tobytes()[: len(stored.tobytes()) - cut]
     dataset.save_as(tmp_path / "0000.dcm")
     return read_header(tmp_path / "0000.dcm")
+
+
+FORMATS = {
+    "12 bits": (np.uint16, 12),
+    "12 bits signed": (np.int16, 12),
+    "16 bits": (np.uint16, 16),
+    "16 bits signed": (np.int16, 16),
+}
+
+
+def slice_of(dtype, bits):
+    """Noise over the whole range, with its ends, and a smooth part; the low two bits are empty."""
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if dtype == np.int16 else (0, (1 << bits) - 1)
+    stored = np.random.default_rng(bits).integers(low, high, (24, 20), dtype, endpoint=True)
+    stored[4:12] = np.linspace(low, high, 20).astype(dtype)
+    stored[0, :2] = low, high
+    return stored & ~dtype(3)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("point_transform", [0, 2])
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_lossless_jpeg_of_every_predictor_and_point_transform(write_slice, predictor, point_transform, dtype, bits):
+    stored = slice_of(dtype, bits)
+    samples = stored.astype(np.int64) % (1 << bits)
+    stream = encode(samples, predictor=predictor, point_transform=point_transform, precision=bits)
+    header = write_slice(stored, stream=stream, BitsStored=bits, HighBit=bits - 1, RescaleIntercept=0)
+    np.testing.assert_array_equal(hu_of(header)[0], np.clip(stored.astype(int), -1024, 32767))
+
+
+@pytest.mark.parametrize(("dtype", "bits"), FORMATS.values(), ids=FORMATS)
+def test_jpeg_ls_of_signed_and_unsigned_values(write_slice, dtype, bits):
+    stored = slice_of(dtype, bits)
+    options = {"BitsStored": bits, "HighBit": bits - 1, "RescaleIntercept": 0}
+    header = write_slice(stored, syntax=pydicom.uid.JPEGLSLossless, **options)
+    np.testing.assert_array_equal(hu_of(header)[0], np.clip(stored.astype(int), -1024, 32767))
 
 
 def test_deflated_slices_are_inflated_to_the_same_hu(write_slice, tmp_path):
