@@ -9,6 +9,7 @@ The steps of the chain are functions of `pectl.steps`. Importing pectl itself ta
 its libraries.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pectl.inference.prediction import Answer, ImageAnswer, Prediction
 
 __all__ = ["Answer", "ImageAnswer", "Instrument", "Prediction", "load_bundle"]
+
+# python-gdcm asks for a module that Python 3 doesn't have, and takes any folder of its name for it
+sys.modules.setdefault("dl", None)  # type: ignore[arg-type]  # None: no such module
 
 _HOMES = {
     "Answer": "pectl.inference.prediction",

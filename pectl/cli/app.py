@@ -25,6 +25,7 @@ from pectl.cli import (
     command_validate,
 )
 from pectl.cli.console import say, show_error
+from pectl.cli.working_folder import leave_out_working_folder
 from pectl.errors import PectlError
 
 app = typer.Typer(
@@ -75,6 +76,7 @@ def _options(
 
 def main() -> None:
     """Run the program; a failure the user can fix is one line on stderr, and its exit code."""
+    leave_out_working_folder()
     try:
         app()
     except PectlError as error:

@@ -7,17 +7,19 @@ import typer
 
 from pectl.cli.console import progress, say
 from pectl.cli.intake import (
-    STRICT_EXIT,
     IndexOption,
     LabelsOption,
     PreviewsOption,
     SeriesOption,
     SourcesArgument,
     StrictOption,
+    exit_if_strict,
     show_absent,
     show_faults,
     show_previews,
+    show_remarks,
     show_verdicts,
+    unread,
 )
 from pectl.cli.options import (
     ConfigOption,
@@ -65,12 +67,13 @@ def preprocess(
         summary = run(sources, out, resolved, previews=previews, watch=told)
     show_absent(summary.absent)
     show_faults(summary.faults)
+    show_remarks(summary.remarks)
     if summary.verdicts:
         show_verdicts(summary.verdicts)
     if labels is not None and summary.unlabelled:
         say(f"{len(summary.unlabelled)} studies without labels, such as {', '.join(summary.unlabelled[:3])}")
-    say(f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused: {out}")
+    counts = f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused"
+    say(f"{counts}{unread(summary.faults)}: {out}")
     if previews and summary.complete:
         show_previews(out, made_by="pectl preprocess")
-    if strict and summary.refused:
-        raise typer.Exit(STRICT_EXIT)
+    exit_if_strict(summary.verdicts, summary.faults, strict=strict)

@@ -10,17 +10,19 @@ import typer
 
 from pectl.cli.console import progress, say
 from pectl.cli.intake import (
-    STRICT_EXIT,
     IndexOption,
     LabelsOption,
     PreviewsOption,
     SeriesOption,
     SourcesArgument,
     StrictOption,
+    exit_if_strict,
     show_absent,
     show_faults,
     show_previews,
+    show_remarks,
     show_verdicts,
+    unread,
 )
 from pectl.cli.options import (
     ConfigOption,
@@ -71,17 +73,18 @@ def validate(
         summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=watch)
     show_absent(summary.absent)
     show_faults(summary.faults)
+    show_remarks(summary.remarks)
     show_verdicts(summary.verdicts)
     n_refused = sum(verdict.refused for verdict in summary.verdicts)
     again = f" ({summary.n_reused} unchanged since an earlier run)" if summary.n_reused else ""
     where = f": {out / 'verdicts.csv'}" if out and summary.complete else ""
-    say(f"{len(summary.verdicts)} studies{again}, {n_refused} refused{where}. Research use only, not for diagnosis.")
+    counts = f"{len(summary.verdicts)} studies{again}, {n_refused} refused{unread(summary.faults)}"
+    say(f"{counts}{where}. Research use only, not for diagnosis.")
     if out and not summary.complete:
         say("other shares aren't finished; the one that finishes last writes verdicts.csv")
     if out and previews and summary.complete:
         show_previews(out, made_by="pectl validate")
-    if strict and n_refused:
-        raise typer.Exit(STRICT_EXIT)
+    exit_if_strict(summary.verdicts, summary.faults, strict=strict)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 from pectl.cli.console import console, say
 
 if TYPE_CHECKING:
-    from pectl.core.intake.findings import Fault
+    from pectl.core.intake.findings import Fault, Finding
     from pectl.core.intake.verdicts import Verdict
 
 STRICT_EXIT = 3
@@ -41,7 +41,9 @@ SeriesOption = Annotated[
 PreviewsOption = Annotated[
     bool, typer.Option("--previews", help="A picture of each study's lung box, and pages to skim them, in previews/.")
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Exit 3 if a study was refused.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Exit 3 if a study was refused, or a file or folder couldn't be read.")
+]
 
 _STYLES = {"error": "red", "repair": "cyan", "warning": "yellow", "ok": "green"}
 
@@ -86,12 +88,31 @@ def show_faults(faults: Iterable["Fault"]) -> None:
     listed = list(faults)
     if not sys.stderr.isatty():
         for code, count in sorted(Counter(fault.code for fault in listed).items()):
-            _warn(f"{code}: {count} files; run the command on a terminal to see which")
+            what = "folders" if code == "unreadable_folder" else "files"
+            _warn(f"{code}: {count} {what}; run the command on a terminal to see which")
         return
     for fault in listed[:MOST_LISTED]:
         _warn(f"{fault.code}: {fault.path}")
     if len(listed) > MOST_LISTED:
         _warn(f"and {len(listed) - MOST_LISTED} more files that can't be used")
+
+
+def show_remarks(remarks: Iterable["Finding"]) -> None:
+    """Say what is said once, of all studies together."""
+    for one in remarks:
+        say(f"{one.level} {one.code}: {one.detail}")
+
+
+def unread(faults: Sequence["Fault"]) -> str:
+    """Say how many files and folders couldn't be read, as a part of the summary; empty where there is none."""
+    count = sum(fault.unread for fault in faults)
+    return f", {count} files or folders not read" if count else ""
+
+
+def exit_if_strict(verdicts: Sequence["Verdict"], faults: Sequence["Fault"], *, strict: bool) -> None:
+    """End with the exit code of `--strict` where a study was refused or something couldn't be read."""
+    if strict and (any(verdict.refused for verdict in verdicts) or any(fault.unread for fault in faults)):
+        raise typer.Exit(STRICT_EXIT)
 
 
 def _warn(text: str) -> None:

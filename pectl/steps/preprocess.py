@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pectl.config import Config
 from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.patients import patient_groups
 from pectl.core.intake.cohort import PackedStudy
 from pectl.core.intake.estimate import estimate_preprocess
 from pectl.core.intake.examine import make_study
-from pectl.core.intake.findings import Fault
+from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.named_series import NamedSeries
@@ -29,6 +30,7 @@ from pectl.core.intake.tasks import (
     without_images,
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.labels.split_shares import check_patients
 from pectl.core.labels.splits import check_method
 from pectl.core.labels.table import read_labels
 from pectl.core.storage.estimate import Estimate, check_disk
@@ -53,6 +55,7 @@ class PreprocessSummary:
         faults: files that can't be used.
         complete: whether the store is finished, so all studies are done or refused.
         absent: studies of which a series was named, and that aren't among the files.
+        remarks: what is said once, of all studies together.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -61,6 +64,7 @@ class PreprocessSummary:
     faults: tuple[Fault, ...]
     complete: bool
     absent: tuple[str, ...] = ()
+    remarks: tuple[Finding, ...] = ()
 
     @property
     def refused(self) -> tuple[Verdict, ...]:
@@ -115,6 +119,7 @@ def preprocess(
         )
         absent = sources.series.absent(cohort.patient)
     check_method(config.split, len(cohort.patient))
+    check_patients(config.split, patient_groups(cohort.patient))
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)
     check_disk(estimate, out)
@@ -129,7 +134,7 @@ def preprocess(
             watch.studies(len(verdicts), len(tasks))
     complete = all(map(is_finished, cohort.patient))
     if complete:
-        finish_store(out, cohort.patient, config, sources.labels, list(without_images(cohort, table)))
+        finish_store(out, cohort, config, sources.labels, list(without_images(cohort, table)))
     return PreprocessSummary(
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
         n_skipped=cohort.n_known,
@@ -137,6 +142,7 @@ def preprocess(
         faults=tuple(cohort.faults),
         complete=complete,
         absent=absent,
+        remarks=tuple(cohort.remarks),
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from pectl.config import Config, write_config
-from pectl.core.intake.findings import Fault
+from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.series import describe_rules
@@ -40,6 +40,7 @@ class ValidateSummary:
         faults: files that can't be used.
         complete: whether every study has a verdict, so that the table of all is written.
         absent: studies of which a series was named, and that aren't among the files.
+        remarks: what is said once, of all studies together.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -47,6 +48,7 @@ class ValidateSummary:
     faults: tuple[Fault, ...]
     complete: bool
     absent: tuple[str, ...] = ()
+    remarks: tuple[Finding, ...] = ()
 
 
 def validate(
@@ -94,7 +96,7 @@ def validate(
     complete = all(verdict_path(out, uid).exists() for uid in cohort.patient)
     if complete:
         kept = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in cohort.patient]
-        write_verdicts(out, [*kept, *missing()], describe_rules(config.preprocess))
+        write_verdicts(out, [*kept, *missing()], describe_rules(config.preprocess), cohort.remarks)
     verdicts = [*(verdict for verdict, _ in done), *missing(sources.shard)]
     return ValidateSummary(
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
@@ -102,6 +104,7 @@ def validate(
         faults=tuple(cohort.faults),
         complete=complete,
         absent=absent,
+        remarks=tuple(cohort.remarks),
     )
 
 

@@ -29,6 +29,7 @@ Run = Callable[..., Result]
 def pectl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the program with these arguments; the exit code, stdout and stderr are what a shell would see."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer replaces it
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # main sets it
 
     def run(*arguments: object) -> Result:
         capsys.readouterr()

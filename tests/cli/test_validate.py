@@ -1,5 +1,9 @@
 """`pectl validate` as a user runs it: what it prints, writes, and how it ends."""
 
+import errno
+import json
+import os
+import shutil
 import sys
 
 import pandas as pd
@@ -30,6 +34,66 @@ def test_summary_rules_table_and_exit_codes(pectl, root, tmp_path):
     assert "rest.dcm" not in (tmp_path / "out" / "verdicts.json").read_text()
     assert pectl("validate", root, "--out", tmp_path / "out", "--strict", "--quiet").code == 3
     assert pectl("validate", root / "1.1", "--strict", "--quiet").code == 0
+
+
+@pytest.mark.parametrize("command", ["validate", "preprocess"])
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_cannot_be_read_is_counted_and_strict_ends_so(pectl, root, tmp_path, monkeypatch, command, what):
+    shutil.rmtree(root / "1.2")
+    (root / "private").mkdir()
+    (root / "1.1" / "beside.dcm").symlink_to(root / "nowhere")  # a file that can't be opened
+    listing = os.scandir
+
+    def scandir(folder):
+        if str(folder).endswith("private"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return listing(folder)
+
+    if what == "folder":
+        (root / "1.1" / "beside.dcm").unlink()
+        monkeypatch.setattr(os, "scandir", scandir)
+    result = pectl(command, root, "--out", tmp_path / "out", "--quiet")
+    assert result.code == 0, result.err
+    assert result.err == f"unreadable_{what}: 1 {what}s; run the command on a terminal to see which\n"
+    assert f"{int(what == 'folder')} refused, 1 files or folders not read: {tmp_path / 'out'}" in result.out
+    assert pectl(command, root, "--out", tmp_path / "strict", "--strict", "--quiet").code == 3
+    assert pectl(command, root / "1.1" / "0000.dcm", "--out", tmp_path / "one", "--quiet").code == 0
+
+
+def write_studies(folder, write_series, count, patient):
+    def edit(dataset, place):
+        dataset.PatientID = patient
+
+    for number in range(count):
+        study = f"1.{100 + number}"
+        write_series(folder / study, study=study, n_slices=1, size=(16, 16), edit=edit)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["validate", "preprocess"])
+def test_an_id_that_is_no_patients_is_said_once(pectl, tmp_path, write_series, command):
+    root = write_studies(tmp_path / "many", write_series, 12, "SITE 7")
+    result = pectl(command, root, "--out", tmp_path / "out", "--quiet")
+    assert result.code == 0, result.err
+    remark = "one PatientID in 12 of 12 studies: each of them counts as a patient of its own"
+    assert result.out.count("shared_patient_id") == 1
+    assert f"warning shared_patient_id: {remark}\n" in result.out
+    kept = json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    assert kept["cohort"] == [{"code": "shared_patient_id", "level": "warning", "detail": remark}]
+    assert "patient_in_several_studies" not in kept["codes"]
+    assert "SITE" not in (tmp_path / "out" / "verdicts.json").read_text()
+
+
+def test_studies_of_one_patient_alone_are_no_store_to_train_from(pectl, tmp_path, write_series):
+    root = write_studies(tmp_path / "one", write_series, 8, "P7")
+    result = pectl("preprocess", root, "--out", tmp_path / "out", "--quiet")
+    assert result.code == 1
+    assert "expected studies in train, val and test, each patient in one of them, found none for val and test" in (
+        result.err
+    )
+    assert "8 studies of 1 patients by PatientID" in result.err
+    whole = ("--set", "split.val_fraction=0", "--set", "split.test_fraction=0")
+    assert pectl("preprocess", root, "--out", tmp_path / "out", "--quiet", *whole).code == 0
 
 
 def test_a_terminal_is_told_which_files_cannot_be_used(pectl, root, monkeypatch):

@@ -6,14 +6,18 @@ from pectl.core.dicom.archives import is_archive, read_members
 from pectl.core.dicom.frames import expand_frames
 from pectl.core.dicom.header_cache import HeaderCache, Known
 from pectl.core.dicom.headers import Row, SliceHeader, header_of, pack_header, read_header
-from pectl.core.dicom.sources import DICOMDIR, FileEntry
+from pectl.core.dicom.sources import DICOMDIR, UNLISTED, FileEntry
 from pectl.errors import StudyRefusedError
 
 _NAMED_AS_DICOM = (".dcm", ".dicom", ".ima")
+UNREADABLE = ("unreadable_file", "unreadable_folder")
+"""Codes of what the file system doesn't give, now; the next run tries again."""
 
 
 def read_file(entry: FileEntry, cache: HeaderCache) -> Known:
     """Read the headers of one file, or say what it is instead."""
+    if entry.size == UNLISTED:
+        return Known("unreadable_folder", [])
     try:
         headers, n_damaged = _headers(entry)
     except StudyRefusedError as error:
@@ -39,10 +43,15 @@ def _headers(entry: FileEntry) -> tuple[list[SliceHeader], int]:
     header = read_header(entry.path)
     if header is None:
         return _headers_in_archive(entry.path) if is_archive(entry.path) else ([], 0)
-    if header.frames == 1:
+    if not _has_frames(header):
         return [header], 0
     with entry.path.open("rb") as file:
         return list(expand_frames(file, header)), 0
+
+
+def _has_frames(header: SliceHeader) -> bool:
+    """Tell whether a file is to be read frame by frame; an enhanced CT may have one frame a file."""
+    return header.frames != 1 or header.grouped
 
 
 def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
@@ -55,7 +64,7 @@ def _headers_in_archive(path: Path) -> tuple[list[SliceHeader], int]:
             n_damaged += 1
             continue
         if header is not None:
-            frames = (header,) if header.frames == 1 else expand_frames(file, header)
+            frames = expand_frames(file, header) if _has_frames(header) else (header,)
             found += [frame._replace(member=place) for frame in frames]
     return found, n_damaged
 

@@ -1,4 +1,7 @@
-"""The frames of an enhanced multi-frame CT, each with a header as if it were a file of its own (PS3.3, A.38)."""
+"""The frames of an enhanced CT, each with a header as if it were a file of its own (PS3.3, A.38).
+
+A file may hold one frame alone: as its writer chose, or as the last part of a concatenation.
+"""
 
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -28,12 +31,13 @@ _GROUPS = {
 
 
 def expand_frames(file: BinaryIO, header: SliceHeader) -> tuple[SliceHeader, ...]:
-    """Return a header per frame of a multi-frame file.
+    """Return a header per frame of a file with several frames, or with functional groups.
 
     A file whose frames have no position each is returned as it is, without a position: `multi_frame` to the choice of
-    a series. No more frames are returned than the functional groups describe, whatever NumberOfFrames says.
+    a series; of one frame it is returned as it is. No more frames are returned than the functional groups describe,
+    whatever NumberOfFrames says.
     """
-    unplaced = header._replace(position=None)
+    unplaced = header._replace(position=header.position if header.frames == 1 else None)
     if header.transfer_syntax == DEFLATED:  # would have to be inflated as a whole
         return (unplaced,)
     file.seek(0)
@@ -47,7 +51,8 @@ def expand_frames(file: BinaryIO, header: SliceHeader) -> tuple[SliceHeader, ...
 
 
 def _frames(dataset: Dataset, header: SliceHeader) -> tuple[SliceHeader, ...]:
-    groups = dataset.get(_PER_FRAME) or []
+    alone = [Dataset()] if header.frames == 1 else []  # all that it says may be in the shared groups
+    groups = dataset.get(_PER_FRAME) or alone
     if len(groups) != header.frames:
         return ()
     shared = (dataset.get(_SHARED) or [Dataset()])[0]
@@ -63,14 +68,19 @@ def _frame(header: SliceHeader, group: Dataset, shared: Dataset, number: int) ->
             return item.get(keyword)
         return None
 
+    found: dict[str, Any] = {
+        "position": _numbers(value("position"), 3),
+        "orientation": _numbers(value("orientation"), 6),
+        "pixel_spacing_mm": _numbers(value("pixel_spacing_mm"), 2),
+        "slice_thickness_mm": _number(value("slice_thickness_mm")),
+        "slope": _number(value("slope")),
+        "intercept": _number(value("intercept")),
+    }
+    if header.frames == 1:  # what stands beside the groups is the frame's too
+        found = {name: one for name, one in found.items() if one is not None}
     return header._replace(
+        **found,
         frame=number,
-        position=_numbers(value("position"), 3),
-        orientation=_numbers(value("orientation"), 6),
-        pixel_spacing_mm=_numbers(value("pixel_spacing_mm"), 2),
-        slice_thickness_mm=_number(value("slice_thickness_mm")),
-        slope=_number(value("slope")),
-        intercept=_number(value("intercept")),
         image_type=type_words(_words(value("image_type"))) or header.image_type,
         acquisition=_acquisition(value) or header.acquisition,
         kernel=header.kernel or clean_label((_words(value("kernel")) or ("",))[0]),

@@ -4,7 +4,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -44,9 +44,12 @@ _TAGS = {
     "bits_stored": 0x00280101,
     "signed": 0x00280103,
     "padding": 0x00280120,
+    "padding_limit": 0x00280121,
     "intercept": 0x00281052,
     "slope": 0x00281053,
     "rescale_type": 0x00281054,
+    "shared_groups": 0x52009229,
+    "frame_groups": 0x52009230,
 }
 """The attributes that are read, and no others (DICOM PS3.6)."""
 _CLOCK = re.compile(rb"(?:[0-9]{8})?([0-9]{2})([0-9]{2})?([0-9]{2}(?:[.][0-9]*)?)?(?:[+-][0-9]{4})?")
@@ -65,7 +68,9 @@ class SliceHeader(NamedTuple):
     is the time of day of the acquisition, or of the content; an index moves it by an amount of the study's own.
     `frame_of_reference` is a checksum of FrameOfReferenceUID, 0 for none. `content` says what the values are where they
     aren't CT numbers as scanned (`vocabulary.content_of`). `frame` counts the frames of a multi-frame file from 0;
-    `member` is the place of the file inside the archive `path`, -1 for a file of its own.
+    `member` is the place of the file inside the archive `path`, -1 for a file of its own. `padding_limit` is
+    PixelPaddingRangeLimit: with it, all values from `padding` to it are padding. `grouped` tells whether there are
+    functional groups, so that the image's geometry may stand in them, however many frames there are.
     """
 
     path: Path
@@ -103,6 +108,8 @@ class SliceHeader(NamedTuple):
     content: str = ""
     frame: int = 0
     member: int = -1
+    padding_limit: int | None = None
+    grouped: bool = False
 
     @property
     def image_uid(self) -> str:
@@ -140,16 +147,17 @@ def is_safe_uid(uid: str) -> bool:
     return _UID.fullmatch(uid) is not None and not uid.startswith(".") and ".." not in uid
 
 
-def find_files(root: Path) -> Iterator[Path]:
+def find_files(root: Path, *, failed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yield every file under `root`, whatever its name; `root` may be one file.
 
     The order is always the same: each folder's files by name, then its folders by name. Folders that are symbolic links
-    are followed, each real folder once.
+    are followed, each real folder once. `failed` is told of each folder that can't be listed.
     """
-    if root.is_file():
+    if os.path.isfile(root):  # noqa: PTH113 - False, not an error, where it can't be looked at
         yield root
+        return
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=failed):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -215,6 +223,8 @@ def _slice_header(path: Path, raw: RawHeader) -> SliceHeader:
         instance=_instance(values["instance"]),
         frame_of_reference=_checksum(values["frame_of_reference"]),
         content=_content(image_type, values["rescale_type"], values["description"]),
+        padding_limit=_padding(values["padding_limit"], signed=signed),
+        grouped=_TAGS["shared_groups"] in raw.values or _TAGS["frame_groups"] in raw.values,
     )
 
 
@@ -312,5 +322,5 @@ def _unsigned(value: bytes) -> int:
 
 @lru_cache(maxsize=64)
 def _padding(value: bytes, *, signed: bool) -> int | None:
-    """Read PixelPaddingValue; it is signed if the pixels are, whatever its VR (PS3.3, C.7.5.1.1.2)."""
+    """Read PixelPaddingValue or its range's limit; signed if the pixels are, whatever the VR (PS3.3, C.7.5.1.1.2)."""
     return int(struct.unpack_from("<h" if signed else "<H", value)[0]) if len(value) >= 2 else None

@@ -44,8 +44,9 @@ def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
         OSError: the file can't be read.
     """
     stored = _read_stored(header)
-    padded = _padding_mask(header, stored)
-    _rescale(header, _used_bits(header, stored), out)
+    used = _used_bits(header, stored)
+    padded = _padding_mask(header, stored, used)
+    _rescale(header, used, out)
     if padded is not None:
         out[padded] = AIR_HU
     slope, intercept = _rescale_of(header)
@@ -167,15 +168,30 @@ def _name(header: SliceHeader) -> str:
     return f"{uid.name} ({uid})" if uid.name != uid else f"transfer syntax {uid[:64]}"
 
 
-def _padding_mask(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.bool_] | None:
-    """Find padding that the rescale wouldn't already bring to -1024 or below."""
+def _padding_mask(
+    header: SliceHeader, stored: NDArray[np.integer], used: NDArray[np.integer]
+) -> NDArray[np.bool_] | None:
+    """Find padding that the rescale wouldn't already bring to -1024 or below (PS3.3, C.7.5.1.1.2).
+
+    Files differ in whether padding also sets the bits above BitsStored, so values are compared with and without them.
+    """
     if header.padding is None:
         return None
+    limit = header.padding if header.padding_limit is None else header.padding_limit
+    lowest, highest = min(header.padding, limit), max(header.padding, limit)
     slope, intercept = _rescale_of(header)
-    if slope * header.padding + intercept <= AIR_HU:
+    if slope * highest + intercept <= AIR_HU:
         return None
-    mask: NDArray[np.bool_] = stored == header.padding
+    mask = _within(stored, lowest, highest)
+    if used is not stored:
+        mask |= _within(used, lowest, highest)
     return mask if mask.any() else None
+
+
+def _within(values: NDArray[np.integer], lowest: int, highest: int) -> NDArray[np.bool_]:
+    """Mark the values of a closed range."""
+    inside: NDArray[np.bool_] = values == lowest if lowest == highest else (values >= lowest) & (values <= highest)
+    return inside
 
 
 def _rescale_of(header: SliceHeader) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -14,10 +14,15 @@ from pectl.errors import InputMissingError
 
 DICOMDIR = "DICOMDIR"
 """The name that PS3.10 gives to the directory of a medium."""
+UNLISTED = -2
+"""The size of what is a folder that can't be listed."""
 
 
 class FileEntry(NamedTuple):
-    """A file as the file system knows it; `size` and `mtime_ns` are -1 where it can't be looked at."""
+    """A file as the file system knows it; `size` and `mtime_ns` are negative where it can't be looked at.
+
+    A folder that can't be listed stands for what is in it, with the size `UNLISTED`.
+    """
 
     path: Path
     size: int
@@ -25,31 +30,51 @@ class FileEntry(NamedTuple):
 
 
 def find_entries(sources: Sequence[Path]) -> Iterator[FileEntry]:
-    """Yield every file of the sources once, always in the same order.
+    """Yield every file of the sources once, and every folder that can't be listed, always in the same order.
 
     Raises:
-        InputMissingError: a source isn't there, or is a DICOMDIR that can't be read.
+        InputMissingError: a source isn't there, can't be looked at, or is a DICOMDIR that can't be read.
     """
     for source in sources:
-        if not source.exists():
-            raise InputMissingError(
-                where=source,
-                expected="a folder, file, archive or DICOMDIR",
-                found="no such file or folder",
-                fix="check the path",
-            )
+        _check_there(source)
     seen: set[Path] = set()
-    for path in _paths(sources):
-        if len(sources) > 1:
-            if path in seen:
-                continue
-            seen.add(path)
-        yield _entry(path)
-
-
-def _paths(sources: Iterable[Path]) -> Iterator[Path]:
     for source in sources:
-        yield from listed_files(source) if source.is_file() and source.name == DICOMDIR else find_files(source)
+        for path, listed in _paths(source):
+            if len(sources) > 1:
+                if path in seen:
+                    continue
+                seen.add(path)
+            yield _entry(path) if listed else FileEntry(path, UNLISTED, UNLISTED)
+
+
+def _check_there(source: Path) -> None:
+    try:
+        source.stat()
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        raise InputMissingError(
+            where=source,
+            expected="a folder, file, archive or DICOMDIR",
+            found="no such file or folder" if gone else error.strerror or type(error).__name__,
+            fix="check the path" if gone else "check permissions and the disk",
+        ) from error
+
+
+def _paths(source: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the files of a source, and with False the folders that can't be listed."""
+    if source.name == DICOMDIR and source.is_file():
+        yield from ((path, True) for path in listed_files(source))
+        return
+    unlisted: list[Path] = []
+    for path in find_files(source, failed=lambda error: unlisted.append(Path(error.filename or source))):
+        yield from _taken(unlisted)
+        yield path, True
+    yield from _taken(unlisted)
+
+
+def _taken(unlisted: list[Path]) -> Iterator[tuple[Path, bool]]:
+    while unlisted:
+        yield unlisted.pop(0), False
 
 
 def listed_files(dicomdir: Path) -> Iterator[Path]:

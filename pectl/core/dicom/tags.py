@@ -143,6 +143,8 @@ def _walk_elements(
             raise _Unusual
         previous = tag
         if length == UNDEFINED_LENGTH:
+            if tag in wanted:
+                values[tag] = b""  # a sequence: that it is there
             at = _end_of_sequence(head, value_at, read_element)
             continue
         if tag in wanted:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pectl.core.dicom.header_cache import Known
 from pectl.core.dicom.headers import Row, SliceHeader, is_safe_uid, packed_value, unpack_header
+from pectl.core.dicom.patients import join_patients, shared_by_too_many
 from pectl.core.dicom.sources import FileEntry
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.storage.stamp import digest_of
@@ -18,18 +19,26 @@ _FileRow = tuple[str, str, Row]
 """Path, size and time, and the header without its path."""
 
 
+_Packed = tuple[tuple[str, ...], bytes]
+"""The patients' tokens of a study's files, and the files in little memory."""
+_MOST_NAMED = 5
+"""Other studies of a patient that a study's findings name; all of them would grow with the square of the studies."""
+
+
 @dataclass
 class Cohort:
     """The studies among the files.
 
     Attributes:
-        patient: token of PatientID by study, of all studies; empty where there is none.
+        patient: token of PatientID by study, of all studies, the same where studies share one; empty where there
+            is none.
         faults: files that can't be used.
         n_files: files looked at.
         n_other: files that aren't DICOM and don't claim to be.
         n_known: studies of this shard that were finished before.
         packed: headers by study, of the studies of this shard that aren't finished.
         notes: what the index has found about studies.
+        remarks: what it has found about all of them together.
     """
 
     patient: dict[str, str] = field(default_factory=dict)
@@ -39,6 +48,7 @@ class Cohort:
     n_known: int = 0
     packed: dict[str, list[bytes]] = field(default_factory=dict)
     notes: dict[str, list[Finding]] = field(default_factory=dict)
+    remarks: list[Finding] = field(default_factory=list)
 
     @property
     def todo(self) -> list[str]:
@@ -86,8 +96,8 @@ class Part:
     number: int
     n_files: int = 0
     n_other: int = 0
-    studies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
-    unnamed: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    studies: dict[str, _Packed] = field(default_factory=dict)
+    unnamed: dict[str, _Packed] = field(default_factory=dict)
     folders: dict[str, set[str]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
@@ -120,17 +130,18 @@ def group_files(number: int, files: list[tuple[FileEntry, Known]]) -> Part:
     return part
 
 
-def _pack(rows: list[_FileRow]) -> tuple[str, bytes]:
-    """Return the patient's token, and the rows in a tenth of their size."""
-    return packed_value(rows[0][2], "patient_id"), zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
+def _pack(rows: list[_FileRow]) -> _Packed:
+    """Return the patients' tokens, and the rows in a tenth of their size."""
+    tokens = {str(packed_value(header, "patient_id")) for _, _, header in rows} - {""}
+    return tuple(sorted(tokens)), zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
 
 
 class Groups:
     """The studies of all parts. A study without a usable UID is named by its folder's number, which says nothing."""
 
     def __init__(self) -> None:
-        self._studies: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-        self._unnamed: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+        self._studies: dict[str, list[_Packed]] = defaultdict(list)
+        self._unnamed: dict[str, list[_Packed]] = defaultdict(list)
         self._folders: dict[str, set[str]] = defaultdict(set)
         self._faults: list[Fault] = []
 
@@ -150,36 +161,54 @@ class Groups:
         places = sorted({*self._unnamed, *(home for home in homes.values() if home not in self._studies)})
         names = {place: f"unnamed-{number:04d}" for number, place in enumerate(places, start=1)}
         studies = self._studies | {name: self._unnamed.get(place, []) for place, name in names.items()}
-        cohort.patient = {uid: next((token for token, _ in packed if token), "") for uid, packed in studies.items()}
+        tokens = {uid: {token for found, _ in packed for token in found} for uid, packed in studies.items()}
+        placeholders = shared_by_too_many(tokens)
+        cohort.remarks = [_shared_by(count, len(studies)) for count in placeholders.values()]
+        patients = {uid: found - placeholders.keys() for uid, found in tokens.items()}
+        cohort.patient = join_patients(patients)
         cohort.faults = self._faults
         mine = [uid for uid in studies if in_shard(uid, shard)]
         todo = [uid for uid in mine if not known(uid)]
         cohort.n_known = len(mine) - len(todo)
         cohort.packed = {uid: [packed for _, packed in studies[uid]] for uid in todo}
         faults = Counter((names.get(home, home), fault.code) for fault, home in homes.items())
-        cohort.notes = _notes(faults, cohort)
+        cohort.notes = _notes(faults, cohort, patients)
 
     def _home(self, fault: Fault) -> str:
         """Return the study that a faulty file belongs to: the only one of its folder; else the folder or archive."""
-        if fault.code == "damaged_archive":
+        if fault.code in ("damaged_archive", "unreadable_folder"):
             return str(fault.path)
         folder = str(fault.path.parent)
         uids = self._folders.get(folder, set())
         return next(iter(uids)) if len(uids) == 1 else folder
 
 
-def _notes(faults: Counter[tuple[str, str]], cohort: Cohort) -> dict[str, list[Finding]]:
+def _shared_by(count: int, n_studies: int) -> Finding:
+    text = f"one PatientID in {count} of {n_studies} studies: each of them counts as a patient of its own"
+    return Finding("shared_patient_id", text)
+
+
+def _notes(faults: Counter[tuple[str, str]], cohort: Cohort, patients: dict[str, set[str]]) -> dict[str, list[Finding]]:
     """Return what is known of studies before their pixels are read."""
     notes: dict[str, list[Finding]] = defaultdict(list)
     for (uid, code), count in sorted(faults.items()):
-        files = f"{count} file{'s' if count > 1 else ''}"
+        files = f"{count} {'folder' if code == 'unreadable_folder' else 'file'}{'s' if count > 1 else ''}"
         beside = Finding("damaged_files", f"{files} ({code})") if cohort.packed.get(uid) else Finding(code, files)
         notes[uid].append(beside)
+    for uid, tokens in patients.items():
+        if len(tokens) > 1:
+            notes[uid].append(Finding("several_patients", f"{len(tokens)} PatientIDs"))
     by_patient: dict[str, list[str]] = defaultdict(list)
     for uid, token in sorted(cohort.patient.items()):
         by_patient[token or uid].append(uid)
     for uids in by_patient.values():
         for uid in uids if len(uids) > 1 else ():
-            others = ", ".join(other for other in uids if other != uid)
-            notes[uid].append(Finding("patient_in_several_studies", f"{len(uids)} studies, beside this one {others}"))
+            notes[uid].append(Finding("patient_in_several_studies", _beside(uid, uids)))
     return notes
+
+
+def _beside(uid: str, uids: list[str]) -> str:
+    """Name the first of a patient's other studies."""
+    others = [other for other in uids[: _MOST_NAMED + 1] if other != uid][:_MOST_NAMED]
+    more = len(uids) - 1 - len(others)
+    return f"{len(uids)} studies, beside this one {', '.join(others)}{f' and {more} more' if more else ''}"

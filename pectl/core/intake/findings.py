@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pectl.core.dicom.file_headers import UNREADABLE
+
 Level = Literal["error", "repair", "warning", "ok"]
 LEVELS: tuple[Level, ...] = ("error", "repair", "warning", "ok")
 
@@ -11,6 +13,7 @@ CODES: dict[str, tuple[Level, str]] = {
     "accepted": ("ok", "the study can be used; the detail says which series was chosen, and why"),
     # which images there are
     "unreadable_file": ("error", "a file of the chosen series can't be read, or its only file can't"),
+    "unreadable_folder": ("error", "a folder can't be listed; nothing is known of what it holds"),
     "damaged_header": ("error", "files begin as DICOM, or are named so, and no study can be read from them"),
     "damaged_archive": ("error", "a zip or tar file is damaged, encrypted, or grows beyond what images can"),
     "damaged_files": (
@@ -79,6 +82,14 @@ CODES: dict[str, tuple[Level, str]] = {
     "undecodable_pixel_data": ("error", "the transfer syntax or the compressed stream can't be decoded"),
     "absurd_rescale": ("error", "RescaleSlope or RescaleIntercept is missing or can't lead to HU"),
     "not_hu": ("error", "the values have no air and no soft tissue where HU would"),
+    "clipped_hu": (
+        "error",
+        "the values were cut off at a lowest HU, or masked, so that air and lung can't be told apart",
+    ),
+    "impossible_hu": (
+        "warning",
+        "more voxels above 3000 HU than metal can fill: padding that the header doesn't name, or no HU",
+    ),
     "padding": ("repair", "padding or values below -1024 HU became -1024"),
     # what the body shows
     "not_chest": ("error", "no lungs of plausible size in the volume"),
@@ -100,6 +111,14 @@ CODES: dict[str, tuple[Level, str]] = {
     "label_breach": ("error", "the study's labels break a rule; preprocess refuses such a table"),
     "not_labelled": ("warning", "a labels table was given, and the study isn't in it"),
     # patients
+    "several_patients": (
+        "warning",
+        "the images name several patients by PatientID; a split keeps all studies of these together",
+    ),
+    "shared_patient_id": (
+        "warning",
+        "one PatientID in more studies than a patient can have: a placeholder, and no study's patient",
+    ),
     "patient_in_several_studies": ("warning", "other studies are of the same patient; a split keeps them together"),
 }
 """Every code with its level and meaning; `docs/reference/codes.md` is this table."""
@@ -120,7 +139,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Fault:
-    """A file that should be DICOM and isn't usable; `code` says why."""
+    """A file that should be DICOM and isn't usable, or a folder that can't be listed; `code` says why."""
 
     path: Path
     code: str
+
+    @property
+    def unread(self) -> bool:
+        """Tell whether the file system doesn't give it, so that what it holds isn't known."""
+        return self.code in UNREADABLE

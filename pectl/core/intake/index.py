@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pectl.core.dicom.file_headers import read_file
+from pectl.core.dicom.file_headers import UNREADABLE, read_file
 from pectl.core.dicom.header_cache import HeaderCache, Known
 from pectl.core.dicom.sources import FileEntry, find_entries
 from pectl.core.intake.cohort import Cohort, Groups, Part, group_files
@@ -123,7 +123,7 @@ def _read_part(
             return number, entries, None
         try:
             files = [(entry, known or read_file(entry, cache)) for entry, known in files]
-            cache.write(name, [(entry, known) for entry, known in files if known and known.kind != "unreadable_file"])
+            cache.write(name, [(entry, known) for entry, known in files if known and known.kind not in UNREADABLE])
         finally:
             if shared:
                 cache.release(name)

@@ -1,5 +1,6 @@
 """Lung masks of the package `lungmask` (U-Net R231, Hofmanninger et al. 2020), from local weights."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ def load_lungmask(weights: Path | None) -> Any:  # noqa: ANN401 - a class of an 
         WeightsError: the package isn't installed, or the weights aren't there.
     """
     try:
-        import lungmask
+        with warnings.catch_warnings():  # its import silences every UserWarning of the process
+            import lungmask
     except ImportError as error:
         raise WeightsError(
             where="preprocess.lungs",

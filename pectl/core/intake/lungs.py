@@ -50,7 +50,7 @@ def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Find
     """Find the box of both lungs, with a margin on every side, by the configured method.
 
     Raises:
-        StudyRefusedError: no lungs of plausible size, or too short a piece of them.
+        StudyRefusedError: no lungs of plausible size, too short a piece of them, or none that differ from air.
         WeightsError: the method is `lungmask`, and the package or its weights aren't there.
     """
     coarse = coarsen(volume)
@@ -78,6 +78,7 @@ def _box(
 ) -> tuple[Box, list[Finding]]:
     voxel_ml = float(np.prod(coarse.spacing_mm)) / 1000.0
     if (size_ml := lungs.sum() * voxel_ml) < _SMALLEST_LUNGS_ML:
+        _check_not_clipped(coarse, body, voxel_ml)
         raise StudyRefusedError(
             "not_chest",
             where="lungs",
@@ -93,6 +94,25 @@ def _box(
         ranges = _extent(body)
     findings += contrast_findings(coarse, lungs, width=ranges[2])
     return _to_box(ranges, coarse, volume, margin_mm), findings
+
+
+def _check_not_clipped(coarse: Coarse, body: NDArray[np.bool_], voxel_ml: float) -> None:
+    """Check that the air in the body isn't all of the value that the air around it has; noise makes values differ.
+
+    Raises:
+        StudyRefusedError: as much of it as lungs hold is.
+    """
+    lowest = int(coarse.hu.min())
+    around = coarse.hu[~body]
+    flat_ml = float((body & (coarse.hu == lowest)).sum() * voxel_ml)
+    if flat_ml >= _SMALLEST_LUNGS_ML and around.size and np.median(around) == lowest:
+        raise StudyRefusedError(
+            "clipped_hu",
+            where="lungs",
+            expected="lung and air of different HU",
+            found=f"{flat_ml:.0f} ml in the body at the {lowest} HU of the air around it",
+            fix="export the series again with all its values, not cut to a range or masked",
+        )
 
 
 def _lungs(hu: NDArray[np.int16], body: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:

@@ -9,10 +9,12 @@ import pandas as pd
 
 from pectl.config import Config, write_config
 from pectl.core.dicom.patients import patient_groups
+from pectl.core.intake.cohort import Cohort
 from pectl.core.intake.series import describe_rules
 from pectl.core.intake.tasks import verdict_path
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
 from pectl.core.labels.names import STUDY, STUDY_LABELS
+from pectl.core.labels.split_shares import check_filled
 from pectl.core.labels.splits import make_splits
 from pectl.core.storage.files import atomic_path, file_digest
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
@@ -45,30 +47,29 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
         write_config(config, temporary)
 
 
-def finish_store(
-    out: Path, patient: dict[str, str], config: Config, labels: Path | None, without_images: list[Verdict]
-) -> None:
+def finish_store(out: Path, cohort: Cohort, config: Config, labels: Path | None, without_images: list[Verdict]) -> None:
     """Write the index files from what the studies' own files say: the same bytes whoever writes them.
 
     A cohort that was refused as a whole has empty tables.
 
     Args:
         out: the store.
-        patient: PatientID or a token of it by study.
+        cohort: all studies, and their patients.
         config: the experiment.
         labels: the labels table.
         without_images: verdicts on studies that the labels table alone holds.
 
     Raises:
-        SplitError: the studies can't be split as configured.
+        SplitError: the studies can't be split as configured, or a part would be empty.
     """
-    verdicts = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in sorted(patient)]
-    write_verdicts(out, [*verdicts, *without_images], describe_rules(config.preprocess))
+    verdicts = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in sorted(cohort.patient)]
+    write_verdicts(out, [*verdicts, *without_images], describe_rules(config.preprocess), cohort.remarks)
     refused = [(one.study, one.outcome.code, one.outcome.detail) for one in verdicts if one.refused]
     _write_csv(out / "refused.csv", pd.DataFrame(refused, columns=["study", "code", "reason"]))
-    studies = _studies(out, patient)
+    studies = _studies(out, cohort.patient)
     _write_csv(out / "studies.csv", studies)
     splits = make_splits(studies, config.split, seed=config.seed)
+    check_filled(config.split, splits, studies["patient_group"])
     _write_csv(out / "splits.csv", splits)
     write_stamp(out / _FINISHED, _stamp(config, labels), preprocess=config.preprocess.model_dump(mode="json"))
     (out / _BEGUN).unlink(missing_ok=True)

@@ -74,7 +74,7 @@ class Verdict:
             "series": self.series,
             "level": self.level,
             "choice": self.choice,
-            "findings": [{"code": one.code, "level": one.level, "detail": one.detail} for one in self.findings],
+            "findings": _as_json(self.findings),
         }
 
     @classmethod
@@ -85,6 +85,10 @@ class Verdict:
             raise ValueError(f"unknown code {unknown[0]}")
         names = ("study", "series", "choice", "source")
         return cls(**{name: str(data[name]) for name in names}, findings=findings)
+
+
+def _as_json(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    return [{"code": one.code, "level": one.level, "detail": one.detail} for one in findings]
 
 
 def write_verdict(path: Path, verdict: Verdict) -> None:
@@ -110,8 +114,17 @@ def read_verdict(path: Path, *, made_by: str) -> Verdict:
         ) from error
 
 
-def write_verdicts(folder: Path, verdicts: Sequence[Verdict], rules: Iterable[str]) -> None:
-    """Write `verdicts.csv` and `verdicts.json`: the same bytes whatever the order in which studies were judged."""
+def write_verdicts(
+    folder: Path, verdicts: Sequence[Verdict], rules: Iterable[str], remarks: Iterable[Finding] = ()
+) -> None:
+    """Write `verdicts.csv` and `verdicts.json`: the same bytes whatever the order in which studies were judged.
+
+    Args:
+        folder: gets both files.
+        verdicts: on all studies.
+        rules: by which a series was chosen.
+        remarks: what is said once, of all studies together; in the JSON alone.
+    """
     ordered = sorted(verdicts, key=lambda verdict: verdict.study)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -126,6 +139,7 @@ def write_verdicts(folder: Path, verdicts: Sequence[Verdict], rules: Iterable[st
         "n_studies": len(ordered),
         "n_refused": sum(verdict.refused for verdict in ordered),
         "codes": count_codes(ordered),
+        "cohort": _as_json(remarks),
         "studies": [verdict.as_json() for verdict in ordered],
     }
     write_json(folder / "verdicts.json", data)

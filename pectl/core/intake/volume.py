@@ -16,6 +16,10 @@ from pectl.core.storage.hounsfield import AIR_HU
 _AIR_BELOW_HU = -700
 _SOFT_TISSUE_HU = (-150, 250)
 _LEAST_SHARE = 0.01
+_AIR_AT_MOST_HU = -900  # room air; a lowest value between this and water is where values were cut off
+_LEAST_CUT = 0.05  # of the voxels: noise leaves less at any one value
+_DENSEST_HU = 3000  # cortical bone reaches 2000; a 12-bit scanner writes 3071 where it can't tell more
+_MOST_METAL = 0.02  # of the voxels: a litre around a patient, and no implant fills a third of that
 _LARGEST_VOXELS = 1 << 30  # 2 GiB of int16
 
 
@@ -56,7 +60,7 @@ def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm
     finally:
         forget_dataset()
     _undo_shifts(hu, stack)
-    _check_hu(hu)
+    findings += _check_hu(hu)
     if n_padded:
         findings.append(Finding("padding", f"{n_padded} of {len(hu)} slices"))
     return Volume(hu, stack, (*findings, *more, *stack.findings))
@@ -106,13 +110,37 @@ def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
     return hu, n_padded
 
 
-def _check_hu(hu: NDArray[np.int16]) -> None:
-    """Check on one voxel in 500 that the values are HU: some air or lung, some soft tissue."""
+def _check_hu(hu: NDArray[np.int16]) -> list[Finding]:
+    """Check on one voxel in 500 that the values are HU: some air or lung, some soft tissue; warn of too much metal.
+
+    Raises:
+        StudyRefusedError: there is no air or no soft tissue, or the values were cut off above air.
+    """
     sample = hu[::8, ::8, ::8]
+    _check_not_cut_off(sample)
     air = float((sample < _AIR_BELOW_HU).mean())
     soft = float(((sample > _SOFT_TISSUE_HU[0]) & (sample < _SOFT_TISSUE_HU[1])).mean())
     if min(air, soft) < _LEAST_SHARE:
         raise refused("not_hu", "air below -700 HU and tissue of -150 to 250 HU", f"{air:.1%} and {soft:.1%} of voxels")
+    dense = _dense_share(sample)
+    if dense > _MOST_METAL:  # a sample of a small volume may hit metal too often
+        dense = _dense_share(hu)
+    return (
+        [Finding("impossible_hu", f"{dense:.1%} of the voxels above {_DENSEST_HU} HU")] if dense > _MOST_METAL else []
+    )
+
+
+def _check_not_cut_off(sample: NDArray[np.int16]) -> None:
+    lowest = int(sample.min())
+    share = float((sample == lowest).mean())
+    if _AIR_AT_MOST_HU < lowest < 0 and share > _LEAST_CUT:
+        raise refused(
+            "clipped_hu", "air of about -1000 HU", f"{share:.0%} of the voxels at {lowest} HU, and none below"
+        )
+
+
+def _dense_share(hu: NDArray[np.int16]) -> float:
+    return float((hu > _DENSEST_HU).mean())
 
 
 def _undo_shifts(hu: NDArray[np.int16], stack: Stack) -> None:

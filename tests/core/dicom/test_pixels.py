@@ -3,17 +3,19 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
 
 from pectl.core.dicom.headers import read_header
 from pectl.core.dicom.pixels import check_pixel_header, read_hu
 from pectl.errors import StudyRefusedError
+from tests.core.dicom.lossless_jpeg import encode
 
 
 @pytest.fixture
 def write_slice(tmp_path, write_series):
     """Write one slice of given stored values and return its header."""
 
-    def write(stored, *, syntax=None, **attributes):
+    def write(stored, *, syntax=None, stream=None, **attributes):
         stored = np.asarray(stored)
 
         def edit(dataset, place):
@@ -23,6 +25,10 @@ def write_slice(tmp_path, write_series):
                 setattr(dataset, keyword, value)
             if syntax:
                 dataset.compress(syntax)
+            if stream:
+                dataset.PixelData = encapsulate([stream])
+                dataset["PixelData"].VR = "OB"
+                dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLossless
 
         write_series(tmp_path, n_slices=1, size=stored.shape, edit=edit)
         return read_header(tmp_path / "0000.dcm")
@@ -78,6 +84,56 @@ def test_padding_of_a_value_that_looks_like_tissue(write_slice):
     assert padded
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "limit", "inside", "outside"),
+    [
+        (np.uint16, 63488, 63536, (63488, 63500, 63536), (63487, 63537)),
+        (np.uint16, 63536, 63488, (63488, 63500, 63536), (63487, 63537)),
+        (np.int16, 32000, 32767, (32000, 32767), (31999, -2000)),
+        (np.int16, 32767, 32000, (32000, 32767), (31999, -2000)),
+        (np.int16, -3000, 1100, (-3000, 0, 1100), (1101, 4000)),
+        (np.int16, 1100, -3000, (-3000, 0, 1100), (1101, 4000)),
+        (np.uint16, 1500, 1500, (1500,), (1499, 1501)),
+    ],
+)
+def test_padding_of_a_range_of_values_in_either_order(write_slice, dtype, value, limit, inside, outside):
+    stored = values(dtype, *inside, *outside)
+    hu, padded = hu_of(write_slice(stored, PixelPaddingValue=value, PixelPaddingRangeLimit=limit))
+    assert padded
+    assert hu[1, : len(inside)].tolist() == [-1024] * len(inside)
+    kept = np.clip(np.array(outside) - 1024, -1024, 32767)
+    assert hu[1, len(inside) : len(inside) + len(outside)].tolist() == kept.tolist()
+
+
+def test_a_range_below_air_costs_no_voxel(write_slice):
+    stored = values(np.int16, -2000, -1100, 1024)
+    hu, _ = hu_of(write_slice(stored, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1100))
+    assert hu[1, :3].tolist() == [-1024, -1024, 0]
+
+
+def test_a_limit_without_a_value_is_no_range(write_slice):
+    stored = values(np.uint16, 1500, 1024)
+    hu, padded = hu_of(write_slice(stored, PixelPaddingRangeLimit=1500))
+    assert hu[1, :2].tolist() == [476, 0]
+    assert not padded
+
+
+@pytest.mark.parametrize("stored_as", [0x0FFF, 0x1FFF], ids=["as it is", "with an overlay bit"])
+def test_padding_is_found_below_the_bits_of_an_overlay(write_slice, stored_as):
+    header = write_slice(values(np.uint16, stored_as, 1024), BitsStored=12, HighBit=11, PixelPaddingValue=0x0FFF)
+    hu, padded = hu_of(header)
+    assert hu[1, :2].tolist() == [-1024, 0]
+    assert padded
+
+
+def test_padding_above_the_stored_bits_is_found_too(write_slice):
+    stored = values(np.uint16, 63500, 1024)
+    options = {"BitsStored": 12, "HighBit": 11, "PixelPaddingValue": 63488, "PixelPaddingRangeLimit": 63536}
+    hu, padded = hu_of(write_slice(stored, **options))
+    assert hu[1, :2].tolist() == [-1024, 0]
+    assert padded
+
+
 def test_no_padding(write_slice):
     assert not hu_of(write_slice(values(np.uint16, 1024), PixelPaddingValue=1500))[1]
     assert not hu_of(write_slice(values(np.uint16, 1024)))[1]
@@ -108,6 +164,42 @@ def deflated(tmp_path, stored, cut=0):
     dataset.PixelData = stored.tobytes()[: len(stored.tobytes()) - cut]
     dataset.save_as(tmp_path / "0000.dcm")
     return read_header(tmp_path / "0000.dcm")
+
+
+FORMATS = {
+    "12 bits": (np.uint16, 12),
+    "12 bits signed": (np.int16, 12),
+    "16 bits": (np.uint16, 16),
+    "16 bits signed": (np.int16, 16),
+}
+
+
+def slice_of(dtype, bits):
+    """Noise over the whole range, with its ends, and a smooth part; the low two bits are empty."""
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if dtype == np.int16 else (0, (1 << bits) - 1)
+    stored = np.random.default_rng(bits).integers(low, high, (24, 20), dtype, endpoint=True)
+    stored[4:12] = np.linspace(low, high, 20).astype(dtype)
+    stored[0, :2] = low, high
+    return stored & ~dtype(3)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("point_transform", [0, 2])
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_lossless_jpeg_of_every_predictor_and_point_transform(write_slice, predictor, point_transform, dtype, bits):
+    stored = slice_of(dtype, bits)
+    samples = stored.astype(np.int64) % (1 << bits)
+    stream = encode(samples, predictor=predictor, point_transform=point_transform, precision=bits)
+    header = write_slice(stored, stream=stream, BitsStored=bits, HighBit=bits - 1, RescaleIntercept=0)
+    np.testing.assert_array_equal(hu_of(header)[0], np.clip(stored.astype(int), -1024, 32767))
+
+
+@pytest.mark.parametrize(("dtype", "bits"), FORMATS.values(), ids=FORMATS)
+def test_jpeg_ls_of_signed_and_unsigned_values(write_slice, dtype, bits):
+    stored = slice_of(dtype, bits)
+    options = {"BitsStored": bits, "HighBit": bits - 1, "RescaleIntercept": 0}
+    header = write_slice(stored, syntax=pydicom.uid.JPEGLSLossless, **options)
+    np.testing.assert_array_equal(hu_of(header)[0], np.clip(stored.astype(int), -1024, 32767))
 
 
 def test_deflated_slices_are_inflated_to_the_same_hu(write_slice, tmp_path):

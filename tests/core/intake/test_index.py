@@ -1,5 +1,6 @@
 """The studies below a folder: grouped whatever the layout, shared out, kept only where there is work."""
 
+import errno
 import gzip
 import os
 from pathlib import Path
@@ -129,6 +130,86 @@ def test_faulty_files_of_no_study_are_one_of_their_own(root, index):
     assert (task.headers, [(note.code, note.detail) for note in task.notes]) == ([], [("damaged_header", "2 files")])
 
 
+class StaleListing:
+    """A folder's listing that breaks off, as on a server that was restarted."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), self._folder)
+
+
+@pytest.mark.parametrize("fault", ["no permission", "stale"])
+def test_folders_that_cannot_be_listed_are_named_and_a_refusal(root, index, monkeypatch, fault):
+    listing = os.scandir
+
+    def scandir(folder):
+        if not str(folder).endswith(("1.2", "1.3")):
+            return listing(folder)
+        if fault == "stale":
+            return StaleListing(folder)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for _ in range(2):  # the index doesn't keep it
+        cohort = index(root)
+        assert [(one.path.name, one.code, one.unread) for one in cohort.faults] == [
+            ("1.2", "unreadable_folder", True),
+            ("1.3", "unreadable_folder", True),
+        ]
+        assert cohort.todo == ["1.1", "unnamed-0001", "unnamed-0002"]
+        [note] = cohort.task("unnamed-0001").notes
+        assert (note.code, note.detail, note.level) == ("unreadable_folder", "1 folder", "error")
+    monkeypatch.undo()
+    assert index(root).todo == ["1.1", "1.2", "1.3"]
+
+
+def test_a_source_that_cannot_be_listed_is_a_refusal(root, index, monkeypatch):
+    def scandir(folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [one.path for one in index(root, root / "1.1").faults] == [root, root / "1.1"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_files_that_cannot_be_opened_are_named_and_tried_again(root, index, monkeypatch, number):
+    opened = Path.open
+
+    def fail(path, *args, **options):
+        if path.name == "0001.dcm" and path.parent.name == "1.2":
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", fail)
+    cohort = index(root)
+    assert [(one.path.name, one.code, one.unread) for one in cohort.faults] == [("0001.dcm", "unreadable_file", True)]
+    assert counts(cohort)["1.2"] == 2
+    monkeypatch.undo()
+    assert counts(index(root))["1.2"] == 3
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE])
+def test_a_source_that_cannot_be_looked_at(root, index, monkeypatch, number):
+    def fail(path, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    message = f"found {os.strerror(number)}; check permissions and the disk"
+    with pytest.raises(InputMissingError, match=message):
+        index(root)
+
+
 def test_studies_of_one_patient_know_of_each_other(root, index, write_series, tmp_path):
     def other(dataset, place):
         dataset.PatientID = "anonymous"
@@ -140,6 +221,80 @@ def test_studies_of_one_patient_know_of_each_other(root, index, write_series, tm
     assert (note.code, note.detail) == ("patient_in_several_studies", "3 studies, beside this one 1.1, 1.3")
     assert cohort.task("2.1").notes == ()
     assert cohort.patient["2.1"] == ""
+
+
+def several_ids(tmp_path, write_series, ids):
+    """Write a study per entry of `ids`, with a slice of each PatientID in it."""
+    for number, patients in enumerate(ids):
+
+        def edit(dataset, place, patients=patients):
+            dataset.PatientID = patients[place]
+
+        study = f"3.{100 + number}"
+        write_series(tmp_path / "p" / study, study=study, n_slices=len(patients), size=(8, 8), edit=edit)
+    return tmp_path / "p"
+
+
+def noted(cohort, uid):
+    return {note.code: note.detail for note in cohort.task(uid).notes}
+
+
+def test_several_patients_in_one_study_are_named_and_keep_their_studies_together(tmp_path, write_series, index):
+    root = several_ids(tmp_path, write_series, [["A", "B"], ["B"], ["C", "C"], ["B", "D"], ["D", ""], ["E"]])
+    cohort = index(root)
+    assert noted(cohort, "3.100")["several_patients"] == "2 PatientIDs"
+    assert noted(cohort, "3.103")["several_patients"] == "2 PatientIDs"
+    assert [uid for uid in cohort.todo if "several_patients" in noted(cohort, uid)] == ["3.100", "3.103"]
+    together = [uid for uid in cohort.todo if cohort.patient[uid] == cohort.patient["3.100"]]
+    assert together == ["3.100", "3.101", "3.103", "3.104"]
+    assert noted(cohort, "3.104")["patient_in_several_studies"] == "4 studies, beside this one 3.100, 3.101, 3.103"
+    assert len(set(cohort.patient.values())) == 3
+
+
+def test_several_patients_are_found_across_parts_of_the_index(tmp_path, write_series, index, monkeypatch):
+    root = several_ids(tmp_path, write_series, [["A", "B", "B", "A"]])
+    monkeypatch.setattr(dicom_index, "_LARGEST_PART", 1)
+    assert noted(index(root), "3.100")["several_patients"] == "2 PatientIDs"
+
+
+@pytest.mark.parametrize(
+    ("ids", "remark"),
+    [
+        ([["SITE 7"]] * 12, "one PatientID in 12 of 12 studies"),
+        ([["SITE 7"]] * 10 + [[str(k)] for k in range(9)], "one PatientID in 10 of 19 studies"),
+        ([["SITE 7"]] * 51 + [[str(k)] for k in range(60)], "one PatientID in 51 of 111 studies"),
+        ([["SITE 7"]] * 9, None),
+        ([["SITE 7"]] * 10 + [[str(k)] for k in range(10)], None),
+    ],
+)
+def test_an_id_shared_by_implausibly_many_studies_is_a_placeholder_said_once(
+    tmp_path, write_series, index, ids, remark
+):
+    cohort = index(several_ids(tmp_path, write_series, ids))
+    assert [one.detail for one in cohort.remarks] == (
+        [f"{remark}: each of them counts as a patient of its own"] if remark else []
+    )
+    assert [one.code for one in cohort.remarks] == ["shared_patient_id"] * bool(remark)
+    shared = {cohort.patient[uid] for uid in cohort.todo[: ids.count(["SITE 7"])]}
+    assert shared == {""} if remark else shared != {""}
+    assert ("patient_in_several_studies" in noted(cohort, "3.100")) is not bool(remark)
+
+
+def test_a_placeholder_beside_a_real_id_is_no_second_patient(tmp_path, write_series, index):
+    root = several_ids(tmp_path, write_series, [["SITE 7", str(k)] for k in range(12)])
+    cohort = index(root)
+    assert [noted(cohort, uid) for uid in cohort.todo] == [{}] * 12
+    assert len(set(cohort.patient.values())) == 12
+
+
+def test_what_is_said_of_a_patients_studies_does_not_grow_with_their_square(tmp_path, write_series, index):
+    cohort = index(several_ids(tmp_path, write_series, [["A"]] * 9))
+    assert noted(cohort, "3.100")["patient_in_several_studies"] == (
+        "9 studies, beside this one 3.101, 3.102, 3.103, 3.104, 3.105 and 3 more"
+    )
+    assert noted(cohort, "3.108")["patient_in_several_studies"] == (
+        "9 studies, beside this one 3.100, 3.101, 3.102, 3.103, 3.104 and 3 more"
+    )
 
 
 def test_a_second_run_reads_no_header(root, index, monkeypatch):

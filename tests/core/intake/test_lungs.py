@@ -2,6 +2,7 @@
 
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -140,6 +141,26 @@ def test_a_body_without_lungs_is_refused(find):
     assert caught.value.code == "not_chest"
 
 
+@pytest.mark.parametrize("value", [-1000, -1024])
+def test_lungs_at_the_value_of_air_are_called_clipped_and_not_another_body_part(find, value):
+    hu = chest()
+    hu[hu <= -850] = value
+    message = rf"expected lung and air of different HU, found \d+ ml in the body at the {value} HU of the air around it"
+    with pytest.raises(StudyRefusedError, match=f"{message}; export the series again with all its values") as caught:
+        find(hu)
+    assert caught.value.code == "clipped_hu"
+
+
+def test_bowel_gas_with_noise_is_not_called_clipped(find):
+    hu = chest()
+    hu[hu == -850] = 40
+    hu[2:10, 40:70, 25:95] = -1000
+    hu += np.random.default_rng(0).normal(0, 15, hu.shape)
+    with pytest.raises(StudyRefusedError, match="lungs: expected 300 ml of aerated lung") as caught:
+        find(hu)
+    assert caught.value.code == "not_chest"
+
+
 def test_a_field_of_view_inside_the_body_is_flagged(find):
     box, findings = find(chest()[:, 25:85, 25:95])
     assert [finding.code for finding in findings] == ["lungs_cut_off"]
@@ -178,6 +199,24 @@ def test_lungmask_is_used_where_it_is_installed(find, monkeypatch, tmp_path):
     assert min(slack(box)) >= -4.0
     assert max(slack(box)) <= 12.0
     assert calls[0] == {"modelname": "R231", "modelpath": str(weights), "tqdm_disable": True}
+
+
+def test_lungmask_silences_no_warning_of_the_process(monkeypatch, tmp_path):
+    """The package's import does what this stand-in does."""
+    (tmp_path / "lungmask.py").write_text(
+        "import warnings\nwarnings.filterwarnings('ignore', category=UserWarning)\n"
+        "warnings.simplefilter('ignore')\nclass LMInferer:\n    def __init__(self, **options): pass\n"
+    )
+    monkeypatch.delitem(sys.modules, "lungmask", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    weights = tmp_path / "r231.pth"
+    weights.write_bytes(b"")
+    before = warnings.filters[:]
+    check_available(PreprocessConfig(lungs="lungmask", lungmask_weights=weights))
+    monkeypatch.delitem(sys.modules, "lungmask")
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", UserWarning, stacklevel=1)
 
 
 def test_lungmask_without_the_package(monkeypatch):

@@ -144,9 +144,72 @@ def test_padding_is_counted(read):
     assert codes(read(signed=True, edit=edit))["padding"] == "3 of 40 slices"
 
 
+def corners_of(value, **attributes):
+    """Give the corners outside the circle of reconstruction one stored value, and the header these attributes."""
+
+    def edit(dataset, place):
+        stored = np.frombuffer(dataset.PixelData, np.uint16).reshape(96, 96).copy()
+        rows, columns = np.indices(stored.shape)
+        stored[np.hypot(rows - 47.5, columns - 47.5) > 47] = value
+        dataset.PixelData = stored.tobytes()
+        for keyword, attribute in attributes.items():
+            setattr(dataset, keyword, attribute)
+
+    return edit
+
+
+@pytest.mark.parametrize("limits", [(63488, 63536), (63536, 63488)])
+def test_padding_as_a_range_far_above_tissue_is_air(read, limits):
+    options = dict(zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), limits, strict=True))
+    volume = read(edit=corners_of(63500, **options))
+    assert volume.hu.max() < 3000
+    assert volume.hu[:, 0, 0].max() == -1024
+    assert codes(volume) == {"padding": "40 of 40 slices", "thick_slices": "6.00 mm"}
+
+
+@pytest.mark.parametrize("stored", [63500, 4095])
+def test_padding_that_no_header_names_is_said(read, stored):
+    found = codes(read(edit=corners_of(stored)))
+    assert float(found["impossible_hu"].split("%")[0]) == pytest.approx(23, abs=5)
+    assert found["impossible_hu"].endswith("% of the voxels above 3000 HU")
+
+
+def test_metal_is_kept_and_no_remark(read):
+    def edit(dataset, place):
+        stored = np.frombuffer(dataset.PixelData, np.uint16).reshape(96, 96).copy()
+        stored[40:50, 40:52] = 21_024  # 120 pixels of 4 mm in each of 40 slices: 460 ml of steel
+        dataset.PixelData = stored.tobytes()
+
+    volume = read(edit=edit)
+    assert volume.hu.max() == 20_000
+    assert "impossible_hu" not in codes(volume)
+
+
 def test_missing_slices_leave_a_named_gap(read):
     volume = read(edit=lambda dataset, place: place != 20)
     assert codes(volume) == {"missing_slices": "1 gap: 6.0 mm above position -3.0 mm", "thick_slices": "6.00 mm"}
+
+
+@pytest.mark.parametrize("lowest", [-800, -600, -160])
+def test_values_cut_off_above_air_are_called_clipped(read, lowest):
+    def edit(dataset, place):
+        stored = np.maximum(np.frombuffer(dataset.PixelData, np.uint16), lowest + 1024)
+        dataset.PixelData = stored.astype(np.uint16).tobytes()
+
+    with pytest.raises(
+        StudyRefusedError, match=rf"expected air of about -1000 HU, found \d+% of the voxels at {lowest} HU, and none"
+    ) as caught:
+        read(edit=edit)
+    assert caught.value.code == "clipped_hu"
+
+
+@pytest.mark.parametrize("lowest", [-1000, -950])
+def test_values_cut_off_below_lung_do_no_harm(read, lowest):
+    def edit(dataset, place):
+        stored = np.maximum(np.frombuffer(dataset.PixelData, np.uint16), lowest + 1024)
+        dataset.PixelData = stored.astype(np.uint16).tobytes()
+
+    assert codes(read(edit=edit)) == {"thick_slices": "6.00 mm"}
 
 
 def test_values_that_are_no_hu_are_refused(read):
