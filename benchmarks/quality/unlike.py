@@ -41,9 +41,10 @@ class Judged:
     def of(cls, features: FeatureStore, judge: OutOfDistribution) -> "Judged":
         """Judge the test split."""
         uids = features.uids("test")
-        flags = features.studies.loc[uids, "flags"]
+        studies = features.studies.loc[uids]
+        told = zip(studies["flags"], studies["slice_step_mm"], strict=True)
         distance = [judge.score(features.read(uid).features) for uid in uids]
-        return cls(np.array(distance), np.array([bool(judge.findings(found.split(","))) for found in flags]))
+        return cls(np.array(distance), np.array([bool(judge.findings(found.split(","), step)) for found, step in told]))
 
 
 def main() -> None:

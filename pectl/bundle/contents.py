@@ -1,24 +1,26 @@
-"""What is in a bundle, and where: the members by their names, written here and read by `load`."""
+"""The members of a bundle, by their names."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pectl.bundle.names import (
+    CARD,
+    CONFIG,
+    DECISIONS,
+    METRICS,
+    OUT_OF_DISTRIBUTION,
+    SEEN,
+    made_from_name,
+    model_name,
+)
 from pectl.bundle.pairs import Pair
 from pectl.core.decisions.out_of_distribution import OutOfDistribution
 from pectl.core.models.checkpoint import DESCRIPTION, WEIGHTS
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.runs import best_model
 from pectl.inference.instrument import Instrument, seen_tokens
-
-CARD, CONFIG, DECISIONS, METRICS = "MODEL_CARD.md", "config.json", "decisions.json", "metrics.json"
-OUT_OF_DISTRIBUTION, SEEN = "ood.json", "seen.json"
-
-
-def model_name(stage: str, number: int, part: str) -> str:
-    """Return the name of a model's part: `stage1/1/model.safetensors`."""
-    return f"{stage}/{number}/{part}"
 
 
 def contents(
@@ -45,11 +47,6 @@ def made_from(pairs: Sequence[Pair]) -> dict[str, str]:
     for number, pair in enumerate(pairs, 1):
         found |= {made_from_name(name, number): digest for name, digest in pair.instrument.lineage.items()}
     return found
-
-
-def made_from_name(name: str, number: int) -> str:
-    """Return how the digest of a pair's input is named."""
-    return name if number == 1 else f"{name}/{number}"
 
 
 def _config(instrument: Instrument) -> dict[str, Any]:

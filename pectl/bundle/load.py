@@ -8,8 +8,8 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from pectl.bundle.archive import refused
-from pectl.bundle.contents import CONFIG, DECISIONS, OUT_OF_DISTRIBUTION, SEEN, made_from_name, model_name
 from pectl.bundle.manifest import Bundle, open_bundle
+from pectl.bundle.names import CONFIG, DECISIONS, OUT_OF_DISTRIBUTION, SEEN, made_from_name, model_name
 from pectl.config import PreprocessConfig, WindowsConfig
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.decisions.out_of_distribution import OutOfDistribution

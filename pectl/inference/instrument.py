@@ -43,8 +43,8 @@ class OutOfDistribution(Protocol):
     def flag(self, features: NDArray[np.float32], /) -> bool:
         """Tell whether a study is, given the features of its windows (N, F)."""
 
-    def findings(self, flags: Collection[str], /) -> tuple[str, ...]:
-        """Return those of a study's findings that set it apart."""
+    def findings(self, flags: Collection[str], slice_step_mm: float, /) -> tuple[str, ...]:
+        """Return those of a study's findings that set it apart, given the step between its original slices."""
 
 
 class Answered(NamedTuple):
@@ -190,7 +190,7 @@ class Instrument:
         if judge is None:
             return unusual_findings(study.flags)
         far = ("features far from those of training",) if judge.flag(features) else ()
-        return (*far, *judge.findings(study.flags))
+        return (*far, *judge.findings(study.flags, study.slice_step_mm))
 
 
 def _hottest(study: Study, slice_logit: NDArray[np.float32]) -> int:

@@ -74,8 +74,9 @@ def make_bundle(
 def fit_distance(store: FeatureStore) -> OutOfDistribution:
     """Fit the distance from training on the `train` split of a feature store, its threshold on `val`."""
     train, val = ([store.read(uid).features for uid in store.uids(split)] for split in ("train", "val"))
-    flags = [flags.split(",") for flags in store.studies.loc[store.uids("train"), "flags"]]
-    return OutOfDistribution.fit(train, val, flags)
+    studies = store.studies.loc[store.uids("train")]
+    flags = [flags.split(",") for flags in studies["flags"]]
+    return OutOfDistribution.fit(train, val, flags, largest_step_mm=float(studies["slice_step_mm"].max()))
 
 
 def _open_features(path: Path, pair: Pair) -> FeatureStore:

@@ -208,7 +208,7 @@ def test_a_study_unlike_those_of_training_says_why(cohort):
         def flag(self, features):
             return features.shape[1] == 128
 
-        def findings(self, flags):
+        def findings(self, flags, slice_step_mm):
             return tuple(code for code in flags if code == "thick_slices")
 
     found = tiny_instrument(out_of_distribution=Judge()).predict(cohort / "dicom" / "1.1")

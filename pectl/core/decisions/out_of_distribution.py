@@ -24,6 +24,8 @@ USUAL_SHARE = 0.05
 """A finding that so many of the training studies have is usual for the model."""
 FLAG_RATE = 0.05
 """Share of studies like those of training that the threshold lets be flagged."""
+STEP_TOLERANCE = 1.05
+"""Steps between slices vary by so much without being others."""
 MAX_AXES = 64
 _DIGITS = 7
 _LEAST = 1e-6
@@ -55,6 +57,7 @@ class OutOfDistribution:
         n_fit: studies that the distance was fitted on.
         n_threshold: studies that the threshold was fitted on.
         usual: findings of the intake that many training studies have.
+        largest_step_mm: between the original slices of a training study; infinite where it isn't known.
     """
 
     center: FloatArray
@@ -67,6 +70,7 @@ class OutOfDistribution:
     n_fit: int
     n_threshold: int
     usual: tuple[str, ...]
+    largest_step_mm: float
 
     @classmethod
     def fit(
@@ -74,6 +78,8 @@ class OutOfDistribution:
         train: Sequence[NDArray[np.float32]],
         val: Sequence[NDArray[np.float32]],
         flags: Sequence[Collection[str]] = (),
+        *,
+        largest_step_mm: float = math.inf,
     ) -> "OutOfDistribution":
         """Fit the distance on training studies and its threshold on validation studies.
 
@@ -81,6 +87,7 @@ class OutOfDistribution:
             train: (N, F) features of each study.
             val: the same of others.
             flags: findings of the intake on each training study.
+            largest_step_mm: between the original slices of a training study.
 
         Raises:
             TrainingError: fewer than two studies to train, or none to validate.
@@ -101,6 +108,7 @@ class OutOfDistribution:
             n_fit=len(train),
             n_threshold=len(val),
             usual=usual_findings(flags),
+            largest_step_mm=_rounded(largest_step_mm),
         )
         threshold, rate = _quantile([open_ended.score(features) for features in val])
         return replace(open_ended, threshold=threshold, flag_rate=rate)
@@ -116,15 +124,26 @@ class OutOfDistribution:
         """Tell whether a study lies further from training than validation studies do."""
         return self.score(features) > self.threshold
 
-    def findings(self, flags: Collection[str]) -> tuple[str, ...]:
-        """Return the findings of the intake on a study that training studies seldom have."""
-        return unusual_findings(flags, self.usual)
+    def findings(self, flags: Collection[str], slice_step_mm: float = 0.0) -> tuple[str, ...]:
+        """Return the findings of the intake on a study that training studies seldom have.
+
+        Thick slices are one wherever they lie further apart than those of any training study: once the volume is
+        resampled, features tell little of it.
+
+        Args:
+            flags: the study's findings.
+            slice_step_mm: between its original slices.
+        """
+        thicker = slice_step_mm > self.largest_step_mm * STEP_TOLERANCE
+        usual = set(self.usual) - {"thick_slices"} if thicker else self.usual
+        return unusual_findings(flags, usual)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {
+        parts = {
             name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in _as_dict(self).items()
         }
+        return parts | {"largest_step_mm": None if math.isinf(self.largest_step_mm) else self.largest_step_mm}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "OutOfDistribution":
@@ -135,7 +154,8 @@ class OutOfDistribution:
         """
         try:
             arrays = {name: np.array(data[name], np.float64) for name in ("center", "scale", "axes", "variance")}
-            made = cls(**{**data, **arrays, "usual": tuple(data["usual"])})
+            step = math.inf if data["largest_step_mm"] is None else float(data["largest_step_mm"])
+            made = cls(**{**data, **arrays, "usual": tuple(data["usual"]), "largest_step_mm": step})
             made.axes @ made.center + made.variance, made.center / made.scale
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
@@ -174,7 +194,7 @@ def _shape(statistics: FloatArray) -> dict[str, Any]:
         "scale": _short(scale),
         "axes": _short(axes[:kept] * np.sign(axes[:kept].sum(1, keepdims=True))),
         "variance": _short(np.maximum((1 - shrinkage) * variance[:kept] + shrinkage * mean, _LEAST)),
-        "rest": max(float(f"{rest:.{_DIGITS}g}"), _LEAST),
+        "rest": max(_rounded(rest), _LEAST),
     }
 
 
@@ -205,7 +225,11 @@ def _quantile(scores: list[float]) -> tuple[float, float]:
 
 def _short(values: FloatArray) -> FloatArray:
     """Return the values as they will be read again: with few digits, so that the JSON stays small."""
-    return np.array([float(f"{value:.{_DIGITS}g}") for value in values.ravel()]).reshape(values.shape)
+    return np.array([_rounded(value) for value in values.ravel()]).reshape(values.shape)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _as_dict(fitted: OutOfDistribution) -> dict[str, Any]:

@@ -96,6 +96,17 @@ def test_findings_that_training_studies_have_set_nobody_apart() -> None:
     assert fitted.findings(found) == ("no_contrast", "lungs_cut_off")
 
 
+def test_slices_further_apart_than_any_in_training_set_a_study_apart() -> None:
+    flags = [["thick_slices"]] * 12
+    fitted = OutOfDistribution.fit(studies(12), studies(5, seed=1), flags, largest_step_mm=4.0)
+    again = OutOfDistribution.from_json(json.loads(json.dumps(fitted.to_json())))
+    for judge in (fitted, again):
+        assert judge.findings(["thick_slices"], 4.1) == ()
+        assert judge.findings(["thick_slices"], 8.0) == ("thick_slices",)
+    unknown = OutOfDistribution.fit(studies(12), studies(5, seed=1), flags)
+    assert OutOfDistribution.from_json(unknown.to_json()).findings(["thick_slices"], 8.0) == ()
+
+
 def test_every_such_finding_is_one_of_the_intakes_warnings() -> None:
     from pectl.core.decisions.out_of_distribution import UNUSUAL_FINDINGS
     from pectl.core.intake.findings import CODES
