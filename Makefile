@@ -1,4 +1,4 @@
-.PHONY: setup demo docs test check test-slow test-slurm test-gpu bench bench-training clean
+.PHONY: setup demo docs test check test-slow test-slurm test-pacs test-gpu bench bench-training clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +16,7 @@ demo: setup  ## the whole chain on a phantom cohort, into ./demo
 	$(BIN)/pectl demo --out demo
 
 test: setup  ## the tests that CI runs
-	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu and not slurm"
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu and not slurm and not pacs"
 
 docs: setup  ## the pages of docs/ as a site in build/docs; a broken link or a missing page fails
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
@@ -33,6 +33,10 @@ test-slow: setup  ## minutes: training that must learn, and must not where label
 test-slurm: setup  ## the chain through a real Slurm of one node, which it installs if there is none (Debian, Ubuntu)
 	PATH="$$PATH:/usr/sbin" && command -v slurmctld slurmd munged > /dev/null || tests/slurm/install.sh
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slurm"
+
+test-pacs: setup  ## DICOM output before the judges of a PACS, which it installs if they are missing (Debian, Ubuntu)
+	tests/dicom_output/install.sh
+	$(BIN)/python -m pytest $(TEST_FLAGS) -m "pacs"
 
 test-gpu: setup  ## needs a CUDA device
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "gpu"

@@ -91,6 +91,10 @@ class PredictionsError(PectlError, ValueError):
     """A predictions table that can't be evaluated: ids, probabilities, duplicates."""
 
 
+class DicomOutputError(PectlError, ValueError):
+    """A result that can't be written as DICOM objects beside its study, or the extra that writes them is missing."""
+
+
 class WorkerError(PectlError, RuntimeError):
     """A process of several that was killed from outside; what was done before stays done."""
 

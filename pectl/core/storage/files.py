@@ -74,6 +74,45 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary sibling of the folder `path`; when the block ends without an error it takes its place.
+
+    For one process at a time. Where one was killed between the two renames, `settle_folder` brings the old folder back.
+
+    Raises:
+        StoreError: the disk is full or the folder can't be written; nothing is left behind.
+    """
+    temporary, old = _beside(path, "tmp"), _beside(path, "old")
+    settle_folder(path)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, PectlError):
+            raise
+        raise not_written(path, error, what="the folder") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def settle_folder(path: Path) -> None:
+    """Finish what a process that was killed in `atomic_folder` left: one folder at its place, none beside it."""
+    old = _beside(path, "old")
+    if old.exists() and not path.exists():
+        old.rename(path)
+    for left in (old, _beside(path, "tmp")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{ending}")
+
+
 def not_written(path: Path, error: OSError, *, what: str) -> StoreError:
     """Return what to raise where something could not be written."""
     found, fix = system_fault(error) or (error.strerror or str(error), _FREE_SPACE)

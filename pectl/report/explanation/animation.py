@@ -11,7 +11,8 @@ from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
-from pectl.report.explanation.figures import ct_grey, paint, relative_heat
+from pectl.explanation.painting import ct_grey, paint
+from pectl.report.explanation.figures import relative_heat
 
 _MOST_FRAMES = 80
 _SIDE_PX = 320

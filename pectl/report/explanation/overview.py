@@ -12,7 +12,8 @@ from pectl.core.statistics.logistic import sigmoid
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
-from pectl.report.explanation.figures import DPI, bare_figure, ct_grey, mark_sides, paint, relative_heat
+from pectl.explanation.painting import ct_grey, paint
+from pectl.report.explanation.figures import DPI, bare_figure, mark_sides, relative_heat
 from pectl.report.style import BLUE, INK, MUTED, ORANGE, VERMILLION, report_style, save_file
 from pectl.report.text import LABEL_TITLES, label_title
 

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
+from pectl.explanation.painting import ct_grey, paint
 from pectl.explanation.sanity_check import Randomised
 from pectl.explanation.sanity_summary import ALIKE
-from pectl.report.explanation.figures import DPI, bare_figure, ct_grey, paint
+from pectl.report.explanation.figures import DPI, bare_figure
 from pectl.report.style import BLUE, MUTED, ORANGE, report_style, save_file
 from pectl.report.text import label_title
 

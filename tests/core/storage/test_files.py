@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pectl.core.storage.files import atomic_path, read_json, write_json
+from pectl.core.storage.files import atomic_folder, atomic_path, read_json, settle_folder, write_json
 from pectl.core.storage.h5 import create_h5, open_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, check_lineage, digest_of, read_stamp, write_stamp
 from pectl.errors import LineageError, StoreError
@@ -36,6 +36,36 @@ def test_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=wanted), atomic_path(tmp_path / "a.txt"):
         raise OSError(28, os.strerror(28))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "a"
+    with atomic_folder(folder) as temporary:
+        (temporary / "old.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as temporary:
+        (temporary / "new.txt").write_text(f"half{1 / 0}")
+    assert [path.name for path in folder.parent.rglob("*")] == ["a", "old.txt"]
+    with atomic_folder(folder) as temporary:
+        (temporary / "new.txt").write_text("new")
+    assert [path.name for path in folder.parent.rglob("*")] == ["a", "new.txt"]
+
+
+def test_full_disk_leaves_the_old_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    wanted = r"a: expected to write the folder, found No space left on device; free"
+    with pytest.raises(StoreError, match=wanted), atomic_folder(tmp_path / "a"):
+        raise OSError(28, os.strerror(28))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_killed_process_left_is_settled(tmp_path: Path) -> None:
+    for name in (".a.old", ".a.tmp", "b", ".b.old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".a.old" / "x").write_text("whole")
+    settle_folder(tmp_path / "a")
+    settle_folder(tmp_path / "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a" / "x").read_text() == "whole"
 
 
 def test_json_holds_no_nan_and_must_be_an_object(tmp_path: Path) -> None:

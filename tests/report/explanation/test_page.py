@@ -24,7 +24,7 @@ from pectl.explanation.score import score_labels
 from pectl.explanation.summary import BASELINES
 from pectl.report.explanation.animation import write_animation
 from pectl.report.explanation.case import Case
-from pectl.report.explanation.figures import ct_grey, hot_slices, paint, slice_caption
+from pectl.report.explanation.figures import hot_slices, slice_caption
 from pectl.report.explanation.nifti import write_nifti
 from pectl.report.explanation.overview import slice_attention
 from pectl.report.explanation.page import read_explanation, summary_row, write_explanation
@@ -231,17 +231,6 @@ def test_animation_runs_from_feet_to_head_and_holds_the_peak(make_study: StudyFa
     assert hottest == 2  # slice 5 of 200: every 2.5th is shown
     rows, columns = np.unravel_index((frames[hottest][..., 0] - frames[hottest][..., 2]).argmax(), (320, 320))
     assert (rows / (320 / 24), columns / (320 / 24)) == pytest.approx((HOT[1] + 0.5, HOT[2] + 0.5), abs=1.0)
-
-
-def test_ct_grey_is_level_100_width_700() -> None:
-    assert ct_grey(np.array([-300, -250, 100, 450, 900])).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
-
-
-def test_no_heat_leaves_the_ct_as_it_is() -> None:
-    grey = np.array([[0.2, 0.8]], np.float32)
-    assert paint(grey, np.array([[0.0, 0.05]], np.float32)).tolist() == np.repeat(grey[..., None], 3, -1).tolist()
-    hot = paint(grey, np.array([[1.0, 1.0]], np.float32))[0, 0]
-    assert hot[0] > hot[2] > 0.2
 
 
 def test_hot_slices_and_caption(make_study: StudyFactory) -> None:
