@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from pectl.errors import DeviceError
+from pectl.inference import precision
 from pectl.inference.precision import Trial, check_bf16, choose_precision, cpu_has_bf16
-from pectl.training import precision
 
 
 @pytest.fixture(autouse=True)
