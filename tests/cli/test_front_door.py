@@ -61,4 +61,4 @@ def complete(words: str) -> list[str]:
 
 def test_a_shell_completes_the_names_of_samples_and_commands() -> None:
     assert complete("pectl summary --config rsp") == ["rspect", "rspect_ma2022"]
-    assert complete("pectl pre") == ["preprocess"]
+    assert complete("pectl prep") == ["preprocess"]
