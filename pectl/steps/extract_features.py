@@ -24,6 +24,7 @@ from pectl.training.loader import read_ahead
 from pectl.training.processes import find_processes
 
 Progress = Callable[[int, int], None]
+_BEGUN = "begun.json"
 
 
 def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
@@ -69,6 +70,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     refuse_trained_on(read_run_splits(stage1), store.uids("val"), where=stage1, trained=("train",))
     refuse_trained_on(read_run_splits(stage1), store.uids("test"), where=stage1, trained=("train", "val"))
     windows = WindowsConfig.model_validate(described["windows"])
+    stamp = _stamp(store, run, windows)
+    _refuse_other_features(out, stamp)
     model, px = load_stage1(best_model(stage1)), described["input_px"]
     asked, rank = config.stage1.extract_precision, find_processes().local_rank
     encoder = StudyEncoder(
@@ -82,7 +85,8 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     missing = [uid for uid in mine if not study_path(out, uid).exists()]
     estimate = _estimate(encoder, config, store.studies.loc[missing])
     check_disk(estimate, out)
-    stamp = _begin(out, store, run, windows)
+    out.mkdir(parents=True, exist_ok=True)
+    write_stamp(out / _BEGUN, stamp)
     write_config(config, out / "config.toml")
     expect(estimate)
     if missing:
@@ -94,18 +98,17 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     return len(missing)
 
 
-def _begin(out: Path, store: StudyStore, run: Stamp, windows: WindowsConfig) -> Stamp:
-    """Claim the folder for these features, or check that it holds them."""
+def _stamp(store: StudyStore, run: Stamp, windows: WindowsConfig) -> Stamp:
     digest = feature_digest(store=store.stamp.digest, stage1=run.digest, windows=windows.digest())
     made_from = {"study_store": store.stamp.digest, "stage1": run.digest, "split": store.split_fingerprint}
-    stamp = Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=windows.digest())
-    marker = out / "begun.json"
-    if marker.exists():
-        old, _ = read_stamp(marker, format=FORMAT, version=VERSION, made_by="pectl extract-features")
-        check_lineage(where=out, expected=old.digest, found=digest, what="features of the digest")
-    out.mkdir(parents=True, exist_ok=True)
-    write_stamp(marker, stamp)
-    return stamp
+    return Stamp(format=FORMAT, version=VERSION, digest=digest, made_from=made_from, config_digest=windows.digest())
+
+
+def _refuse_other_features(out: Path, stamp: Stamp) -> None:
+    """Check that a folder that is there holds these features."""
+    if (out / _BEGUN).exists():
+        old, _ = read_stamp(out / _BEGUN, format=FORMAT, version=VERSION, made_by="pectl extract-features")
+        check_lineage(where=out, expected=old.digest, found=stamp.digest, what="features of the digest")
 
 
 def _finish(out: Path, store: StudyStore, stamp: Stamp) -> None:

@@ -51,17 +51,16 @@ def train_stage1(  # noqa: PLR0913 - what from, where to, how, and who watches
     """
     torch.manual_seed(config.seed)
     model = new_encoder(config)
+    store = StudyStore.open(store_path)
+    source = WindowSource.of(store, config)
+    pretrained = load_pretrained(model, config.stage1.weights, config.windows)
+    splits = splits_with_seen(store, pretrained)
     trial = Trial(model, lambda: example_windows(config), trains=True)
     precision = choose_precision(device, config.stage1.precision, key="stage1.precision", trial=trial)
     fabric = make_fabric(device, precision, find_processes())
-    store = StudyStore.open(store_path)
-    source = WindowSource.of(store, config)
-    task = Stage1Task(model, source, config, fabric)
-    pretrained = load_pretrained(task.model, config.stage1.weights, config.windows)
-    splits = splits_with_seen(store, pretrained)
     plan = Plan(
         stage="stage1",
-        task=task,
+        task=Stage1Task(model, source, config, fabric),
         optimizer=config.stage1,
         made_from={"study_store": store.stamp.digest, "split": store.split_fingerprint} | made_from_weights(pretrained),
         config_digest=digest_of(config.windows.digest(), config.stage1.digest(), config.seed),

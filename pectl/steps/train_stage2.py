@@ -52,13 +52,13 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
     Returns:
         The metrics of the best epoch.
     """
-    precision = choose_precision(device, config.stage2.precision, key="stage2.precision")
-    fabric = make_fabric(device, precision, find_processes())
     store = FeatureStore.open(features_path)
     known = SplitStudies.of(store, "train"), SplitStudies.of(store, "val")
     torch.manual_seed(config.seed)
     model = _new_classifier(config, known[0])
     sequences = [sequence for studies in known for sequence in studies.sequences]
+    precision = choose_precision(device, config.stage2.precision, key="stage2.precision")
+    fabric = make_fabric(device, precision, find_processes())
     if precision == "bf16" and fabric.device.type == "cpu":
         check_bf16(Trial(model, lambda: collate(sequences[:2]).inputs(), trains=True), key="stage2.precision")
     plan = Plan(
