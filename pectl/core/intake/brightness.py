@@ -1,8 +1,9 @@
 """Which of several scans of one place shows more contrast: a few slices of each, compared where both lie.
 
 Soft tissue alone is looked at, averaged over blocks of pixels so that noise has no say. At the same places bone and
-organs are the same, so what differs is contrast. Of the phantoms, the contrast phase lies 17 HU or more above the same
-without; two reconstructions of one scan differ by 1 HU or less.
+organs are the same, so what differs is contrast. Measured as here, 14 phantoms fall by 43 to 85 HU where all
+above 60 HU becomes 60. The mean of three neighbours of 3 to 4 mm, as a thick slice, differs from the middle one by 5 HU at most; of
+a real chest at 1 mm by 0.5 HU, and sharpened with noise of 60 HU by 4 HU.
 """
 
 from collections.abc import Iterable, Sequence
