@@ -63,7 +63,7 @@ def test_each_long_command_leaves_a_heartbeat(chain, pectl, tmp_path: Path) -> N
     assert (judged["state"], judged["step"], judged["total"]) == ("done", part["step"], part["step"])
     for folder in ("store", "features", "stage1", "tcn"):
         status = json.loads((chain.root / folder / "status.json").read_text())
-        assert (status["state"], status["pid"]) == ("done", os.getpid())
+        assert (status["state"], status["pid"]) == ("done", int(chain.pid.read_text()))
         assert status["estimate"]["disk_bytes"] > 0
 
 
@@ -140,7 +140,7 @@ def living_of(group: int) -> list[Path]:
 
 def test_a_killed_worker_is_one_line_with_its_studies(chain, tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom pectl.pipeline import preprocess\nfrom pectl.cli.app import main\n"
+        "import os, signal, sys\nfrom pectl.steps import preprocess\nfrom pectl.cli.app import main\n"
         "if __name__ == '__main__':\n    main()\n"
         "else:\n    preprocess.make_study = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
