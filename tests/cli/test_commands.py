@@ -155,9 +155,9 @@ def test_shard_defaults_to_the_slurm_array(chain, pectl, tmp_path: Path, monkeyp
 def test_stopped_training_exits_75_and_resumes_to_the_same_weights(
     chain, pectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pectl.steps import train_stage1
+    from pectl.training import stage1
 
-    augment, calls = train_stage1.augment, []
+    augment, calls = stage1.augment, []
 
     def stop_once(*arguments: object) -> object:
         calls.append(1)
@@ -165,7 +165,7 @@ def test_stopped_training_exits_75_and_resumes_to_the_same_weights(
             os.kill(os.getpid(), signal.SIGTERM)
         return augment(*arguments)
 
-    monkeypatch.setattr(train_stage1, "augment", stop_once)
+    monkeypatch.setattr(stage1, "augment", stop_once)
     command = ("train-stage1", chain.store, "--out", tmp_path / "run", "--config", chain.config, "--quiet")
     stopped = pectl(*command)
     assert stopped.code == 75
