@@ -1,8 +1,14 @@
 """Data that tests of several layers make."""
 
+import fcntl
+import multiprocessing
 import os
+import shutil
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: the workers of pytest-xdist share the cores
 
 import numpy as np
 import pandas as pd
@@ -15,12 +21,52 @@ from pectl.core.labels.names import EXAM_LABELS, STUDY_LABELS
 from pectl.core.labels.predictions import Predictions
 from pectl.core.stores.source import SourceSlices
 from pectl.core.stores.study_store import Study
+from tests.chests import NODULE_LPS_MM, chest_hu
 
 Cohort = tuple[Predictions, pd.DataFrame]
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-NODULE_LPS_MM = (70.0, -30.0, 60.0)
-"""A nodule in the left lung, in front of its middle, near the top: it tells left, front and up apart."""
+
+
+FORKED = ("test_several_processes", "test_killed", "test_loader")
+"""Modules of tests/training that start processes."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(request: pytest.FixtureRequest) -> None:
+    """Start the server that all processes are forked from with what those of tests/training need.
+
+    There is one for all tests, started by the first that needs it. From one without torch each process of a training
+    would import it, which takes longer than what it does.
+    """
+    items = request.session.items
+    if any(item.path.stem in FORKED and item.path.parent.name == "training" for item in items):
+        multiprocessing.set_forkserver_preload([f"tests.training.{name}" for name in FORKED])
+        forkserver.ensure_running()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A factory of folders that the whole run shares: the worker of pytest-xdist that needs one first fills it.
+
+    The others wait for it. No test may change what is in such a folder.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # another worker may have failed at it
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture
@@ -165,20 +211,6 @@ def _slice(uid: str, stored: np.ndarray, *, signed: bool) -> FileDataset:
     dataset.PixelRepresentation = int(signed)
     dataset.PixelData = stored.tobytes()
     return dataset
-
-
-def chest_hu(points: np.ndarray) -> np.ndarray:
-    """HU at LPS points (..., 3): an oval body with a spine, a heart with contrast, two lungs 200 mm high, a nodule."""
-    x, y, z = np.moveaxis(points, -1, 0)
-    hu = np.full(x.shape, -1000.0)
-    hu[(x / 170) ** 2 + (y / 110) ** 2 < 1] = 40.0
-    hu[(x / 30) ** 2 + ((y + 30) / 40) ** 2 + ((z + 10) / 70) ** 2 < 1] = 300.0
-    for side in (-1, 1):
-        hu[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
-    hu[(x / 20) ** 2 + ((y - 75) / 20) ** 2 < 1] = 400.0
-    centre = np.array(NODULE_LPS_MM)
-    hu[np.linalg.norm(points - centre, axis=-1) < 12] = 100.0
-    return hu
 
 
 @pytest.fixture
