@@ -82,6 +82,7 @@ def test_a_part_is_claimed_by_one(cache, tmp_path):
         ("elsewhere 7", 0, False),
         ("elsewhere 7", 1000, True),
     ],
+    ids=["dead here", "alive here", "new elsewhere", "old elsewhere"],  # each worker of the tests has another pid
 )
 def test_a_claim_of_the_dead_is_void(cache, text, age, free):
     claim = cache._claim_path("ab12")
