@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from pectl.core.dicom.headers import read_header
-from pectl.core.dicom.pixels import check_pixel_header, forget_dataset, read_hu
+from pectl.core.dicom.pixels import check_pixel_header, read_hu
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.dicom_output import codes
 from pectl.dicom_output.made_by import identifiers
@@ -100,7 +100,6 @@ def _read_slice(original: OriginalSeries, index: int, uid: str) -> NDArray[np.in
     check_pixel_header(header)
     hu = np.empty((header.rows, header.columns), np.int16)
     read_hu(header, hu)
-    forget_dataset()
     return hu
 
 

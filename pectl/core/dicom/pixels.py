@@ -2,8 +2,8 @@
 
 import struct
 import zlib
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 import pydicom
@@ -27,30 +27,64 @@ from pectl.core.storage.hounsfield import AIR_HU
 from pectl.errors import StudyRefusedError
 
 _HIGHEST = 32767
+_NO_FILE = ("", "")
 _LARGEST_SIDE = 4096
 _LONGEST_HEADER = 4 << 20
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 _UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
 
 
+class PixelReader:
+    """Reads slices one after another; inside `with`, the file decoded last stays at hand for its other frames."""
+
+    def __init__(self) -> None:
+        self._key, self._dataset = _NO_FILE, pydicom.Dataset()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the file."""
+        self._key, self._dataset = _NO_FILE, pydicom.Dataset()
+
+    def read(self, header: SliceHeader, out: NDArray[np.int16]) -> bool:
+        """Write the slice's HU into `out` (rows, columns): slope * value + intercept, padding as -1024.
+
+        Returns:
+            Whether there was padding; it lies in the corners, outside the circle of reconstruction.
+
+        Raises:
+            StudyRefusedError: truncated or undecodable pixel data.
+            OSError: the file can't be read.
+        """
+        stored = self._stored(header)
+        used = _used_bits(header, stored)
+        padded = _padding_mask(header, stored, used)
+        _rescale(header, used, out)
+        if padded is not None:
+            out[padded] = AIR_HU
+        slope, intercept = _rescale_of(header)
+        return padded is not None or slope * float(stored[0, 0]) + intercept < AIR_HU
+
+    def _stored(self, header: SliceHeader) -> NDArray[np.integer]:
+        if header.pixel_offset and header.transfer_syntax in _NATIVE:
+            return _read_native(header)
+        return _inflate(header) if header.transfer_syntax == DEFLATED else _decode(header, self._open)
+
+    def _open(self, header: SliceHeader) -> pydicom.Dataset:
+        key = str(header.path), header.transfer_syntax
+        if key != self._key:
+            dataset = pydicom.dcmread(header.path, force=True)
+            dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)  # a file may lack it
+            self._key, self._dataset = key, dataset
+        return self._dataset
+
+
 def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
-    """Write the slice's HU into `out` (rows, columns): slope * value + intercept, padding as -1024.
-
-    Returns:
-        Whether there was padding; it lies in the corners, outside the circle of reconstruction.
-
-    Raises:
-        StudyRefusedError: truncated or undecodable pixel data.
-        OSError: the file can't be read.
-    """
-    stored = _read_stored(header)
-    used = _used_bits(header, stored)
-    padded = _padding_mask(header, stored, used)
-    _rescale(header, used, out)
-    if padded is not None:
-        out[padded] = AIR_HU
-    slope, intercept = _rescale_of(header)
-    return padded is not None or slope * float(stored[0, 0]) + intercept < AIR_HU
+    """Read one slice as `PixelReader.read` does."""
+    with PixelReader() as reader:
+        return reader.read(header, out)
 
 
 def check_pixel_header(header: SliceHeader) -> None:
@@ -69,12 +103,6 @@ def check_pixel_header(header: SliceHeader) -> None:
     if slope is None or intercept is None or not 0 < slope <= 100 or abs(intercept) > _HIGHEST:
         found = f"slope {slope}, intercept {intercept}"
         raise _refused(header, "absurd_rescale", "RescaleSlope above 0 and a RescaleIntercept in range", found)
-
-
-def _read_stored(header: SliceHeader) -> NDArray[np.integer]:
-    if header.pixel_offset and header.transfer_syntax in _NATIVE:
-        return _read_native(header)
-    return _inflate(header) if header.transfer_syntax == DEFLATED else _decode(header)
 
 
 def _read_native(header: SliceHeader) -> NDArray[np.integer]:
@@ -110,11 +138,11 @@ def _inflate(header: SliceHeader) -> NDArray[np.integer]:
     return _whole(header, np.frombuffer(part[: len(part) // 2 * 2], _dtype(header)), min(length, len(part)))
 
 
-def _decode(header: SliceHeader) -> NDArray[np.integer]:
+def _decode(header: SliceHeader, opened: Callable[[SliceHeader], pydicom.Dataset]) -> NDArray[np.integer]:
     """Decode compressed or unusual pixel data with pydicom's plug-ins."""
     with quiet_pydicom():
         try:
-            dataset = _open_dataset(header.path, header.transfer_syntax)
+            dataset = opened(header)
             if header.transfer_syntax not in _UNCOMPRESSED:
                 _check_stream(header, dataset)
             frame = header.frame if header.frames > 1 else None
@@ -131,19 +159,6 @@ def _decode(header: SliceHeader) -> NDArray[np.integer]:
         raise _refused(header, "undecodable_pixel_data", expected, found)
     wanted = np.int16 if header.signed else np.uint16
     return pixels.astype(wanted, copy=False)
-
-
-@lru_cache(maxsize=1)
-def _open_dataset(path: Path, transfer_syntax: str) -> pydicom.Dataset:
-    """Read a file; the last one stays at hand for its other frames, until `forget_dataset`."""
-    dataset = pydicom.dcmread(path, force=True)
-    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax)  # a file may lack it
-    return dataset
-
-
-def forget_dataset() -> None:
-    """Let go of the file that was decoded last."""
-    _open_dataset.cache_clear()
 
 
 def _check_stream(header: SliceHeader, dataset: pydicom.Dataset) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pectl.core.dicom.archives import unpacked
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.dicom.pixels import check_pixel_header, forget_dataset, read_hu
+from pectl.core.dicom.pixels import PixelReader, check_pixel_header
 from pectl.core.intake.candidates import Candidate
 from pectl.core.intake.geometry import Vector, along_normal
 from pectl.errors import StudyRefusedError
@@ -91,20 +91,18 @@ def _measure(headers: Iterable[SliceHeader]) -> dict[SliceHeader, float]:
     """Return the mean HU of soft tissue, contrast and bone of each slice that can be read and shows any."""
     wanted = tuple(dict.fromkeys(headers))
     try:
-        with unpacked(wanted) as plain:
-            found = [_mean_hu(header) for header in plain]
+        with unpacked(wanted) as plain, PixelReader() as reader:
+            found = [_mean_hu(header, reader) for header in plain]
     except StudyRefusedError:
         return {}
-    finally:
-        forget_dataset()
     return {header: hu for header, hu in zip(wanted, found, strict=True) if hu is not None}
 
 
-def _mean_hu(header: SliceHeader) -> float | None:
+def _mean_hu(header: SliceHeader, reader: PixelReader) -> float | None:
     try:
         check_pixel_header(header)
         pixels = np.empty((header.rows, header.columns), np.int16)
-        read_hu(header, pixels)
+        reader.read(header, pixels)
     except (StudyRefusedError, OSError):
         return None
     tissue = _blocks(pixels)

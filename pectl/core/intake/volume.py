@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.dicom.pixels import check_pixel_header, forget_dataset, read_hu
+from pectl.core.dicom.pixels import PixelReader, check_pixel_header
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.geometry import SAME_POSITION_MM
 from pectl.core.intake.stack import Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
@@ -55,10 +55,7 @@ def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm
     for header in distinct:
         check_pixel_header(header)
     stack = build_stack(distinct, max_gap_mm=max_gap_mm)
-    try:
-        hu, n_padded = _read_pixels(stack)
-    finally:
-        forget_dataset()
+    hu, n_padded = _read_pixels(stack)
     _undo_shifts(hu, stack)
     findings += _check_hu(hu)
     if n_padded:
@@ -87,8 +84,9 @@ def _check_identical(first: SliceHeader, second: SliceHeader, position_mm: float
     for header in (first, second):
         check_pixel_header(header)
     pair = np.empty((2, first.rows, first.columns), np.int16)
-    read_hu(first, pair[0])
-    read_hu(second, pair[1])
+    with PixelReader() as reader:
+        reader.read(first, pair[0])
+        reader.read(second, pair[1])
     if not np.array_equal(pair[0], pair[1]):
         raise refused("conflicting_slices", "one image at each position", f"two different ones at {position_mm:.1f} mm")
 
@@ -103,10 +101,11 @@ def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
     in_place = not (axes.transpose or axes.flip_h or axes.flip_w)
     stored = np.empty((stack.headers[0].rows, stack.headers[0].columns), np.int16)
     n_padded = 0
-    for header, target in zip(stack.headers, hu, strict=True):
-        n_padded += read_hu(header, target if in_place else stored)
-        if not in_place:
-            target[...] = axes.canonical(stored)
+    with PixelReader() as reader:
+        for header, target in zip(stack.headers, hu, strict=True):
+            n_padded += reader.read(header, target if in_place else stored)
+            if not in_place:
+                target[...] = axes.canonical(stored)
     return hu, n_padded
 
 
