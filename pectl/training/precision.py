@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.errors import DeviceError
 from pectl.training.device import Chosen, DeviceName, choose_device
+from pectl.training.processes import find_processes
 
 Asked = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -103,7 +104,7 @@ def check_bf16(trial: Trial, *, key: str) -> None:
     """
     if trial.trains:
         check_bf16_gradients(trial.model, *trial.inputs())
-    if cpu_has_bf16():
+    if cpu_has_bf16() or find_processes().rank > 0:  # one of several says it
         return
     inputs = tuple(_cut(part) for part in trial.inputs())
     _seconds(trial.model, inputs, bf16=False)  # the first pass also prepares

@@ -125,5 +125,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(LabelsError, match=r"found a file that can't be read \(Permission denied\); check permissions"):
+    with pytest.raises(LabelsError, match=r"found a file that can't be read \(Permission denied\); check who may read"):
         read_csv(tmp_path / "a.csv", what="a table", error=LabelsError)
