@@ -14,6 +14,7 @@ from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.errors import DeviceError
 from pectl.inference.device import Chosen, DeviceName, Engine, choose_device, make_engine
+from pectl.training.processes import find_processes
 
 Asked = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -129,7 +130,7 @@ def check_bf16(trial: Trial, *, key: str) -> None:
     """
     if trial.trains:
         check_bf16_gradients(trial.model, *trial.inputs())
-    if cpu_has_bf16():
+    if cpu_has_bf16() or find_processes().rank > 0:  # one of several says it
         return
     inputs = tuple(_cut(part) for part in trial.inputs())
     _seconds(trial.model, inputs, bf16=False)  # the first pass also prepares

@@ -10,6 +10,7 @@ from torch import nn
 from pectl.errors import DeviceError
 from pectl.inference import precision
 from pectl.inference.precision import Trial, check_bf16, choose_precision, cpu_has_bf16
+from pectl.training.processes import Processes
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,9 @@ def test_who_asks_for_bf16_without_such_a_cpu_is_told_what_it_costs(
         "'auto' takes what is fastest"
     ]
     caplog.clear()
+    monkeypatch.setattr(precision, "find_processes", lambda: Processes("srun", 1, 2))
+    choose_precision("cpu", "bf16", key="k", trial=trial)
+    monkeypatch.setattr(precision, "find_processes", Processes)
     with_bf16(monkeypatch, True)
     choose_precision("cpu", "bf16", key="k", trial=trial)
     assert caplog.messages == []

@@ -75,7 +75,7 @@ def test_a_cohort_becomes_a_store(cohort, tmp_path):
     assert summary.refused[0].outcome.code == "not_chest"
     assert summary.unlabelled == ("1.9",)
     assert summary.faults == ()
-    assert seen == [(number, 5) for number in range(1, 6)]
+    assert seen == [(number, 5) for number in range(6)]
 
     store = StudyStore.open(tmp_path / "store")
     assert store.uids() == list(STUDIES)

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 from dataclasses import replace
@@ -271,3 +272,19 @@ def test_a_run_does_not_go_on_with_other_layers(tmp_path: Path) -> None:
     )
     assert "size mismatch" in text
     assert "choose another --out" in text
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_passed_over_for_an_older_one(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    run.last.mkdir(parents=True)
+    for name in ("state.pt", "previous.pt"):
+        torch.save({"x": 1}, run.last / name)
+
+    def refuse(path, **how):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(
+        StoreError, match=r"state\.pt: expected a training state, found Input/output error; the file may"
+    ):
+        run.load_state()

@@ -1,7 +1,10 @@
 """The study store: what is written comes back, and what can't be read is named."""
 
 import dataclasses
+import errno
 import json
+import os
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -219,3 +222,14 @@ def test_a_study_without_an_attribute_is_named(store):
         del file.attrs["affine"]
     with pytest.raises(StoreError, match=r"expected a whole HDF5 file, found a damaged one .*can't locate attribute"):
         study_row(study_path(store, "1.2.3"))
+
+
+def test_a_table_that_may_not_be_read_is_not_to_be_made_again(store, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        StoreError, match=r"a file that can't be read \(Permission denied\); check who may read and write"
+    ):
+        StudyStore.open(store)
