@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pectl.core.storage.processes import find_processes
 from pectl.errors import PectlError
-from pectl.training.processes import find_processes
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pectl.training.processes import find_processes
+from pectl.core.storage.processes import find_processes
 
 
 def _samples(incomplete: str) -> list[str]:

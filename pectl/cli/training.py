@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pectl.cli.console import Report, console, log_lines, progress, show_table
 from pectl.cli.watched import show_estimate
-from pectl.training.processes import find_processes
+from pectl.core.storage.processes import find_processes
 
 if TYPE_CHECKING:
     from pectl.core.storage.estimate import Expect

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from pectl.core.models.bf16_gradients import check_bf16_gradients
 from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.storage.processes import find_processes
 from pectl.errors import DeviceError
 from pectl.inference.device import Chosen, DeviceName, Engine, choose_device, make_engine
-from pectl.training.processes import find_processes
 
 Asked = Literal["auto", "fp32", "bf16", "fp16"]
 

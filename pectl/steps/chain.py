@@ -12,6 +12,7 @@ from pectl.config import Config
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.splits import refuse_trained_on
+from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import check_lineage
 from pectl.core.stores.study_store import StudyStore
 from pectl.core.stores.tables import read_run_splits
@@ -21,7 +22,6 @@ from pectl.explanation.gradcam import Method
 from pectl.inference.device import DeviceName
 from pectl.inference.instrument import Instrument, instrument_of_runs
 from pectl.steps.preprocess import preprocess
-from pectl.training.processes import find_processes
 
 
 @dataclass(frozen=True)

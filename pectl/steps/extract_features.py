@@ -11,6 +11,7 @@ from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.models.checkpoint import load_stage1
 from pectl.core.storage.estimate import Estimate, Expect, check_disk
 from pectl.core.storage.files import atomic_path
+from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.stores.feature_store import FORMAT, VERSION, feature_digest, write_sequence
 from pectl.core.stores.runs import best_model, read_run
@@ -21,7 +22,6 @@ from pectl.inference.encoder import StudyEncoder
 from pectl.inference.precision import encoder_engine
 from pectl.training.estimate_networks import estimate_extraction
 from pectl.training.loader import read_ahead
-from pectl.training.processes import find_processes
 
 Progress = Callable[[int, int], None]
 _BEGUN = "begun.json"

@@ -15,6 +15,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.storage.files import nothing_left, write_bytes
+from pectl.core.storage.processes import find_processes
 from pectl.core.storage.workers import Helper
 from pectl.core.stores.study_store import Study
 from pectl.errors import InputMissingError, Interrupted, PectlError
@@ -24,7 +25,6 @@ from pectl.inference.worklist import Row
 from pectl.report.worklist.page import Entry, write_worklist
 from pectl.report.worklist.thumbnail import draw_thumbnail
 from pectl.steps.prediction_folder import PredictionFolder, name_of
-from pectl.training.processes import find_processes
 
 if TYPE_CHECKING:  # torch comes with them, and is imported while studies are looked for
     from pectl.dicom_output.result import Kind

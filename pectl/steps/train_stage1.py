@@ -7,6 +7,7 @@ import torch
 from pectl.config import Config
 from pectl.core.models.weights import load_pretrained
 from pectl.core.storage.estimate import Expect
+from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.study_store import StudyStore
 from pectl.inference.device import DeviceName
@@ -17,7 +18,6 @@ from pectl.training.estimate_networks import estimate_stage1
 from pectl.training.loop import Progress
 from pectl.training.networks import encoder_spec, new_encoder
 from pectl.training.pretrained import described, made_from_weights, splits_with_seen, tell
-from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder
 from pectl.training.stage1 import Stage1Task, WindowSource, example_windows
 from pectl.training.train import Plan, train

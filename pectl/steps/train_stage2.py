@@ -12,6 +12,7 @@ from pectl.core.models.checkpoint import load_stage2
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.storage.estimate import Expect
 from pectl.core.storage.files import write_json
+from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.inference.device import DeviceName
@@ -22,7 +23,6 @@ from pectl.training.device import make_fabric
 from pectl.training.estimate_networks import estimate_stage2
 from pectl.training.loop import Progress
 from pectl.training.networks import classifier_spec
-from pectl.training.processes import find_processes
 from pectl.training.run import Resume, RunFolder
 from pectl.training.stage2 import SplitStudies, Stage2Task
 from pectl.training.train import Plan, train

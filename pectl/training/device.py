@@ -11,9 +11,9 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
+from pectl.core.storage.processes import Processes, find_processes
 from pectl.errors import DeviceError
 from pectl.inference.device import Chosen, DeviceName, choose_device, precision_mode
-from pectl.training.processes import Processes, find_processes
 
 ONE_PROCESS = Processes()
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from pectl.core.storage.processes import Processes
 from pectl.errors import DeviceError
 from pectl.inference import precision
 from pectl.inference.precision import Trial, check_bf16, choose_precision, cpu_has_bf16
-from pectl.training.processes import Processes
 
 
 @pytest.fixture(autouse=True)

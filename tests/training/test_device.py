@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from pectl.core.storage.processes import Processes
 from pectl.errors import DeviceError
 from pectl.inference.device import choose_device
 from pectl.training.device import make_fabric
-from pectl.training.processes import Processes
 
 
 @pytest.fixture

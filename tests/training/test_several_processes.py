@@ -11,9 +11,9 @@ import pytest
 from safetensors.torch import load_file
 
 from pectl.config import Config, Stage2Config
+from pectl.core.storage.processes import find_processes
 from pectl.errors import StoreError, TrainingError
 from pectl.training.device import make_fabric
-from pectl.training.processes import find_processes
 from pectl.training.run import RunFolder
 from pectl.training.together import Together
 from tests.stage2_specs import stage2_spec

@@ -7,8 +7,8 @@ from torchvision.models import video
 
 from pectl.core.models.norm import BatchNorm1d, BatchNorm3d, groups_of, use_group_norm, use_own_batch_norm
 from pectl.core.models.stage1 import BACKBONES, Stage1Spec, WindowEncoder
+from pectl.core.storage.processes import find_processes
 from pectl.training.device import make_fabric
-from pectl.training.processes import find_processes
 from tests.training.several import end, start_two
 
 SHARES = ([0, 1, 2], [3, 4])

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pectl.cli.options import parse_shard
+from pectl.core.storage.processes import Processes, find_processes
 from pectl.training import device
-from pectl.training.processes import Processes, find_processes
 
 NAMES = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_PROCID", "SLURM_NTASKS")
 
