@@ -11,7 +11,6 @@ from pectl.cli.options import DeviceOption, QuietOption, ShardOption, parse_shar
 from pectl.cli.watched import watched
 
 if TYPE_CHECKING:
-    from pectl.dicom_output.result import Kind
     from pectl.inference.instrument import Instrument
     from pectl.steps.predict_studies import PredictSummary
 
@@ -39,14 +38,6 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Draw heat for studies that are flagged or undecided.")
     ] = False,
-    dicom_kinds: Annotated[
-        str | None,
-        typer.Option(
-            "--dicom",
-            metavar="KINDS",
-            help="Also write DICOM objects, which hold the patient's identity: sr,key-images,kos,heat,seg.",
-        ),
-    ] = None,
     strict: StrictOption = False,
     device: DeviceOption = "auto",
     quiet: QuietOption = False,
@@ -59,7 +50,7 @@ def predict(
 
     from pectl.steps.predict_studies import Wish, predict_studies, read_list
 
-    part, kinds = parse_shard(shard), _kinds(dicom_kinds)
+    part = parse_shard(shard)
     sources = [*(dicom or []), *(read_list(listed) if listed else [])]
     if not sources:
         raise typer.BadParameter("give folders, files or --list", param_hint="DICOM")
@@ -70,7 +61,6 @@ def predict(
             device=device,
             waiting_minutes=waiting_limit,
             explain=explain,
-            dicom=kinds,
             progress=watch.progress,
         )
         summary = predict_studies(sources, partial(_load, model), out, wish)
@@ -78,17 +68,6 @@ def predict(
     _show(summary, out)
     if strict and summary.refused:
         raise typer.Exit(STRICT_EXIT)
-
-
-def _kinds(text: str | None) -> "tuple[Kind, ...]":
-    """Return the kinds of DICOM objects that a list names, each once."""
-    from pectl.dicom_output.result import Kind
-
-    names = list(dict.fromkeys(name.strip() for name in text.split(","))) if text else []
-    if unknown := [name for name in names if name not in set(Kind)]:
-        known = ", ".join(Kind)
-        raise typer.BadParameter(f"expected some of {known}, found {', '.join(unknown)}", param_hint="--dicom")
-    return tuple(map(Kind, names))
 
 
 def _load(model: Path) -> "Instrument":
@@ -110,8 +89,6 @@ def _show(summary: "PredictSummary", out: Path) -> None:
     if seen := [row.prediction.study for row in summary.rows if row.prediction.seen]:
         some = f"{', '.join(seen[:3])}{' ...' if len(seen) > 3 else ''}"
         say(f"the model was made with {len(seen)} of these studies, which says nothing of new ones: {some}")
-    for study, reason in list(summary.not_made.items())[:MOST_LISTED]:
-        say(f"no DICOM object of {study}: {reason}")
     counts = ", ".join(f"{states[name]} {title}" for name, title in _STATES.items())
     say(f"{summary.n_done} studies done, {summary.n_skipped} there already; {counts}: {out / 'worklist.html'}")
     say("Research use only, not for diagnosis.")

@@ -100,10 +100,6 @@ class Instrument:
         """Return who answers."""
         return Model(name=self.name, version=self.version, digest=self.digest)
 
-    def has_seen(self, uid: str) -> bool:
-        """Tell whether the model was made with a study."""
-        return seen_token(uid) in self.seen
-
     def predict(self, source: Path | str, *, device: DeviceName = "auto") -> Prediction:
         """Predict the one study in a folder, file, archive or study store; a study that can't be used is refused.
 
@@ -185,7 +181,7 @@ class Instrument:
             state=state,
             findings=verdict.findings,
             model=self.model,
-            seen=self.has_seen(verdict.study),
+            seen=seen_token(verdict.study) in self.seen,
         )
 
     def _unlike(self, study: Study, features: NDArray[np.float32]) -> tuple[str, ...]:

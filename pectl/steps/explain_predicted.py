@@ -1,18 +1,26 @@
-"""Heat for a study that was just predicted, and the page that `pectl explain` makes of it."""
+"""Heat for a study that was just predicted, by the page that `pectl explain` makes."""
 
 from pathlib import Path
 
 from pectl.core.labels.names import PE_PRESENT
 from pectl.core.stores.study_store import Study
-from pectl.explanation.explainer import Explainer, Explanation
+from pectl.explanation.explainer import Explainer
 from pectl.inference.device import Engine
 from pectl.inference.instrument import Instrument
 from pectl.report.explanation.case import Case
 from pectl.report.explanation.page import write_explanation
 
 
-def heat_of(instrument: Instrument, engine: Engine, study: Study) -> Explanation:
-    """Explain PE in a study of the instrument's preprocessing by its first member."""
+def explain_predicted(instrument: Instrument, engine: Engine, study: Study, out: Path, *, seen: bool) -> None:
+    """Explain PE in a study by the first member of an instrument.
+
+    Args:
+        instrument: that predicted it.
+        engine: where to compute.
+        study: of its preprocessing.
+        out: the study's folder of pictures and pages.
+        seen: the model was made with the study.
+    """
     member = instrument.members[0]
     explainer = Explainer(
         encoder=member.encoder,
@@ -24,18 +32,13 @@ def heat_of(instrument: Instrument, engine: Engine, study: Study) -> Explanation
         engine=engine,
         extract_batch_size=instrument.batch_size,
     )
-    return explainer.explain(study)
-
-
-def write_predicted_page(instrument: Instrument, study: Study, explanation: Explanation, out: Path) -> None:
-    """Write the pictures and the page of a study's explanation into its folder."""
     case = Case(
         study=study,
-        explanation=explanation,
+        explanation=explainer.explain(study),
         measures={},
         measured_against=(),
-        decisions=instrument.members[0].decisions,
+        decisions=member.decisions,
         lineage=instrument.lineage,
-        seen_as="train" if instrument.has_seen(study.uid) else None,
+        seen_as="train" if seen else None,
     )
     write_explanation(out, case)

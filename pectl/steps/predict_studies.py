@@ -17,9 +17,7 @@ from pectl.core.intake.verdicts import Verdict
 from pectl.core.storage.files import nothing_left, write_bytes
 from pectl.core.storage.processes import find_processes
 from pectl.core.storage.workers import Helper
-from pectl.core.stores.study_store import Study
 from pectl.errors import InputMissingError, Interrupted, PectlError
-from pectl.inference.prediction import Prediction
 from pectl.inference.studies import Found, Read, Ticket
 from pectl.inference.worklist import Row
 from pectl.report.worklist.page import Entry, write_worklist
@@ -27,7 +25,6 @@ from pectl.report.worklist.thumbnail import draw_thumbnail
 from pectl.steps.prediction_folder import PredictionFolder, name_of
 
 if TYPE_CHECKING:  # torch comes with them, and is imported while studies are looked for
-    from pectl.dicom_output.result import Kind
     from pectl.inference.device import DeviceName, Engine
     from pectl.inference.instrument import Instrument
 
@@ -46,8 +43,6 @@ class Wish:
         device: where to compute: auto, cpu or cuda.
         waiting_minutes: studies that have waited for longer come first; None for no limit.
         explain: draw heat for studies that are flagged or undecided.
-        dicom: what to write as DICOM objects of each study: sr, key-images, kos, heat, seg. They hold the patient's
-            identity.
         progress: called with (studies done, studies of this run).
     """
 
@@ -56,13 +51,7 @@ class Wish:
     device: "DeviceName" = "auto"
     waiting_minutes: float | None = None
     explain: bool = False
-    dicom: "tuple[Kind, ...]" = ()
     progress: Progress = field(default=lambda done, total: None)
-
-    @property
-    def made(self) -> list[str]:
-        """Return what is made of a study beside its prediction."""
-        return [*(["explanation"] if self.explain else []), *self.dicom]
 
 
 @dataclass(frozen=True)
@@ -74,14 +63,12 @@ class PredictSummary:
         n_done: studies that this run predicted or refused.
         n_skipped: studies that were there already.
         faults: files that can't be used.
-        not_made: why something that was wanted beside a prediction couldn't be made, by study.
     """
 
     rows: tuple[Row, ...]
     n_done: int
     n_skipped: int
     faults: tuple[Fault, ...]
-    not_made: dict[str, str]
 
     @property
     def refused(self) -> tuple[Row, ...]:
@@ -104,15 +91,10 @@ def predict_studies(
         InputMissingError: no such source, or no study inside.
         LineageError: a store of other preprocessing, or `out` holds predictions of another model.
         StoreError: the disk is full.
-        DicomOutputError: the extra that writes DICOM isn't installed.
         Interrupted: a stop was asked for; the list of what is done has been written.
     """
     wish = wish or Wish()
     folder = PredictionFolder(out)
-    if wish.dicom:
-        from pectl.dicom_output.write import check_extra
-
-        check_extra()
     with Helper(preload="pectl.inference.reading") as helper:
         with nothing_left(out, PectlError):
             finding = helper.submit(_find, sources, wish.index or out / "dicom_index", wish.shard)
@@ -120,10 +102,10 @@ def predict_studies(
             found = finding.result()
             helper.submit(_check, sources, instrument.preprocess, instrument.name).result()
             folder.begin(instrument.model)
-        todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, instrument.model, wish.made)]
+        todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, instrument.model)]
         run = _Run(instrument, folder, wish)
         run.predict(helper, todo)
-    return PredictSummary(tuple(run.listed()), len(todo), len(found.tickets) - len(todo), found.faults, run.not_made)
+    return PredictSummary(tuple(run.listed()), len(todo), len(found.tickets) - len(todo), found.faults)
 
 
 def read_list(path: Path) -> list[Path]:
@@ -172,7 +154,6 @@ class _Run:
         self._instrument, self._folder, self._wish = instrument, folder, wish
         rank = find_processes().local_rank
         self._engine: Engine = instrument.engine(wish.device, local_rank=rank)
-        self.not_made: dict[str, str] = {}
 
     def predict(self, helper: Helper, todo: Sequence[Ticket]) -> None:
         """Predict studies, and write the list now and then, where a stop is asked for, and at the end."""
@@ -199,27 +180,12 @@ class _Run:
         prediction, slice_hu = self._instrument.answer(read.verdict, read.study, self._engine)
         if slice_hu is not None:
             write_bytes(self._folder.file(name_of(ticket), ".jpg"), draw_thumbnail(slice_hu))
-        not_made = [] if read.study is None else self._beside(name_of(ticket), prediction, read.study, read.files)
-        if not_made:
-            self.not_made[ticket.uid] = not_made[0]["reason"]
-        self._folder.write(ticket, prediction, self._wish.made, not_made)
+        if read.study is not None and self._wish.explain and prediction.state in ("flagged", "undecided"):
+            from pectl.steps.explain_predicted import explain_predicted
 
-    def _beside(self, name: str, prediction: Prediction, study: Study, files: Sequence[Path]) -> list[dict[str, str]]:
-        """Make what is wanted beside a prediction; return what couldn't be made."""
-        explanation = None
-        drawn = self._wish.explain or set(self._wish.dicom) & {"heat", "seg", "key-images"}
-        if drawn and prediction.state in ("flagged", "undecided"):
-            from pectl.steps.explain_predicted import heat_of, write_predicted_page
-
-            explanation = heat_of(self._instrument, self._engine, study)
-            if self._wish.explain:
-                write_predicted_page(self._instrument, study, explanation, self._folder.explanation(name).parent)
-        if not self._wish.dicom:
-            return []
-        from pectl.steps.predicted_dicom import write_predicted
-
-        out, kinds = self._folder.path / "dicom", self._wish.dicom
-        return write_predicted(prediction, study, files, out, kinds=kinds, explanation=explanation)
+            out = self._folder.explanation(name_of(ticket)).parent
+            explain_predicted(self._instrument, self._engine, read.study, out, seen=prediction.seen)
+        self._folder.write(ticket, prediction)
 
     def listed(self) -> list[Row]:
         """Return the studies of the folder in the order of the list."""

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,34 +58,21 @@ class PredictionFolder:
         """Return the page that explains a study, there or not."""
         return self.path / "explanations" / name / "index.html"
 
-    def is_done(self, ticket: Ticket, model: Model, made: Sequence[str]) -> bool:
-        """Tell whether these very files of a study have been predicted, and `made` was made of it."""
+    def is_done(self, ticket: Ticket, model: Model) -> bool:
+        """Tell whether these very files of a study have been predicted."""
         path = self.file(name_of(ticket), ".json")
-        if not path.exists():
-            return False
-        kept = read_json(path, made_by=MADE_BY)
-        return kept.get("source") == _source(ticket, model) and set(made) <= set(kept.get("made", ()))
+        return path.exists() and read_json(path, made_by=MADE_BY).get("source") == _source(ticket, model)
 
-    def write(
-        self,
-        ticket: Ticket,
-        prediction: Prediction,
-        made: Sequence[str] = (),
-        not_made: Sequence[Mapping[str, str]] = (),
-        *,
-        again: bool = False,
-    ) -> None:
+    def write(self, ticket: Ticket, prediction: Prediction, *, again: bool = False) -> None:
         """Write a study's JSON.
 
         Args:
             ticket: of the study.
             prediction: what is said of it.
-            made: what was wanted beside it.
-            not_made: what of that couldn't be made, each with its reason.
             again: what went wrong may go well another time: the next run does the study anew.
         """
         source = "" if again else _source(ticket, prediction.model)
-        more = {"arrived": ticket.arrived, "source": source, "made": list(made), "not_made": list(not_made)}
+        more = {"arrived": ticket.arrived, "source": source}
         name = name_of(ticket)
         write_json(self.file(name, ".json"), prediction.to_dict() | more)
         self._known[name] = _row(name, prediction, ticket.arrived)

@@ -8,17 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from functools import partial
 from pathlib import Path
 
-import pydicom
 import pytest
 
 from pectl.config import Config
 from pectl.core.intake.tasks import Sources
 from pectl.core.storage.files import write_json
-from pectl.dicom_output.result import Kind
 from pectl.errors import InputMissingError, Interrupted, LineageError, StoreError
 from pectl.inference import reading
 from pectl.steps import prediction_folder
@@ -217,31 +214,6 @@ def test_an_explanation_for_each_study_that_is_to_be_looked_at(cohort, tmp_path)
     told = json.loads((out / "explanations" / "1.1" / "explain.json").read_text())
     kept = json.loads((out / "studies" / "1.1.json").read_text())
     assert told["exam"]["pe_present"]["probability"] == pytest.approx(kept["answers"]["pe_present"]["probability"])
-
-
-def test_dicom_objects_of_a_study_and_why_another_has_none(cohort, tmp_path):
-    out = tmp_path / "out"
-    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
-        for path in (cohort / "1.2").iterdir():
-            archive.write(path, path.name)
-    sources, wish = [cohort / "1.1", tmp_path / "study.zip"], Wish(dicom=(Kind.SR, Kind.KOS, Kind.HEAT))
-    predict_studies(sources, load, out)
-    summary = predict_studies(sources, load, out, wish)
-    assert (summary.n_done, summary.n_skipped) == (2, 0)
-    names = sorted(str(path.relative_to(out / "dicom")) for path in (out / "dicom").rglob("*.dcm"))
-    assert names == ["1.1/kos.dcm", "1.1/sr.dcm"]
-    report = pydicom.dcmread(out / "dicom" / "1.1" / "sr.dcm")
-    assert (report.StudyInstanceUID, report.PatientID) == ("1.1", "P1")
-    slices = pydicom.dcmread(out / "dicom" / "1.1" / "kos.dcm").CurrentRequestedProcedureEvidenceSequence[0]
-    named = {item.ReferencedSOPInstanceUID for item in slices.ReferencedSeriesSequence[0].ReferencedSOPSequence}
-    assert named <= {row["SOPInstanceUID"] for row in table(out / "images.csv") if row["StudyInstanceUID"] == "1.1"}
-    kept = json.loads((out / "studies" / "1.1.json").read_text())
-    assert kept["made"] == ["sr", "kos", "heat"]
-    assert [one["code"] for one in kept["not_made"]] in (["no_common_frame_of_reference"], ["no_heat"])
-    assert "study 1.2: expected a file for each slice, found an archive" in summary.not_made["1.2"]
-    again = predict_studies(sources, load, out, wish)
-    assert (again.n_done, again.n_skipped) == (0, 2)
-    assert b"Doe" not in (out / "worklist.csv").read_bytes() + (out / "studies" / "1.1.json").read_bytes()
 
 
 def test_a_list_of_sources(tmp_path):
