@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pectl.cli.console import say
-from pectl.cli.intake import MOST_LISTED, STRICT_EXIT, IndexOption, StrictOption, show_faults
+from pectl.cli.intake import MOST_LISTED, STRICT_EXIT, IndexOption, StrictOption, show_faults, warn
 from pectl.cli.options import DeviceOption, QuietOption, ShardOption, parse_shard
 from pectl.cli.watched import watched
 
 if TYPE_CHECKING:
+    from pectl.dicom_output.result import Kind
     from pectl.inference.instrument import Instrument
     from pectl.steps.predict_studies import PredictSummary
 
@@ -25,7 +26,7 @@ SourcesArgument = Annotated[
 def predict(
     model: Annotated[Path, typer.Option("--model", metavar="FILE.pectl", help="A bundle.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the worklist; what it holds already isn't done again.")],
-    dicom: SourcesArgument = None,
+    sources: SourcesArgument = None,
     listed: Annotated[
         Path | None, typer.Option("--list", metavar="FILE", help="A text file with more sources, one a line.")
     ] = None,
@@ -38,6 +39,15 @@ def predict(
     explain: Annotated[
         bool, typer.Option("--explain", help="Draw heat for studies that are flagged or undecided.")
     ] = False,
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            "--dicom",
+            metavar="KIND,...",
+            help="Write DICOM objects into dicom/ in --out: any of sr, key-images, kos, heat, seg. They carry the "
+            "patient's identity.",
+        ),
+    ] = None,
     strict: StrictOption = False,
     device: DeviceOption = "auto",
     quiet: QuietOption = False,
@@ -51,8 +61,9 @@ def predict(
     from pectl.steps.predict_studies import Wish, predict_studies, read_list
 
     part = parse_shard(shard)
-    sources = [*(dicom or []), *(read_list(listed) if listed else [])]
-    if not sources:
+    wanted = _kinds(kinds)
+    given = [*(sources or []), *(read_list(listed) if listed else [])]
+    if not given:
         raise typer.BadParameter("give folders, files or --list", param_hint="DICOM")
     with watched("studies", out, quiet=quiet, shard=part) as watch:
         wish = Wish(
@@ -61,13 +72,48 @@ def predict(
             device=device,
             waiting_minutes=waiting_limit,
             explain=explain,
+            kinds=wanted,
             progress=watch.progress,
         )
-        summary = predict_studies(sources, partial(_load, model), out, wish)
+        summary = predict_studies(given, partial(_load, model), out, wish)
     show_faults(summary.faults)
+    _show_without_dicom(summary)
     _show(summary, out)
     if strict and summary.refused:
         raise typer.Exit(STRICT_EXIT)
+
+
+def _kinds(text: str | None) -> "tuple[Kind, ...]":
+    """Return the kinds of DICOM objects in a list with commas, each once, in the order of `Kind`.
+
+    Raises:
+        typer.BadParameter: one that isn't there; all are named.
+    """
+    if text is None:
+        return ()
+    from pectl.dicom_output.result import Kind
+
+    named = {word.strip() for word in text.split(",")}
+    if unknown := sorted(named - set(Kind)):
+        found = ", ".join(map(repr, unknown))
+        raise typer.BadParameter(f"expected some of {', '.join(Kind)}, found {found}", param_hint="--dicom")
+    return tuple(kind for kind in Kind if kind in named)
+
+
+def _show_without_dicom(summary: "PredictSummary") -> None:
+    """Name on stderr the studies that have no DICOM objects: those of stores in one line, others with the reason."""
+    if not summary.without_dicom:
+        return
+    from pectl.steps.dicom_predicted import STORED
+
+    stored = [study for study, reason in summary.without_dicom if reason == STORED]
+    others = [f"{study}: {reason}" for study, reason in summary.without_dicom if reason != STORED]
+    if stored:
+        warn(f"no DICOM objects of {len(stored)} studies from a study store: {', '.join(stored[:MOST_LISTED])}")
+    for line in others[:MOST_LISTED]:
+        warn(f"no DICOM objects of {line}")
+    if len(others) > MOST_LISTED:
+        warn(f"no DICOM objects of {len(others) - MOST_LISTED} more; their JSON has the reason")
 
 
 def _load(model: Path) -> "Instrument":

@@ -89,12 +89,12 @@ def show_faults(faults: Iterable["Fault"]) -> None:
     if not sys.stderr.isatty():
         for code, count in sorted(Counter(fault.code for fault in listed).items()):
             what = "folders" if code == "unreadable_folder" else "files"
-            _warn(f"{code}: {count} {what}; run the command on a terminal to see which")
+            warn(f"{code}: {count} {what}; run the command on a terminal to see which")
         return
     for fault in listed[:MOST_LISTED]:
-        _warn(f"{fault.code}: {fault.path}")
+        warn(f"{fault.code}: {fault.path}")
     if len(listed) > MOST_LISTED:
-        _warn(f"and {len(listed) - MOST_LISTED} more files that can't be used")
+        warn(f"and {len(listed) - MOST_LISTED} more files that can't be used")
 
 
 def show_remarks(remarks: Iterable["Finding"]) -> None:
@@ -115,5 +115,6 @@ def exit_if_strict(verdicts: Sequence["Verdict"], faults: Sequence["Fault"], *, 
         raise typer.Exit(STRICT_EXIT)
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Say something on stderr."""
     console(stderr=True).print(text, markup=False)

@@ -14,7 +14,7 @@ from pectl.dicom_output import codes
 from pectl.dicom_output.made_by import identifiers
 from pectl.dicom_output.original import OriginalSeries
 from pectl.dicom_output.result import STEPS, Kind, StudyResult
-from pectl.dicom_output.uids import derived_uid
+from pectl.dicom_output.uids import heat_uid
 from pectl.explanation.painting import SMALLEST_SHARE
 
 HOT_SHARE = 0.5
@@ -100,5 +100,5 @@ def _segment(result: StudyResult) -> SegmentDescription:
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         tracking_id="heat",
-        tracking_uid=derived_uid(result, "tracking heat"),
+        tracking_uid=heat_uid(result, "tracking heat"),
     )

@@ -118,7 +118,8 @@ def _mark_sides(colour: Picture, row: str, column: str) -> None:
 def _strip(result: StudyResult, width: int, share: float) -> Picture:
     strip = np.zeros((_STRIP_PX, width, 3), np.uint8)
     answer = result.answers["pe_present"]
-    told = f"PE {answer.percent:.2f} % ({answer.call}), heat up to {share:.0%} of the peak"
+    heat = f"heat up to {share:.0%} of the peak" if share else "no heat"
+    told = f"PE {answer.percent:.2f} % ({answer.call}), {heat}"
     _write(strip, RESEARCH_USE.upper(), 24)
     _write(strip, f"{told}; {result.model.name} {result.model.version}", 50)
     return strip

@@ -4,8 +4,8 @@ from importlib.metadata import version
 from typing import TypedDict
 
 from pectl.core.storage.stamp import RESEARCH_USE
-from pectl.dicom_output.result import Kind, StudyResult
-from pectl.dicom_output.uids import derived_uid
+from pectl.dicom_output.result import HEATED, Kind, StudyResult
+from pectl.dicom_output.uids import derived_uid, heat_uid
 
 _FIRST_SERIES = 9400
 """SeriesNumber of the first kind, beyond those that scanners give; the others follow."""
@@ -34,7 +34,12 @@ class Identifiers(TypedDict):
 
 def object_uid(result: StudyResult, kind: Kind, number: int = 1) -> str:
     """Return the SOPInstanceUID of the object of a kind, counted from 1."""
-    return derived_uid(result, f"{kind} {number}")
+    return (heat_uid if kind in HEATED else derived_uid)(result, f"{kind} {number}")
+
+
+def series_uid(result: StudyResult, kind: Kind) -> str:
+    """Return the SeriesInstanceUID of the objects of a kind."""
+    return derived_uid(result, f"{kind} series")
 
 
 def identifiers(result: StudyResult, kind: Kind, number: int = 1) -> Identifiers:
@@ -43,7 +48,7 @@ def identifiers(result: StudyResult, kind: Kind, number: int = 1) -> Identifiers
     The serial number of the device is the digest of the bundle.
     """
     return Identifiers(
-        series_instance_uid=derived_uid(result, f"{kind} series"),
+        series_instance_uid=series_uid(result, kind),
         series_number=_FIRST_SERIES + list(Kind).index(kind),
         sop_instance_uid=object_uid(result, kind, number),
         instance_number=number,

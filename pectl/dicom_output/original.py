@@ -17,6 +17,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
+from pectl.core.dicom.headers import is_safe_uid
 from pectl.core.dicom.tags import quiet_pydicom
 from pectl.dicom_output.result import StudyResult
 from pectl.dicom_output.uids import is_valid_uid
@@ -51,6 +52,8 @@ _PLACE = (
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )
+_GEOMETRY = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+"""In functional groups in enhanced CT, even if a file has one frame."""
 _LOSSY_METHOD = r"ISO_[0-9]+_[0-9]+"
 """A term of PS3.3 C.7.6.1.1.5.1; other text stays behind."""
 _UNDECODED = "\N{REPLACEMENT CHARACTER}"
@@ -115,11 +118,17 @@ def _check_header(header: Dataset, result: StudyResult) -> None:
         uid = str(header.get(keyword, ""))
         if not is_valid_uid(uid):
             fix = "give the study as the PACS holds it; a copy with hashed UIDs has no place there"
-            raise _refused(result, f"a {keyword} of numbers and dots", uid or "none", fix)
+            found = uid if is_safe_uid(uid) else "other text" if uid else "none"  # which could be a name
+            raise _refused(result, f"a {keyword} of numbers and dots", found, fix)
         if uid != named.get(keyword, uid):
             raise _refused(result, f"{keyword} {named[keyword]}", uid, "give the files of the series that was judged")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise _refused(result, "a file for each slice", "several frames in one file", "give single-frame CT")
+    missing = [keyword for keyword in _GEOMETRY if keyword not in header]
+    if missing:
+        raise _refused(
+            result, f"slices with {', '.join(_GEOMETRY)}", f"one without {missing[0]}", "give CT of that form"
+        )
 
 
 def _position(header: Dataset) -> float:

@@ -15,7 +15,7 @@ from pectl.errors import DicomOutputError
 
 STEPS = 65535
 """Heat is stored in so many steps of its peak (Bits Allocated is 16 in a Parametric Map, PS3.3 C.8.32.2)."""
-_LONGEST = {"name": 40, "version": 40, "digest": 64}
+LONGEST = {"name": 40, "version": 40, "digest": 64}
 """Characters of what names a model: with what stands beside it, it has to fit a Long String (PS3.5, 6.2)."""
 
 
@@ -27,6 +27,10 @@ class Kind(StrEnum):
     KOS = "kos"
     HEAT = "heat"
     SEG = "seg"
+
+
+HEATED = frozenset({Kind.KEY_IMAGES, Kind.HEAT, Kind.SEG})
+"""What shows heat."""
 
 
 class Call(StrEnum):
@@ -96,7 +100,7 @@ class StudyResult:
         if unknown or PE_PRESENT not in self.answers:
             found = f"also {', '.join(unknown)}" if unknown else f"no {PE_PRESENT}"
             raise self._wrong("answers", f"{PE_PRESENT}, and of {', '.join(EXAM_LABELS)}", found)
-        for name, longest in _LONGEST.items():
+        for name, longest in LONGEST.items():
             if not 1 <= len(getattr(self.model, name)) <= longest:
                 found = str(len(getattr(self.model, name)))
                 raise self._wrong(f"model.{name}", f"1 to {longest} characters", found)
@@ -116,9 +120,14 @@ class StudyResult:
         return np.rint(self.heat[sop_instance_uid] * STEPS).astype(np.uint16)
 
     @cached_property
+    def said_digest(self) -> str:
+        """Return the SHA-256 of all that is written of it but heat: two results of one digest make the same report."""
+        answers = {label: [answer.percent, answer.call] for label, answer in self.answers.items()}
+        told = [self.series_uid, self.model.name, self.model.version, list(self.flags), self.out_of_distribution]
+        return digest_of(answers, told, list(self.key_images))
+
+    @cached_property
     def content_digest(self) -> str:
         """Return the SHA-256 of what is written of it: two results of one digest make the same objects."""
         heat = {uid: hashlib.sha256(self.heat_steps(uid).tobytes()).hexdigest() for uid in self.heat}
-        answers = {label: [answer.percent, answer.call] for label, answer in self.answers.items()}
-        told = [self.series_uid, self.model.name, self.model.version, list(self.flags), self.out_of_distribution]
-        return digest_of(answers, told, list(self.key_images), heat, self.heat_method)
+        return digest_of(self.said_digest, heat, self.heat_method)

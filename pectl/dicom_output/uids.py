@@ -15,8 +15,20 @@ _LONGEST = 64
 
 
 def derived_uid(result: StudyResult, role: str) -> str:
-    """Return `2.25.` and the 128 bits of a UUID of (study, bundle digest, content digest, role), as a number."""
-    parts = (_LAYOUT, result.study_uid, result.model.digest, result.content_digest, role)
+    """Return `2.25.` and the 128 bits of a UUID of (study, bundle digest, what is said, role), as a number.
+
+    Heat doesn't count: whether it was asked for must not make a report another one.
+    """
+    return _uid(result, result.said_digest, role)
+
+
+def heat_uid(result: StudyResult, role: str) -> str:
+    """Return the same for what shows heat: other heat has another UID."""
+    return _uid(result, result.content_digest, role)
+
+
+def _uid(result: StudyResult, digest: str, role: str) -> str:
+    parts = (_LAYOUT, result.study_uid, result.model.digest, digest, role)
     return f"{ROOT}.{uuid.uuid5(_NAMESPACE, '|'.join(map(str, parts))).int}"
 
 

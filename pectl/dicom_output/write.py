@@ -13,9 +13,9 @@ from pydicom.errors import InvalidDicomError
 
 from pectl.core.dicom.tags import quiet_pydicom
 from pectl.core.storage.files import atomic_folder, settle_folder
-from pectl.dicom_output.made_by import object_uid
+from pectl.dicom_output.made_by import object_uid, series_uid
 from pectl.dicom_output.original import OriginalSeries, read_original
-from pectl.dicom_output.result import Kind, StudyResult
+from pectl.dicom_output.result import HEATED, Kind, StudyResult
 from pectl.errors import DicomOutputError, OutputExistsError, StoreError
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def write_dicom(result: StudyResult, source: Sequence[Path], out: Path, kinds: S
     original = read_original(source, result)
     folder = out / result.study_uid
     held = _held(folder)
-    same = all(_is_of(result, name, header) for name, header in held.items())
+    kept = {name for name, header in held.items() if _is_of(result, name, header)}
+    predecessor = None if f"{Kind.SR}.dcm" in kept else held.get(f"{Kind.SR}.dcm")
     skipped = tuple(reason for kind in kinds if (reason := why_not(result, original, kind)))
     able = [kind for kind in kinds if kind not in {reason.kind for reason in skipped}]
-    wanted = list(planned(result, original, able, None if same else held.get(f"{Kind.SR}.dcm")))
-    kept = held.keys() if same else set()
-    if not kept >= {item.name for item in wanted}:
+    wanted = list(planned(result, original, able, predecessor))
+    if kept != held.keys() or not kept >= {item.name for item in wanted}:
         _replace(folder, kept, wanted, original)
     return Written(tuple(folder / item.name for item in wanted), skipped)
 
@@ -107,9 +107,14 @@ def _identity(path: Path) -> Dataset:
 
 
 def _is_of(result: StudyResult, name: str, header: Dataset) -> bool:
-    """Tell whether the object of a file is the one that a result leads to."""
+    """Tell whether an object is one that a result leads to; if the result holds no heat, whatever heat it shows."""
     match = _OURS.fullmatch(name)
-    return match is not None and header.SOPInstanceUID == object_uid(result, Kind(match[1]), int(match[2] or 1))
+    if match is None:
+        return False
+    kind, number = Kind(match[1]), int(match[2] or 1)
+    if kind in HEATED and not result.heat:
+        return bool(header.SeriesInstanceUID == series_uid(result, kind))
+    return bool(header.SOPInstanceUID == object_uid(result, kind, number))
 
 
 def _replace(folder: Path, kept: Set[str], wanted: "Sequence[Planned]", original: OriginalSeries) -> None:

@@ -109,10 +109,7 @@ def _read_dicom(ticket: Ticket, config: PreprocessConfig) -> Read:
     examined = examine(ticket.uid, headers, config, labels=labels, known=ticket.notes)
     if examined.usable is None:
         return Read(examined.verdict, None)
-    series = [one for one in headers if one.series_uid == examined.verdict.series]
-    single = all(one.frames == 1 and one.member < 0 for one in series)
-    files = tuple(one.path for one in series) if single else ()
-    return Read(examined.verdict, make_study(examined.usable, examined.verdict, config, labels), files)
+    return Read(examined.verdict, make_study(examined.usable, examined.verdict, config, labels))
 
 
 def _read_stored(store: Path, uid: str) -> Read:

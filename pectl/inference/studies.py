@@ -38,5 +38,3 @@ class Read(NamedTuple):
     verdict: Verdict
     study: Study | None
     """None where it is refused."""
-    files: tuple[Path, ...] = ()
-    """Of the series that was read, one slice each; none for a store, an archive or several frames in a file."""

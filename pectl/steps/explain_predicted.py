@@ -4,23 +4,15 @@ from pathlib import Path
 
 from pectl.core.labels.names import PE_PRESENT
 from pectl.core.stores.study_store import Study
-from pectl.explanation.explainer import Explainer
+from pectl.explanation.explainer import Explainer, Explanation
 from pectl.inference.device import Engine
 from pectl.inference.instrument import Instrument
 from pectl.report.explanation.case import Case
 from pectl.report.explanation.page import write_explanation
 
 
-def explain_predicted(instrument: Instrument, engine: Engine, study: Study, out: Path, *, seen: bool) -> None:
-    """Explain PE in a study by the first member of an instrument.
-
-    Args:
-        instrument: that predicted it.
-        engine: where to compute.
-        study: of its preprocessing.
-        out: the study's folder of pictures and pages.
-        seen: the model was made with the study.
-    """
+def explain_predicted(instrument: Instrument, engine: Engine, study: Study) -> Explanation:
+    """Explain PE in a study by the first member of the instrument that predicted it."""
     member = instrument.members[0]
     explainer = Explainer(
         encoder=member.encoder,
@@ -32,12 +24,25 @@ def explain_predicted(instrument: Instrument, engine: Engine, study: Study, out:
         engine=engine,
         extract_batch_size=instrument.batch_size,
     )
+    return explainer.explain(study)
+
+
+def write_explained(instrument: Instrument, study: Study, explanation: Explanation, out: Path, *, seen: bool) -> None:
+    """Write the page of a study that was explained.
+
+    Args:
+        instrument: that predicted it.
+        study: of its preprocessing.
+        explanation: of the study.
+        out: the study's folder of pictures and pages.
+        seen: the model was made with the study.
+    """
     case = Case(
         study=study,
-        explanation=explainer.explain(study),
+        explanation=explanation,
         measures={},
         measured_against=(),
-        decisions=member.decisions,
+        decisions=instrument.members[0].decisions,
         lineage=instrument.lineage,
         seen_as="train" if seen else None,
     )

@@ -7,7 +7,7 @@ model, and reads the next while the model works. What it dies of is one study's 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ from pectl.core.intake.verdicts import Verdict
 from pectl.core.storage.files import nothing_left, write_bytes
 from pectl.core.storage.processes import find_processes
 from pectl.core.storage.workers import Helper
+from pectl.core.stores.study_store import Study
 from pectl.errors import InputMissingError, Interrupted, PectlError
+from pectl.inference.prediction import Prediction
 from pectl.inference.studies import Found, Read, Ticket
 from pectl.inference.worklist import Row
 from pectl.report.worklist.page import Entry, write_worklist
@@ -25,8 +27,11 @@ from pectl.report.worklist.thumbnail import draw_thumbnail
 from pectl.steps.prediction_folder import PredictionFolder, name_of
 
 if TYPE_CHECKING:  # torch comes with them, and is imported while studies are looked for
+    from pectl.dicom_output.result import Kind
+    from pectl.explanation.explainer import Explanation
     from pectl.inference.device import DeviceName, Engine
     from pectl.inference.instrument import Instrument
+    from pectl.steps.dicom_predicted import Outcome
 
 Progress = Callable[[int, int], None]
 LIST_SECONDS = 60.0
@@ -43,6 +48,7 @@ class Wish:
         device: where to compute: auto, cpu or cuda.
         waiting_minutes: studies that have waited for longer come first; None for no limit.
         explain: draw heat for studies that are flagged or undecided.
+        kinds: of DICOM objects to write beside studies that are read.
         progress: called with (studies done, studies of this run).
     """
 
@@ -51,6 +57,7 @@ class Wish:
     device: "DeviceName" = "auto"
     waiting_minutes: float | None = None
     explain: bool = False
+    kinds: "tuple[Kind, ...]" = ()
     progress: Progress = field(default=lambda done, total: None)
 
 
@@ -63,12 +70,14 @@ class PredictSummary:
         n_done: studies that this run predicted or refused.
         n_skipped: studies that were there already.
         faults: files that can't be used.
+        without_dicom: studies of this run of which no DICOM object could be written, with the reason.
     """
 
     rows: tuple[Row, ...]
     n_done: int
     n_skipped: int
     faults: tuple[Fault, ...]
+    without_dicom: tuple[tuple[str, str], ...] = ()
 
     @property
     def refused(self) -> tuple[Row, ...]:
@@ -84,16 +93,21 @@ def predict_studies(
     Args:
         sources: folders, files, archives, a DICOMDIR, or study stores.
         load: returns the model; it is called once.
-        out: gets `studies/<UID>.json`, `images.csv`, `worklist.csv` and `worklist.html`.
+        out: gets `studies/<UID>.json`, `images.csv`, `worklist.csv` and `worklist.html`, and `dicom/<UID>/` if asked.
         wish: what else is wanted.
 
     Raises:
         InputMissingError: no such source, or no study inside.
+        DicomOutputError: DICOM objects are asked for, and the extra that writes them isn't installed.
         LineageError: a store of other preprocessing, or `out` holds predictions of another model.
         StoreError: the disk is full.
         Interrupted: a stop was asked for; the list of what is done has been written.
     """
     wish = wish or Wish()
+    if wish.kinds:
+        from pectl.dicom_output.write import check_extra
+
+        check_extra()
     folder = PredictionFolder(out)
     with Helper(preload="pectl.inference.reading") as helper:
         with nothing_left(out, PectlError):
@@ -102,10 +116,12 @@ def predict_studies(
             found = finding.result()
             helper.submit(_check, sources, instrument.preprocess, instrument.name).result()
             folder.begin(instrument.model)
-        todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, instrument.model)]
+        todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, instrument.model, wish.kinds)]
         run = _Run(instrument, folder, wish)
         run.predict(helper, todo)
-    return PredictSummary(tuple(run.listed()), len(todo), len(found.tickets) - len(todo), found.faults)
+    return PredictSummary(
+        tuple(run.listed()), len(todo), len(found.tickets) - len(todo), found.faults, tuple(run.without_dicom)
+    )
 
 
 def read_list(path: Path) -> list[Path]:
@@ -154,6 +170,7 @@ class _Run:
         self._instrument, self._folder, self._wish = instrument, folder, wish
         rank = find_processes().local_rank
         self._engine: Engine = instrument.engine(wish.device, local_rank=rank)
+        self.without_dicom: list[tuple[str, str]] = []
 
     def predict(self, helper: Helper, todo: Sequence[Ticket]) -> None:
         """Predict studies, and write the list now and then, where a stop is asked for, and at the end."""
@@ -177,15 +194,47 @@ class _Run:
             lost = Verdict(study=ticket.uid, series="", choice="", findings=(Finding("reader_killed", ""),))
             self._folder.write(ticket, self._instrument.answer(lost, None, self._engine).prediction, again=True)
             return
+        prediction, told = self._answer(ticket, read)
+        again = False
+        if read.study is not None and prediction.state != "refused":
+            heat = self._heat(read.study) if prediction.state in ("flagged", "undecided") else None
+            if heat is not None and self._wish.explain:
+                self._explain(ticket, prediction, read.study, heat())
+            if self._wish.kinds:
+                made = self._write_dicom(ticket, prediction, read.study, heat)
+                told, again = told | made.kinds, made.again
+        self._folder.write(ticket, prediction, told, again=again)
+
+    def _answer(self, ticket: Ticket, read: Read) -> tuple[Prediction, dict[str, str]]:
+        """Return what is said of a study, and what became of its DICOM objects; what was said before stays."""
+        if (kept := self._folder.kept(ticket, self._instrument.model)) is not None:
+            return kept
         prediction, slice_hu = self._instrument.answer(read.verdict, read.study, self._engine)
         if slice_hu is not None:
             write_bytes(self._folder.file(name_of(ticket), ".jpg"), draw_thumbnail(slice_hu))
-        if read.study is not None and self._wish.explain and prediction.state in ("flagged", "undecided"):
-            from pectl.steps.explain_predicted import explain_predicted
+        return prediction, {}
 
-            out = self._folder.explanation(name_of(ticket)).parent
-            explain_predicted(self._instrument, self._engine, read.study, out, seen=prediction.seen)
-        self._folder.write(ticket, prediction)
+    def _heat(self, study: Study) -> "Callable[[], Explanation]":
+        """Return what explains a study, once and only if it is called."""
+        from pectl.steps.explain_predicted import explain_predicted
+
+        return cache(partial(explain_predicted, self._instrument, self._engine, study))
+
+    def _explain(self, ticket: Ticket, prediction: Prediction, study: Study, explanation: "Explanation") -> None:
+        from pectl.steps.explain_predicted import write_explained
+
+        out = self._folder.explanation(name_of(ticket)).parent
+        write_explained(self._instrument, study, explanation, out, seen=prediction.seen)
+
+    def _write_dicom(
+        self, ticket: Ticket, prediction: Prediction, study: Study, heat: "Callable[[], Explanation] | None"
+    ) -> "Outcome":
+        from pectl.steps.dicom_predicted import write_predicted
+
+        made = write_predicted(prediction, study, ticket, self._folder.dicom, self._wish.kinds, heat)
+        if made.error:
+            self.without_dicom.append((prediction.study, made.error))
+        return made
 
     def listed(self) -> list[Row]:
         """Return the studies of the folder in the order of the list."""

@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pectl.core.labels.names import EXAM_LABELS, IMAGE, PE_PRESENT, STUDY
 from pectl.core.storage.files import read_json, write_json, write_text
@@ -17,6 +18,8 @@ from pectl.inference.worklist import Row
 
 MADE_BY = "pectl predict"
 FORMAT, VERSION = "pectl-worklist", 1
+WRITTEN = "written"
+"""Is said of DICOM objects that are there; of others is said why not."""
 _SCORE = ".9g"
 """Keeps float32 scores exactly, as evaluate's tables do."""
 
@@ -58,21 +61,46 @@ class PredictionFolder:
         """Return the page that explains a study, there or not."""
         return self.path / "explanations" / name / "index.html"
 
-    def is_done(self, ticket: Ticket, model: Model) -> bool:
-        """Tell whether these very files of a study have been predicted."""
-        path = self.file(name_of(ticket), ".json")
-        return path.exists() and read_json(path, made_by=MADE_BY).get("source") == _source(ticket, model)
+    @property
+    def dicom(self) -> Path:
+        """Return the folder of DICOM objects, a folder of each study inside."""
+        return self.path / "dicom"
 
-    def write(self, ticket: Ticket, prediction: Prediction, *, again: bool = False) -> None:
+    def is_done(self, ticket: Ticket, model: Model, kinds: Sequence[str] = ()) -> bool:
+        """Tell whether these very files of a study have been predicted, and these kinds of DICOM objects made of it."""
+        data = self._of(ticket, model)
+        if data is None or data.get("state") == "refused":
+            return data is not None
+        told = data.get("dicom", {})
+        return all(kind in told and (told[kind] != WRITTEN or self._holds(ticket.uid, kind)) for kind in kinds)
+
+    def _holds(self, uid: str, kind: str) -> bool:
+        return next((self.dicom / uid).glob(f"{kind}*.dcm"), None) is not None
+
+    def kept(self, ticket: Ticket, model: Model) -> tuple[Prediction, dict[str, str]] | None:
+        """Return what was said of these very files of a study, and what became of its DICOM objects by kind."""
+        data = self._of(ticket, model)
+        return None if data is None else (self._read(name_of(ticket))[0], data.get("dicom", {}))
+
+    def _of(self, ticket: Ticket, model: Model) -> dict[str, Any] | None:
+        """Return a study's JSON, if it is of these very files."""
+        path = self.file(name_of(ticket), ".json")
+        data = read_json(path, made_by=MADE_BY) if path.exists() else {}
+        return data if data.get("source") == _source(ticket, model) else None
+
+    def write(
+        self, ticket: Ticket, prediction: Prediction, dicom: Mapping[str, str] | None = None, *, again: bool = False
+    ) -> None:
         """Write a study's JSON.
 
         Args:
             ticket: of the study.
             prediction: what is said of it.
+            dicom: what became of its DICOM objects by kind.
             again: what went wrong may go well another time: the next run does the study anew.
         """
         source = "" if again else _source(ticket, prediction.model)
-        more = {"arrived": ticket.arrived, "source": source}
+        more = {"arrived": ticket.arrived, "source": source} | ({"dicom": dict(dicom)} if dicom else {})
         name = name_of(ticket)
         write_json(self.file(name, ".json"), prediction.to_dict() | more)
         self._known[name] = _row(name, prediction, ticket.arrived)

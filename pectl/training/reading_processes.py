@@ -1,10 +1,8 @@
 """Processes that read batches beside the training, and hand them over in shared memory that is used again and again."""
 
 import multiprocessing
-import os
 import shutil
 import signal
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.util import Finalize
@@ -18,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pectl.core.batches.windows import Empty
+from pectl.core.storage.workers import end_with_parent
 from pectl.errors import PectlError, WorkerError
 from pectl.training.stopping import REQUEUE_SIGNALS
 
@@ -171,15 +170,7 @@ def _worker_loader(load: Callable[[K, Empty], Batch], keys: list[K], workers: in
 def _start_worker(_: int) -> None:
     for number in REQUEUE_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_training, daemon=True).start()
-
-
-def _end_with_the_training() -> None:
-    """End once the training has: torch watches the parent process, which is the fork server and outlives a SIGKILL."""
-    training = multiprocessing.parent_process()
-    if training is not None:
-        training.join()
-        os._exit(1)
+    end_with_parent()  # torch watches the parent process too, but takes the fork server for it
 
 
 def _end_workers() -> None:

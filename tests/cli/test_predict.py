@@ -43,3 +43,24 @@ def test_nothing_to_predict(predict, tmp_path):
     assert "expected DICOM files, found none among 0 files" in result.err
     assert len(result.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_dicom_objects_and_who_has_none(predict, write_series, tmp_path):
+    small = {"n_slices": 34, "size": (64, 64), "pixel_spacing_mm": (6.0, 6.0)}
+    write_series(tmp_path / "in" / "one", study="1.1", **small)
+    write_series(tmp_path / "in" / "two", study="0abc", **small)
+    result = predict(tmp_path / "in", "--dicom", "kos,sr", "--quiet")
+    assert result.code == 0, result.err
+    assert "no DICOM objects of 0abc: expected a StudyInstanceUID of numbers and dots, found 0abc; give" in " ".join(
+        result.err.split()
+    )
+    assert "1.1" not in result.err
+    assert sorted(path.name for path in (tmp_path / "out" / "dicom" / "1.1").iterdir()) == ["kos.dcm", "sr.dcm"]
+
+
+def test_a_kind_that_is_none_names_them_all(predict, tmp_path):
+    result = predict(tmp_path, "--dicom", "sr,pdf")
+    assert result.code == 2
+    words = " ".join(result.err.replace("\u2502", " ").split())
+    assert "expected some of sr, key-images, kos, heat, seg, found 'pdf'" in words
+    assert not (tmp_path / "out").exists()

@@ -195,6 +195,43 @@ def test_no_mark_is_printed(outputs):
     assert [line for line in printed.splitlines() if marks_in(line.encode())] == []
 
 
+@pytest.fixture(scope="session")
+def predicted(chain, marked, tmp_path_factory) -> tuple[Path, str]:
+    """Predict the marked studies without DICOM output, then two of them with it."""
+    out = tmp_path_factory.mktemp("predicted")
+    bundle = ("--stage1", chain.stage1, "--stage2", chain.tcn, "--out", out / "tiny.pectl")
+    shared = ("--model", out / "tiny.pectl", "--out", out / "list", "--device", "cpu", "--explain")
+    kinds = ("--dicom", "sr,key-images,kos,heat,seg")
+    [two, packed] = [tmp_path_factory.mktemp("two"), marked.parent / "packed"]
+    for number, path in enumerate(sorted(next(marked.glob(f"{MARK}^NAME*")).rglob("*.dcm"))[:60]):
+        _as_a_pacs_has_it(path, two / f"{MARK} {number}.dcm")
+    printed = [
+        _here("bundle", *bundle),
+        _in_a_shell("predict", marked, packed, *shared),
+        _in_a_shell("predict", marked, packed, two, *shared, *kinds),
+    ]
+    return out, "".join(printed)
+
+
+def _as_a_pacs_has_it(source: Path, target: Path) -> None:
+    """Copy a file with UIDs of numbers and dots, as DICOM output wants them."""
+    with disable_value_validation():
+        dataset = pydicom.dcmread(source)
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(dataset, name, f"2.25.{int(dataset[name].value.encode().hex(), 16)}"[:64])
+        dataset.save_as(target, enforce_file_format=False)
+
+
+def test_predict_shows_marks_in_its_dicom_objects_alone(predicted):
+    out, printed = predicted
+    found = marked_outputs(out)
+    assert [name for name in found if not name.startswith("list/dicom/")] == []
+    assert {Path(name).name for name in found} >= {"sr.dcm", "key-images-1.dcm", "kos.dcm"}
+    assert len(list((out / "list" / "studies").glob("*.json"))) > len(REFUSALS) + 12
+    assert [line for line in printed.splitlines() if marks_in(line.encode())] == []
+    assert "no DICOM objects of " in printed
+
+
 def test_the_search_finds_what_is_packed(tmp_path):
     """A search that can't find would pass everything."""
     text = f"{MARK} {DATE}"

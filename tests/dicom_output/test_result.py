@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pectl.dicom_output.result import Answer, Call
-from pectl.dicom_output.uids import derived_uid, is_valid_uid
+from pectl.dicom_output.uids import derived_uid, heat_uid, is_valid_uid
 from pectl.errors import DicomOutputError
 
 
@@ -44,7 +44,6 @@ def test_uids_follow_from_study_bundle_content_and_role(make_result) -> None:
         make_result(flags=()),
         make_result(answers=result.answers | {"pe_present": Answer(0.9314, Call.PRESENT)}),
         make_result(answers=result.answers | {"pe_present": Answer(0.93124, Call.UNDETERMINED)}),
-        make_result(heat={uid: heat / 2 for uid, heat in result.heat.items()}),
         make_result(key_images=result.key_images[::-1]),
         make_result(out_of_distribution="far"),
     ]
@@ -52,6 +51,12 @@ def test_uids_follow_from_study_bundle_content_and_role(make_result) -> None:
     assert len(set(uids)) == len(uids)
     assert derived_uid(make_result(), "sr 1") == uids[0] == "2.25.758858173905891830203458858531811423"
     assert all(uid.startswith("2.25.") and is_valid_uid(uid) and int(uid[5:]) < 2**128 for uid in uids)
+
+
+def test_heat_makes_another_heat_map_and_the_same_report(make_result) -> None:
+    results = [make_result(), make_result(heat={uid: heat / 2 for uid, heat in make_result().heat.items()})]
+    assert len({derived_uid(result, "sr 1") for result in results}) == 1
+    assert len({heat_uid(result, "heat 1") for result in results}) == 2
 
 
 def test_what_is_written_alike_has_one_uid(make_result) -> None:

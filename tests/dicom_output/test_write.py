@@ -70,6 +70,22 @@ def test_a_different_result_has_other_uids_and_names_its_predecessor(original, m
     assert document.ReferencedSOPClassUID == old.SOPClassUID
 
 
+def test_other_heat_replaces_what_shows_heat_and_a_result_without_heat_leaves_it(
+    original, make_result, tmp_path
+) -> None:
+    kinds, folder = [Kind.SR, Kind.KEY_IMAGES, Kind.HEAT], tmp_path / "out" / "1.2.3"
+    write_dicom(make_result(), original, tmp_path / "out", kinds)
+    before = uids_of(folder)
+    write_dicom(make_result(heat={}), original, tmp_path / "out", [Kind.SR, Kind.KOS])
+    assert uids_of(folder) == before | {"kos.dcm": uids_of(folder)["kos.dcm"]}
+    other = make_result(heat={uid: heat / 2 for uid, heat in make_result().heat.items()})
+    write_dicom(other, original, tmp_path / "out", kinds)
+    after = uids_of(folder)
+    assert sorted(after) == ["heat.dcm", "key-images-1.dcm", "key-images-2.dcm", "kos.dcm", "sr.dcm"]
+    assert {name for name in before if before[name] == after[name]} == {"sr.dcm"}
+    assert "PredecessorDocumentsSequence" not in pydicom.dcmread(folder / "sr.dcm")
+
+
 def test_a_predecessor_is_valid(original, make_result, tmp_path, judge) -> None:
     write_dicom(make_result(), original, tmp_path / "out", [Kind.SR])
     [path] = write_dicom(make_result(answers=OTHER), original, tmp_path / "out", [Kind.SR]).files

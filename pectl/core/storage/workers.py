@@ -1,7 +1,9 @@
 """Work shared out over processes: results as they come, the failures of workers as themselves."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -134,7 +136,24 @@ class Helper:
             self._pool = None
 
 
+def end_with_parent() -> None:
+    """Let this worker process end once its parent has, however that ended.
+
+    The system doesn't do it: a worker's own parent is the fork server, and a worker that waits for a task holds both
+    ends of the pipe that it waits at.
+    """
+    threading.Thread(target=_await_end_of_parent, daemon=True).start()
+
+
+def _await_end_of_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _start_worker() -> None:
+    end_with_parent()
     import cv2  # half a second that the program's own process needn't pay
 
     cv2.setNumThreads(1)

@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +34,44 @@ def test_results_in_order_and_the_others_go_on_where_one_kills_the_process():
 def test_what_a_task_raises_comes_out_as_it_is():
     with Helper(preload=__name__) as helper, pytest.raises(StoreError, match="No space left on device; free space"):
         list(helper.results(work, [4, 5]))
+
+
+KILLED = """
+import time
+from tests.core.storage.test_helper import work
+from pectl.core.storage.workers import Helper, run_in_processes
+
+if __name__ == "__main__":
+    with Helper(preload="tests.core.storage.test_helper") as helper:
+        print(helper.submit(work, 0).result()[1], flush=True)
+        pool = run_in_processes(work, [0, 1], workers=2, preload="tests.core.storage.test_helper")
+        print(next(pool)[1], flush=True)
+        time.sleep(600)
+"""
+
+
+def test_no_process_outlives_a_killed_parent(tmp_path):
+    """An idle helper, and a worker of a pool."""
+    (tmp_path / "run.py").write_text(KILLED)
+    root = Path(__file__).parents[3]
+    command = [sys.executable, tmp_path / "run.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(root)}) as process:
+        assert process.stdout is not None
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        assert all(map(lives, workers))
+        process.kill()
+    deadline = time.monotonic() + 20
+    while any(map(lives, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = [pid for pid in workers if lives(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process does anything; in a container nobody may bury those that have ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
