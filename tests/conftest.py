@@ -15,12 +15,11 @@ from pectl.core.labels.names import EXAM_LABELS, STUDY_LABELS
 from pectl.core.labels.predictions import Predictions
 from pectl.core.stores.source import SourceSlices
 from pectl.core.stores.study_store import Study
+from tests.chests import NODULE_LPS_MM, chest_hu
 
 Cohort = tuple[Predictions, pd.DataFrame]
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-NODULE_LPS_MM = (70.0, -30.0, 60.0)
-"""A nodule in the left lung, in front of its middle, near the top: it tells left, front and up apart."""
 
 
 @pytest.fixture
@@ -165,20 +164,6 @@ def _slice(uid: str, stored: np.ndarray, *, signed: bool) -> FileDataset:
     dataset.PixelRepresentation = int(signed)
     dataset.PixelData = stored.tobytes()
     return dataset
-
-
-def chest_hu(points: np.ndarray) -> np.ndarray:
-    """HU at LPS points (..., 3): an oval body with a spine, a heart with contrast, two lungs 200 mm high, a nodule."""
-    x, y, z = np.moveaxis(points, -1, 0)
-    hu = np.full(x.shape, -1000.0)
-    hu[(x / 170) ** 2 + (y / 110) ** 2 < 1] = 40.0
-    hu[(x / 30) ** 2 + ((y + 30) / 40) ** 2 + ((z + 10) / 70) ** 2 < 1] = 300.0
-    for side in (-1, 1):
-        hu[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
-    hu[(x / 20) ** 2 + ((y - 75) / 20) ** 2 < 1] = 400.0
-    centre = np.array(NODULE_LPS_MM)
-    hu[np.linalg.norm(points - centre, axis=-1) < 12] = 100.0
-    return hu
 
 
 @pytest.fixture

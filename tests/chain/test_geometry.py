@@ -20,6 +20,7 @@ from pectl.explanation.explainer import Explainer
 from pectl.explanation.heat_geometry import grid_to_lps, heat_on_source
 from pectl.report.explanation.nifti import write_nifti
 from pectl.steps.preprocess import preprocess
+from tests.chests import body_with_lungs_hu
 from tests.stage2_specs import stage2_spec
 
 MARKER_MM = np.array([64.0, -21.0, 33.0])
@@ -68,13 +69,8 @@ def chest_with_marker() -> Callable[[np.ndarray], np.ndarray]:
     """HU at LPS points: two lungs in a body, and a bright blob in the left lung."""
 
     def hu(points: np.ndarray) -> np.ndarray:
-        x, y, z = np.moveaxis(points, -1, 0)
-        found = np.full(x.shape, -1000.0)
-        found[(x / 170) ** 2 + (y / 110) ** 2 < 1] = 40.0
-        for side in (-1, 1):
-            found[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
         distance = np.linalg.norm(points - MARKER_MM, axis=-1)
-        return found + 3800 * np.exp(-0.5 * (distance / SIGMA_MM) ** 2)
+        return body_with_lungs_hu(points) + 3800 * np.exp(-0.5 * (distance / SIGMA_MM) ** 2)
 
     return hu
 

@@ -173,17 +173,15 @@ def test_unknown_keys_and_bad_values_are_named_together(pectl, tmp_path: Path) -
     ("override", "text"),
     [
         ("stage1.epochs", "expected section.key=value"),
-        ("seed.x.y=1", "unknown key"),
+        ("seed.x.y=1", "seed: Input should be a valid integer (found {'x': {'y': 1}})"),
         ("stage1.epochs=many", "stage1.epochs"),
         ("nothing.here=1", "nothing: unknown key"),
     ],
 )
 def test_bad_override(pectl, tmp_path: Path, override: str, text: str) -> None:
     result = pectl("train-stage1", tmp_path, "--out", tmp_path / "run", "--set", override)
-    assert (result.code, result.err.count("\n")) == (1, 1), result.err
+    one_line(result, text)
     no_result(tmp_path / "run")
-    if override != "seed.x.y=1":
-        assert text in result.err
 
 
 def test_missing_config(pectl, tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from pectl.config import Config, Stage2Config
+from pectl.core.batches.share import whole as whole_share
 from pectl.core.models.checkpoint import load_stage2
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.runs import read_run
 from pectl.errors import Interrupted, OutputExistsError, StoreError, TrainingError
+from pectl.training.loader import Key
+from pectl.training.losses import mean_loss
 from pectl.training.run import RunFolder
 from pectl.training.schedule import rate_factor
 from pectl.training.task import ValidationBatch
@@ -27,14 +30,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def val_loss(model: SequenceClassifier) -> float:
+    """Return a model's loss on all studies, as validation counts it."""
+    task, model = StubTask(), model.eval()
+    with torch.inference_mode():
+        judged = [task.judge(model, task.load(Key("val", rows, whole_share(len(rows))))) for rows in task.val_batches()]
+    sums, weights = (sum(getattr(one, name) for one in judged) for name in ("sums", "weights"))
+    return float(mean_loss(sums, weights))
+
+
 def test_a_run_leaves_metrics_events_and_checkpoints(whole: Path) -> None:
     lines = (whole / "metrics.csv").read_text().splitlines()
     assert lines[0] == "epoch,train_loss,val_loss,val_first,val_last,learning_rate"
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
     losses = [float(line.split(",")[2]) for line in lines[1:]]
-    assert min(losses) < losses[0] or losses[0] == min(losses)
+    assert losses[0] > losses[1] > losses[2]
     assert list((whole / "events").iterdir())
     model = load_stage2(whole / "checkpoints" / "best")
+    assert val_loss(model) == pytest.approx(min(losses), rel=1e-6)
     torch.manual_seed(0)
     assert not torch.equal(*(made.members[0].exam_head.label.bias for made in (model, SequenceClassifier(SPEC))))
     assert not list(whole.rglob("*.tmp"))

@@ -8,6 +8,7 @@ from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.examine import StudyLabels, examine, make_study
 from pectl.core.intake.findings import Finding
 from pectl.core.labels.names import STUDY_LABELS
+from tests.chests import body_with_lungs_hu
 
 CONFIG = PreprocessConfig(in_plane_px=64, slice_spacing_mm=3.0)
 EXAM = dict.fromkeys(STUDY_LABELS)
@@ -57,10 +58,7 @@ ACQUISITIONS = {
 def test_the_affine_finds_the_nodule_within_a_millimetre(make, nodule_lps_mm, options, in_plane_px):
     def hu(points):
         """Alone in the left lung, bright, so that its centre of mass is its own."""
-        x, y, z = np.moveaxis(points, -1, 0)
-        values = np.where((x / 170) ** 2 + (y / 110) ** 2 < 1, 40.0, -1000.0)
-        for side in (-1, 1):
-            values[((x - 75 * side) / 55) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = -850.0
+        values = body_with_lungs_hu(points)
         values[np.linalg.norm(points - nodule_lps_mm, axis=-1) < 15] = 3000.0
         return values
 

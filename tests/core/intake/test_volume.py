@@ -6,6 +6,7 @@ import pytest
 from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.volume import read_volume
 from pectl.errors import StudyRefusedError
+from tests.chests import body_hu
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_tilted_gantry_is_shifted_back(read, nodule_lps_mm):
     def stored(corner):
         i, j = np.meshgrid(np.arange(96), np.arange(96), indexing="ij")
         points = corner + i[..., None] * 4.0 * column + j[..., None] * 4.0 * np.array([1.0, 0, 0])
-        hu = np.where((points[..., 0] / 170) ** 2 + (points[..., 1] / 110) ** 2 < 1, 40, -1000)
+        hu = body_hu(points)
         hu[np.linalg.norm(points - nodule_lps_mm, axis=-1) < 12] = 900
         return (hu + 1024).astype(np.uint16)
 
