@@ -3,6 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TEST_FLAGS ?= -q
+# a worker of the tests for each core, 8 at most; those that are done take over what others have left
+TEST_WORKERS ?= --numprocesses logical --maxprocesses 8 --dist worksteal
+# torch and what else is imported are compiled once, not by each process anew, whatever the machine's own setting
+unexport PYTHONDONTWRITEBYTECODE
 
 setup: .venv/ready
 
@@ -16,7 +20,7 @@ demo: setup  ## the whole chain on a phantom cohort, into ./demo
 	$(BIN)/pectl demo --out demo
 
 test: setup  ## the tests that CI runs
-	$(BIN)/python -m pytest $(TEST_FLAGS) -m "not slow and not gpu and not slurm and not pacs"
+	$(BIN)/python -m pytest $(TEST_FLAGS) $(TEST_WORKERS) -m "not slow and not gpu and not slurm and not pacs"
 
 docs: setup  ## the pages of docs/ as a site in build/docs; a broken link or a missing page fails
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --fresh-env --quiet docs build/docs

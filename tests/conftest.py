@@ -1,8 +1,14 @@
 """Data that tests of several layers make."""
 
+import fcntl
+import multiprocessing
 import os
+import shutil
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: the workers of pytest-xdist share the cores
 
 import numpy as np
 import pandas as pd
@@ -18,8 +24,48 @@ from pectl.core.stores.study_store import Study
 from tests.chests import NODULE_LPS_MM, chest_hu
 
 Cohort = tuple[Predictions, pd.DataFrame]
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+FORKED = ("test_several_processes", "test_killed", "test_loader")
+"""Modules of tests/training that start processes."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the server that all processes are forked from with what those of tests/training need.
+
+    There is one for all tests, started by the first that needs it. From one without torch each process of a training
+    would import it, which takes longer than what it does.
+    """
+    needed = any(item.path.stem in FORKED and item.path.parent.name == "training" for item in session.items)
+    if needed and not session.config.option.collectonly:
+        multiprocessing.set_forkserver_preload([f"tests.training.{name}" for name in FORKED])
+        forkserver.ensure_running()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A factory of folders that the whole run shares: the worker of pytest-xdist that needs one first fills it.
+
+    The others wait for it. No test may change what is in such a folder.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # another worker may have failed at it
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture

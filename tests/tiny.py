@@ -1,5 +1,14 @@
 """The experiment of the smallest chain that works: seconds on a CPU."""
 
+from pectl.config import PhantomConfig
+
+
+def tiny_phantom(*, studies: int = 12) -> PhantomConfig:
+    """Return the cohort that it is made on: half the studies have PE."""
+    return PhantomConfig(
+        studies=studies, matrix_px=64, slices=30, prevalence=0.5, indeterminate_fraction=0.0, compressed_fraction=0.0
+    )
+
 
 def tiny_config(*, epochs: int = 1) -> str:
     """Return its configuration.

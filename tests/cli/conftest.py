@@ -1,5 +1,6 @@
 """The chain of commands on a tiny phantom cohort, run in this process as the program runs it."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pectl.cli.app import main
-from pectl.config import PhantomConfig
 from pectl.phantom.cohort import make_cohort
-from tests.tiny import tiny_config
+from tests.conftest import MadeOnce
+from tests.tiny import tiny_config, tiny_phantom
 
 
 @dataclass(frozen=True)
@@ -77,29 +78,33 @@ def run_ok(*arguments: object) -> None:
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def chain(made_once: MadeOnce) -> Chain:
     """Run preprocess, train-stage1, extract-features and train-stage2 (both models) once."""
-    made = Chain(tmp_path_factory.mktemp("chain"))
+    return Chain(made_once("chain", _run_chain))
+
+
+def _run_chain(root: Path) -> None:
+    made = Chain(root)
+    made.pid.write_text(str(os.getpid()))
     made.config.write_text(tiny_config())
-    phantom = PhantomConfig(
-        studies=12, matrix_px=64, slices=30, prevalence=0.5, indeterminate_fraction=0.0, compressed_fraction=0.0
-    )
-    make_cohort(made.root / "cohort", phantom, seed=0)
+    make_cohort(made.root / "cohort", tiny_phantom(), seed=0)
     shared = ("--config", made.config, "--quiet")
     run_ok("preprocess", made.dicom, "--labels", made.labels, "--out", made.store, *shared)
     run_ok("train-stage1", made.store, "--out", made.stage1, *shared)
     run_ok("extract-features", made.store, "--stage1", made.stage1, "--out", made.features, *shared)
     for model in ("tcn", "gru"):
-        out = made.root / model
-        run_ok("train-stage2", made.features, "--out", out, "--set", f"stage2.model={model}", *shared)
-    return made
+        run_ok("train-stage2", made.features, "--out", root / model, "--set", f"stage2.model={model}", *shared)
 
 
 @pytest.fixture(scope="session")
-def evaluated(chain: Chain) -> Chain:
-    """Evaluate both stage-2 models of the chain."""
-    for model in ("tcn", "gru"):
-        evaluation = chain.root / f"evaluation-{model}"
-        run = chain.root / model
-        run_ok("evaluate", chain.features, "--stage2", run, "--out", evaluation, "--config", chain.config, "--quiet")
+def evaluated(chain: Chain, made_once: MadeOnce) -> Chain:
+    """Evaluate both stage-2 models of the chain, beside its other folders."""
+
+    def evaluate(_: Path) -> None:
+        shared = ("--config", chain.config, "--quiet")
+        for model in ("tcn", "gru"):
+            out = chain.root / f"evaluation-{model}"
+            run_ok("evaluate", chain.features, "--stage2", chain.root / model, "--out", out, *shared)
+
+    made_once("evaluated", evaluate)
     return chain

@@ -72,7 +72,8 @@ def test_run_folder_is_as_documented(chain, folder: str) -> None:
     assert (run / "checkpoints" / "last" / "state.pt").is_file()
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     assert json.loads((run / "run.json").read_text())["use"] == "research use only, not for diagnosis"
-    assert not list(chain.root.rglob("*.tmp"))
+    for made in ("cohort", "store", "features", folder):
+        assert not list((chain.root / made).rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("model", ["tcn", "gru"])

@@ -8,21 +8,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pectl.config import PhantomConfig
 from pectl.core.models.checkpoint import load_stage1
 from pectl.phantom.cohort import make_cohort
 from tests.cli.conftest import Chain, run_ok
 from tests.cli.test_bad_input import one_line
+from tests.tiny import tiny_phantom
 
 
 @pytest.fixture(scope="module")
 def going_on(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Train on another cohort from the weights of the chain's stage 1, with one head more."""
     made = Chain(tmp_path_factory.mktemp("going_on"))
-    phantom = PhantomConfig(
-        studies=8, matrix_px=64, slices=30, prevalence=0.5, indeterminate_fraction=0.0, compressed_fraction=0.0
-    )
-    make_cohort(made.root / "cohort", phantom, seed=1)
+    make_cohort(made.root / "cohort", tiny_phantom(studies=8), seed=1)
     shared = ("--config", chain.config, "--quiet")
     run_ok("preprocess", made.dicom, "--labels", made.labels, "--out", made.store, *shared)
     run_ok("train-stage1", made.store, "--out", made.stage1, *shared, *from_weights(chain.stage1))

@@ -69,9 +69,12 @@ REFUSALS = (
 
 
 @pytest.fixture(scope="session")
-def marked(chain, tmp_path_factory) -> Path:
+def marked(chain, made_once) -> Path:
     """The cohort of the chain with marks in attributes, pixels' surroundings, and names of files and folders."""
-    root = tmp_path_factory.mktemp("marked") / "dicom"
+    return made_once("marked", lambda folder: _mark(chain, folder / "dicom")) / "dicom"
+
+
+def _mark(chain, root: Path) -> None:
     for number, study in enumerate(sorted(chain.dicom.iterdir())):
         for place, source in enumerate(sorted(study.rglob("*.dcm"))):
             target = root / f"{MARK}^NAME {DATE}" / f"{number}" / f"{MARK} {place}.dcm"
@@ -84,7 +87,6 @@ def marked(chain, tmp_path_factory) -> Path:
             _edit(target, f"1.2.3.{number}", refuse)
     (root / f"{MARK} damaged.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x08\x00\x05\x00" + MARK.encode() * 9)
     _pack(root.parent / "packed" / f"{MARK} export.zip", sources)
-    return root
 
 
 def _edit(path: Path, study: str, change: Callable[[pydicom.Dataset], None]) -> None:
@@ -108,9 +110,14 @@ def _pack(path: Path, sources: list[Path]) -> None:
 
 
 @pytest.fixture(scope="session")
-def outputs(chain, marked, tmp_path_factory) -> tuple[Path, str]:
+def outputs(chain, marked, made_once) -> tuple[Path, str]:
     """Run the program as a user does; return the folder of all outputs, and all that was printed."""
-    out = tmp_path_factory.mktemp("outputs")
+    made = made_once("outputs", lambda folder: _run_all(chain, marked, folder))
+    return made / "out", (made / "printed").read_text()
+
+
+def _run_all(chain, marked: Path, folder: Path) -> None:
+    out = folder / "out"
     shared = ("--config", chain.config)
     intake = (marked, "--labels", chain.labels, "--workers", 2, "--previews", *shared)
     # the splits of the chain's models, whatever PatientID says
@@ -135,7 +142,7 @@ def outputs(chain, marked, tmp_path_factory) -> tuple[Path, str]:
             *shared,
         ),
     ]
-    return out, "\n".join(printed)
+    (folder / "printed").write_text("\n".join(printed))
 
 
 def _in_a_shell(*arguments: object) -> str:

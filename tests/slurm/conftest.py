@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pectl.config import PhantomConfig
 from pectl.phantom.cohort import make_cohort
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, tiny_phantom
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("pectl")
@@ -141,10 +140,7 @@ def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Run the chain command by command, with so many epochs that stage 1 takes longer than a SLURM time limit."""
     root = tmp_path_factory.mktemp("by hand")
     chain = Chain(root, root / "config.toml", root / "cohort" / "train", root / "cohort" / "train.csv")
-    phantom = PhantomConfig(
-        studies=12, matrix_px=64, slices=30, prevalence=0.5, indeterminate_fraction=0.0, compressed_fraction=0.0
-    )
-    make_cohort(root / "cohort", phantom, seed=0)
+    make_cohort(root / "cohort", tiny_phantom(), seed=0)
     chain.config.write_text(tiny_config())
     pectl(chain, "preprocess", chain.dicom, "--labels", chain.labels, "--out", root / "store")
     chain.config.write_text(tiny_config(epochs=_epochs(chain, seconds=80)))

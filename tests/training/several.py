@@ -41,7 +41,6 @@ def _be_one_of_two(rank: int, port: int, target: Callable[..., None], arguments:
 def start_two(target: Callable[..., None], *arguments: object) -> list[multiprocessing.process.BaseProcess]:
     """Start two processes that run the target together; its first argument is a folder."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torchvision", "tests.training.stub_task"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

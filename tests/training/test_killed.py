@@ -23,7 +23,6 @@ def train(path: Path, epochs: int) -> None:
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again(tmp_path: Path, kills: int) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torchvision", "pectl.training.loop"])
     epochs = 4 * kills
     train(tmp_path / "whole", epochs)
     rng, killed = random.Random(0), 0
