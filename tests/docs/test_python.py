@@ -27,7 +27,7 @@ def test_the_examples_of_the_page_run(monkeypatch, tmp_path, write_series, capsy
     prediction = names["prediction"]
     assert printed[0] == f"undecided {prediction.probability}"
     assert printed[-1] == "1 []"
-    assert printed[-3:-1] == ["1.1 undecided", "1 1"]
+    assert printed[-4:-1] == ["1.1 undecided", "0 1", "1 1"]
     assert (tmp_path / "out" / "worklist.html").exists()
 
 

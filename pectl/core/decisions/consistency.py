@@ -91,6 +91,7 @@ def project(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolAr
         The projection. Ties between patterns go to the first: negative, indeterminate, then PE.
 
     Example:
+        >>> import pandas as pd
         >>> # PE on the left, and RV/LV neither large nor small
         >>> said = {"leftsided_pe": 0.8, "rv_lv_ratio_gte_1": 0.45, "rv_lv_ratio_lt_1": 0.4}
         >>> exam = pd.DataFrame([dict.fromkeys(EXAM_LABELS, 0.1) | said], index=["1.2.3"])
