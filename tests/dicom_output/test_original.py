@@ -161,6 +161,23 @@ def test_hashed_uids_are_refused(write, keyword) -> None:
         write(hashed)
 
 
+def test_text_in_the_place_of_a_uid_is_not_shown(write) -> None:
+    def name(dataset) -> None:
+        dataset.SOPInstanceUID = "Doe^Jane"
+
+    expected = "a SOPInstanceUID of numbers and dots, found other text; give the study"
+    with disable_value_validation(), pytest.raises(DicomOutputError, match=expected):
+        write(name)
+
+
+def test_a_slice_whose_place_is_elsewhere_is_refused(write) -> None:
+    def enhanced(dataset) -> None:
+        del dataset.ImagePositionPatient
+
+    with pytest.raises(DicomOutputError, match="found one without ImagePositionPatient; give CT of that form"):
+        write(enhanced)
+
+
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
 def test_another_study_is_refused(write, keyword) -> None:
     with pytest.raises(DicomOutputError, match=rf"expected {keyword} 1\.2\.3.*, found 1\.9; give the files of the"):
