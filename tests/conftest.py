@@ -33,14 +33,15 @@ FORKED = ("test_several_processes", "test_killed", "test_loader")
 """Modules of tests/training that start processes."""
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(request: pytest.FixtureRequest) -> None:
     """Start the server that all processes are forked from with what those of tests/training need.
 
     There is one for all tests, started by the first that needs it. From one without torch each process of a training
     would import it, which takes longer than what it does.
     """
-    needed = any(item.path.stem in FORKED and item.path.parent.name == "training" for item in session.items)
-    if needed and not session.config.option.collectonly:
+    items = request.session.items
+    if any(item.path.stem in FORKED and item.path.parent.name == "training" for item in items):
         multiprocessing.set_forkserver_preload([f"tests.training.{name}" for name in FORKED])
         forkserver.ensure_running()
 

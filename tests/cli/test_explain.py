@@ -1,6 +1,8 @@
 """`pectl explain`, as a user runs it: a study, a split, a DICOM folder."""
 
 import json
+import os
+import shutil
 
 import h5py
 import pandas as pd
@@ -56,15 +58,30 @@ def test_the_same_study_straight_from_dicom(chain, explain):
     assert from_dicom["peak"] is None or from_dicom["peak"]["point_mm"] == from_store["peak"]["point_mm"]
 
 
-def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, pectl, tmp_path):
+@pytest.fixture
+def two_tested(chain, tmp_path):
+    """The chain's store with one test study with PE and one without: each that is explained takes a second."""
+    store = tmp_path / "store"
+    shutil.copytree(chain.store, store, copy_function=os.link)
+    splits = pd.read_csv(store / "splits.csv", dtype=str).set_index("StudyInstanceUID")
+    labels = pd.read_csv(chain.labels, dtype=str).drop_duplicates("StudyInstanceUID").set_index("StudyInstanceUID")
+    tested = splits.index[splits["split"] == "test"]
+    again = tested[labels.loc[tested, "negative_exam_for_pe"].duplicated()]
+    splits.loc[again, "split"] = "val"
+    (store / "splits.csv").unlink()
+    splits.to_csv(store / "splits.csv")
+    return store
+
+
+def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, two_tested, pectl, tmp_path):
     out = tmp_path / "out"
     runs = ("--stage1", chain.stage1, "--stage2", chain.tcn, "--device", "cpu", "--out", out)
-    result = pectl("explain", chain.store, *runs, "--split", "test", "--truth", chain.cohort / "truth")
+    result = pectl("explain", two_tested, *runs, "--split", "test", "--truth", chain.cohort / "truth")
     assert result.code == 0, result.err
     for text in ("random position", "brightest vessel", "Peak in a slice", "AUROC of slice heat", "Share of heat in"):
         assert text in result.out
     summary = json.loads((out / "summary.json").read_text())
-    splits = pd.read_csv(chain.store / "splits.csv", dtype=str).set_index("StudyInstanceUID")["split"]
+    splits = pd.read_csv(two_tested / "splits.csv", dtype=str).set_index("StudyInstanceUID")["split"]
     assert set(summary["studies"]) == set(splits.index[splits == "test"])
     assert summary["statement"] in result.out
     measures = summary["measures"]
@@ -81,12 +98,12 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, pectl, tmp
     one, other = (out / uid for uid in list(summary["studies"])[:2])
     kept = (one / "index.html").stat().st_mtime_ns
     (other / "index.html").unlink()  # as if it had been stopped there
-    again = pectl("explain", chain.store, *runs, "--split", "test", "--truth", chain.cohort / "truth", "--quiet")
+    again = pectl("explain", two_tested, *runs, "--split", "test", "--truth", chain.cohort / "truth", "--quiet")
     assert again.code == 0, again.err
     assert (one / "index.html").stat().st_mtime_ns == kept
     assert (other / "index.html").exists()
     assert json.loads((out / "summary.json").read_text()) == summary
-    changed = pectl("explain", chain.store, *runs, "--split", "test", "--quiet")
+    changed = pectl("explain", two_tested, *runs, "--split", "test", "--quiet")
     assert changed.code == 0, changed.err
     assert (one / "index.html").stat().st_mtime_ns != kept
     assert "pointing_game" not in json.loads((out / "summary.json").read_text())["measures"]
