@@ -26,7 +26,7 @@ TINY = (
     "phantom.matrix_px=64",
     "stage1.epochs=1",
     "stage2.epochs=1",
-    "evaluate.bootstrap_replicates=50",
+    "evaluate.bootstrap_replicates=100",
 )
 
 
