@@ -10,6 +10,8 @@ import pytest
 from tests.cli.conftest import Chain, Run
 
 FILES = sorted((Path(__file__).parents[2] / "sample_configs").glob("*.toml"))
+LONGEST = ("phantom", "phantom_realistic")
+"""To draw the cohorts that they ask for."""
 SHRUNK = (
     "preprocess.slice_spacing_mm=6.0",
     "preprocess.in_plane_px=32",
@@ -29,7 +31,12 @@ SHRUNK = (
 )
 
 
-@pytest.mark.parametrize("config", FILES, ids=lambda path: path.stem)
+def cases() -> list[object]:
+    slow = {name: [pytest.mark.slow] for name in LONGEST}
+    return [pytest.param(path, marks=slow.get(path.stem, []), id=path.stem) for path in FILES]
+
+
+@pytest.mark.parametrize("config", cases())
 def test_the_chain_runs(config: Path, chain: Chain, pectl: Run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("pectl.core.labels.splits._MA2022_HELD_OUT", 3)  # of 12 studies, as 1,000 of 7,279
     words = [word for change in SHRUNK for word in ("--set", change)]
