@@ -7,7 +7,7 @@ from pydicom.config import disable_value_validation
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.examine import StudyLabels, examine
-from tests.conftest import chest_hu
+from tests.chests import chest_hu
 
 CONFIG = PreprocessConfig(in_plane_px=64, slice_spacing_mm=3.0)
 SMALL = {"n_slices": 36, "size": (64, 64), "pixel_spacing_mm": (6, 6)}
