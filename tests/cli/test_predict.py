@@ -45,6 +45,7 @@ def test_nothing_to_predict(predict, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # the hashed UID that is written below
 def test_dicom_objects_and_who_has_none(predict, write_series, tmp_path):
     small = {"n_slices": 34, "size": (64, 64), "pixel_spacing_mm": (6.0, 6.0)}
     write_series(tmp_path / "in" / "one", study="1.1", **small)
