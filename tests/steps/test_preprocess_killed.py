@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
 from pectl.config import Config, PreprocessConfig
 from pectl.core.intake.tasks import IntakeWatch, Sources, verdict_path
@@ -28,8 +30,13 @@ STUDIES = tuple(f"1.{number}" for number in range(1, 8))
 def root(tmp_path_factory, write_series):
     folder = tmp_path_factory.mktemp("cohort")
     for study in STUDIES:
-        write_series(folder / study, study=study, **SMALL)
+        write_series(folder / study, study=study, edit=partial(_of_own_patient, study), **SMALL)
     return folder
+
+
+def _of_own_patient(study: str, dataset: Dataset, _: int) -> None:
+    """Give each study a patient of its own: no split could be made of one."""
+    dataset.PatientID = study
 
 
 def run(root: Path, out: Path) -> None:
