@@ -214,9 +214,10 @@ def predicted(chain, marked, tmp_path_factory) -> tuple[Path, str]:
 
 
 def _as_a_pacs_has_it(source: Path, target: Path) -> None:
-    """Copy a file with UIDs of numbers and dots, as DICOM output wants them."""
+    """Copy a file with UIDs of numbers and dots and CT's own SOP class, as DICOM output wants them."""
     with disable_value_validation():
         dataset = pydicom.dcmread(source)
+        dataset.SOPClassUID = pydicom.uid.CTImageStorage
         for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
             setattr(dataset, name, f"2.25.{int(dataset[name].value.encode().hex(), 16)}"[:64])
         dataset.save_as(target, enforce_file_format=False)
