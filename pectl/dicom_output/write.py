@@ -59,7 +59,8 @@ def write_dicom(result: StudyResult, source: Sequence[Path], out: Path, kinds: S
         kinds: what to write.
 
     Raises:
-        DicomOutputError: the extra isn't installed, or result and series don't fit each other.
+        DicomOutputError: the extra isn't installed, result and series don't fit each other, or an object of this
+            series can't be made.
         OutputExistsError: the folder holds files that pectl didn't write.
         StoreError: the folder can't be written, or a file in it is damaged.
         StudyRefusedError: pixels of a key image can't be read.
@@ -124,7 +125,23 @@ def _replace(folder: Path, kept: Set[str], wanted: "Sequence[Planned]", original
             shutil.copy2(folder / name, temporary / name)
         for item in wanted:
             if item.name not in kept:
-                dataset = item.make()
-                original.stamp(dataset)
-                with quiet_pydicom():
-                    dataset.save_as(temporary / item.name, enforce_file_format=True)
+                _save(item, original, temporary / item.name)
+
+
+def _save(item: "Planned", original: OriginalSeries, path: Path) -> None:
+    """Make an object and write it.
+
+    highdicom and pydicom refuse values of a source in their own ways, and may quote them, so their words stay here.
+    """
+    try:
+        dataset = item.make()
+        original.stamp(dataset)
+        with quiet_pydicom():
+            dataset.save_as(path, enforce_file_format=True)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DicomOutputError(
+            where=path.name,
+            expected="a series that highdicom can refer to",
+            found=f"one that it can't: {type(error).__name__}",
+            fix="leave this kind out of --dicom, and report it with the scanner's model",
+        ) from error

@@ -101,6 +101,7 @@ def predict_studies(
         DicomOutputError: DICOM objects are asked for, and the extra that writes them isn't installed.
         LineageError: a store of other preprocessing, or `out` holds predictions of another model.
         StoreError: the disk is full.
+        WorkerError: the process that looks for studies was killed.
         Interrupted: a stop was asked for; the list of what is done has been written.
     """
     wish = wish or Wish()
@@ -113,8 +114,8 @@ def predict_studies(
         with nothing_left(out, PectlError):
             finding = helper.submit(_find, sources, wish.index or out / "dicom_index", wish.shard)
             instrument = load()
-            found = finding.result()
-            helper.submit(_check, sources, instrument.preprocess, instrument.name).result()
+            found = helper.value(finding)
+            helper.value(helper.submit(_check, sources, instrument.preprocess, instrument.name))
             folder.begin(instrument.model)
         todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, instrument.model, wish.kinds)]
         run = _Run(instrument, folder, wish)

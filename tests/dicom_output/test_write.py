@@ -124,6 +124,21 @@ def test_a_failure_leaves_the_old_objects(original, make_result, tmp_path, monke
     assert list((tmp_path / "out").iterdir()) == [folder]
 
 
+@pytest.mark.parametrize("kind", [KeyError, AttributeError, ValueError])
+def test_what_highdicom_refuses_is_told_without_its_words(original, make_result, tmp_path, monkeypatch, kind) -> None:
+    def refuse(*_: object) -> None:
+        raise kind("Doe^Jane is no valid name")
+
+    monkeypatch.setattr(objects, "write_selection", refuse)
+    with pytest.raises(DicomOutputError) as error:
+        write_dicom(make_result(), original, tmp_path / "out", [Kind.SR, Kind.KOS])
+    assert str(error.value) == (
+        f"kos.dcm: expected a series that highdicom can refer to, found one that it can't: {kind.__name__}; "
+        "leave this kind out of --dicom, and report it with the scanner's model"
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_without_the_extra_it_says_how_to_install_it(make_result, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(write, "find_spec", lambda name: None)
     with pytest.raises(DicomOutputError) as error:

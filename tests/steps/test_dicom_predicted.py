@@ -136,6 +136,12 @@ def test_slices_in_an_archive(study, written, tmp_path):
     assert told(tmp_path / "out") == told(written)
 
 
+def test_its_own_objects_among_the_files_are_no_new_study(study, tmp_path):
+    root = shutil.copytree(study, tmp_path / "root")
+    assert predict_studies([root], load, root / "out", Wish(kinds=ALL)).n_done == 1
+    assert predict_studies([root], load, root / "out", Wish(kinds=ALL)).n_done == 0
+
+
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # the hashed UID that is written below
 def test_hashed_uids_are_told_and_the_others_go_on(study, tmp_path, write_series):
     root = shutil.copytree(study, tmp_path / "root")

@@ -75,14 +75,22 @@ class PackedStudy:
 
     @property
     def digest(self) -> str:
-        """Return the identity of the files: their SOPInstanceUIDs, sizes and times, and what was noted."""
-        files = sorted([packed_value(row, "sop_uid"), stamp] for _, stamp, row in self._rows())
+        """Return the identity of the files: their SOPInstanceUIDs, sizes and times, and what was noted.
+
+        Reports, key images and what else joins a study later don't make it another one: beside CT they don't count.
+        """
+        files = sorted([packed_value(row, "sop_uid"), stamp] for _, stamp, row in self._of_ct())
         return digest_of(files, [[note.code, note.detail] for note in self.notes])
 
     @property
     def newest_ns(self) -> int:
-        """Return when the last of the files was written, in nanoseconds since 1970; 0 where that isn't known."""
-        return max((int(stamp.rpartition("-")[2]) for _, stamp, _ in self._rows()), default=0)
+        """Return when the last of these files was written, in nanoseconds since 1970; 0 where that isn't known."""
+        return max((int(stamp.rpartition("-")[2]) for _, stamp, _ in self._of_ct()), default=0)
+
+    def _of_ct(self) -> list[_FileRow]:
+        """Return the rows of CT images; all where there is none."""
+        rows = list(self._rows())
+        return [row for row in rows if packed_value(row[2], "modality") == "CT"] or rows
 
     def _rows(self) -> Iterator[_FileRow]:
         for packed in self.packed:

@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 AHEAD = 2
 """Tasks that a helper has while a result is used: one that it does, and one that waits."""
 
+_CAUSES = "by the system for want of memory or by a crash in a decoder"
+
 
 def run_in_processes(
     work: Callable[[Task], Result],
@@ -63,7 +65,7 @@ def run_in_processes(
         raise WorkerError(
             where=", ".join(sorted(map(name, running.values()))),
             expected=f"all {workers} worker processes to live",
-            found="one that was killed, by the system for want of memory or by a crash in a decoder",
+            found=f"one that was killed, {_CAUSES}",
             fix="run the command again with fewer --workers; what is done stays done",
         ) from error
     finally:
@@ -110,6 +112,23 @@ class Helper:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=_context(self._preload), initializer=_start_worker)
         return self._pool.submit(work, *arguments, **named)
+
+    def value(self, future: Future[Result]) -> Result:
+        """Return the result of a task.
+
+        Raises:
+            WorkerError: the process was killed over it.
+            Exception: whatever the task raises.
+        """
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                where="the process that reads studies",
+                expected="it to live",
+                found=f"it was killed: {_CAUSES}",
+                fix='run the command again; in a script, put the call under if __name__ == "__main__":',
+            ) from error
 
     def results(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result | None]:
         """Yield the result of each task; None for one that the process was killed over.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pectl.core.storage.workers import Helper
-from pectl.errors import StoreError
+from pectl.errors import StoreError, WorkerError
 
 
 def work(number: int) -> tuple[int, int]:
@@ -24,7 +24,7 @@ def work(number: int) -> tuple[int, int]:
 
 def test_results_in_order_and_the_others_go_on_where_one_kills_the_process():
     with Helper(preload=__name__) as helper:
-        first = helper.submit(work, 0).result()
+        first = helper.value(helper.submit(work, 0))
         found = list(helper.results(work, iter(range(5))))
     assert [one and one[0] for one in found] == [0, 1, 2, None, 4]
     assert first[1] == found[2][1] != os.getpid()
@@ -34,6 +34,12 @@ def test_results_in_order_and_the_others_go_on_where_one_kills_the_process():
 def test_what_a_task_raises_comes_out_as_it_is():
     with Helper(preload=__name__) as helper, pytest.raises(StoreError, match="No space left on device; free space"):
         list(helper.results(work, [4, 5]))
+
+
+def test_a_task_that_kills_the_process_is_told():
+    told = "expected it to live, found it was killed: by the system for want of memory or by a crash in a decoder; run"
+    with Helper(preload=__name__) as helper, pytest.raises(WorkerError, match=told):
+        helper.value(helper.submit(work, 3))
 
 
 KILLED = """
