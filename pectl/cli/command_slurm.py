@@ -81,6 +81,5 @@ def _arguments(overrides: list[str], seed: int | None) -> tuple[str, ...]:
 
 
 def _program() -> Path:
-    """Return this installation's `pectl`, relative to the folder one is in where it is below."""
-    path = Path(sys.executable).with_name("pectl")
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    """Return this installation's `pectl`, by its whole path: jobs may be submitted from any folder."""
+    return Path(sys.executable).absolute().with_name("pectl")
