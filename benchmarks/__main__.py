@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.evaluation import evaluation_rows
 from benchmarks.explaining import explain_rows
 from benchmarks.intake import intake_rows
+from benchmarks.predicting import predict_rows
 from benchmarks.timing import Row, shortest
 from pectl.core.batches.windows import WindowReader
 from pectl.core.stores.study_store import StudyStore
@@ -22,6 +23,7 @@ def main() -> None:
         rows.append(_random_windows(Path(folder) / "store"))
         rows += evaluation_rows(Path(folder))
         rows += explain_rows(Path(folder))
+        rows += predict_rows(Path(folder))
     rows.append(_help())
     print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
     for row in rows:

@@ -58,14 +58,16 @@ def _explain_row(dicom: Path, runs: Path, out: Path, name: str, precision: str) 
     return (what, f"{seconds:.0f} s", told, f"page {size:.0f} MB")
 
 
-def write_untrained_runs(folder: Path, *, stride: int) -> None:
+def write_untrained_runs(folder: Path, *, stride: int, small: bool = False) -> None:
     """Write both runs as training would leave them, with the weights they would begin with."""
     torch.manual_seed(0)
     plain = Config()
+    backbone, px = ("slim_16", 64) if small else ("r3d_18", 192)
     config = plain.model_copy(
         update={
+            "preprocess": plain.preprocess.model_copy(update={"in_plane_px": 64} if small else {}),
             "windows": plain.windows.model_copy(update={"stride": stride}),
-            "stage1": plain.stage1.model_copy(update={"backbone": "r3d_18", "input_px": 192}),
+            "stage1": plain.stage1.model_copy(update={"backbone": backbone, "input_px": px}),
         }
     )
     store = store_digest(config.preprocess)
@@ -78,7 +80,7 @@ def write_untrained_runs(folder: Path, *, stride: int) -> None:
         {"study_store": store},
         stage="stage1",
         windows=config.windows.model_dump(mode="json"),
-        input_px=192,
+        input_px=px,
     )
     features = feature_digest(store=store, stage1=weights_digest(first.best), windows=config.windows.digest())
     spec = classifier_spec(config, encoder.feature_size)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pectl.training.precision import choose_precision
 
 from benchmarks.timing import Row, shortest
 from pectl.config import Config, Stage1Config, WindowsConfig
@@ -24,6 +23,7 @@ from pectl.core.batches.windows import WindowIndex, WindowReader
 from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.core.stores.study_store import study_path
+from pectl.inference.precision import choose_precision
 from pectl.training.device import make_fabric
 from pectl.training.loader import Batch, Key, Loader
 from pectl.training.losses import mean_loss
