@@ -95,7 +95,7 @@ def _bundle(folder: Path, *, small: bool = False) -> Path:
     if not path.exists():
         runs = folder / path.stem
         write_untrained_runs(runs, stride=10, small=small)
-        make_bundle([RunFolders(runs / "stage1", runs / "stage2")], path)
+        make_bundle([(runs / "stage1", runs / "stage2")], path)
     return path
 
 
