@@ -17,7 +17,7 @@ from pectl.cli.options import (
     SetOption,
 )
 from pectl.cli.training import train_and_show
-from pectl.training.stopping import leaving_on_stop
+from pectl.training.stopping import ending_on_stop, leaving_on_stop
 
 if TYPE_CHECKING:
     from pectl.core.storage.estimate import Expect
@@ -36,12 +36,14 @@ def train_stage1(
     quiet: QuietOption = False,
 ) -> None:
     """Train the window encoder on the train split."""
-    with leaving_on_stop(f"train-stage1 --out {out}"):
+    where = f"train-stage1 --out {out}"
+    with ending_on_stop(where):
         from pectl.config import load_config
         from pectl.steps.train_stage1 import train_stage1 as run
         from pectl.training.run import Resume
         from pectl.training.summary import summarise_stage1
 
+    with leaving_on_stop(where):
         resolved = load_config(config, overrides or [], seed)
         mode: Resume = "changed" if resume_changed else resume
 

@@ -16,7 +16,7 @@ from pectl.cli.options import (
     SetOption,
 )
 from pectl.cli.training import train_and_show
-from pectl.training.stopping import leaving_on_stop
+from pectl.training.stopping import ending_on_stop, leaving_on_stop
 
 if TYPE_CHECKING:
     from pectl.core.storage.estimate import Expect
@@ -37,12 +37,14 @@ def train_stage2(
 
     Then fit thresholds and calibrators on validation.
     """
-    with leaving_on_stop(f"train-stage2 --out {out}"):
+    where = f"train-stage2 --out {out}"
+    with ending_on_stop(where):
         from pectl.config import load_config
         from pectl.steps.train_stage2 import train_stage2 as run
         from pectl.training.run import Resume
         from pectl.training.summary import summarise_stage2
 
+    with leaving_on_stop(where):
         resolved = load_config(config, overrides or [], seed)
         mode: Resume = "changed" if resume_changed else resume
 

@@ -1,5 +1,6 @@
 """Stop signals: SIGTERM, and SIGUSR1, SLURM's warning before the time limit; both end a training with exit code 75."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,12 +30,33 @@ def leaving_on_stop(where: object) -> Iterator[None]:
         with _handled_by(leave):
             yield
     except _StopNow:
-        raise Interrupted(
-            where=where,
-            expected="to train",
-            found="a stop signal outside of the training's steps",
-            fix="run the command again with --resume",
-        ) from None
+        raise _stopped(where) from None
+
+
+@contextmanager
+def ending_on_stop(where: object) -> Iterator[None]:
+    """End the program at once when a stop signal comes: for imports, which have nothing to save either.
+
+    What a signal raises while C++ code of a library calls back into Python, as Triton does in its imports, goes through
+    that code, which then aborts the program with another exit code.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        stopped = _stopped(where)
+        os.write(2, f"pectl: {stopped}\n".encode(errors="replace"))
+        os._exit(stopped.exit_code)
+
+    with _handled_by(end):
+        yield
+
+
+def _stopped(where: object) -> Interrupted:
+    return Interrupted(
+        where=where,
+        expected="to train",
+        found="a stop signal outside of the training's steps",
+        fix="run the command again with --resume",
+    )
 
 
 @contextmanager
