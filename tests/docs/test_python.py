@@ -1,5 +1,6 @@
 """The examples of docs/how-to/python.md run, and importing pectl is quick."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def test_the_examples_of_the_page_run(monkeypatch, tmp_path, write_series, capsy
     assert printed[-1] == "1 []"
     assert printed[-4:-1] == ["1.1 undecided", "0 1", "1 1"]
     assert (tmp_path / "out" / "worklist.html").exists()
+
+
+def test_the_functions_that_the_page_names_are_there():
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text()
+    table = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = [name.split(".") for cell in table for name in re.findall(r"`(.*?)`", cell)]
+    assert len(named) == 17
+    for module, function in named:
+        assert callable(getattr(importlib.import_module(f"pectl.steps.{module}"), function))
 
 
 def test_importing_pectl_brings_nothing_heavy():
