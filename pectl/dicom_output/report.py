@@ -131,8 +131,8 @@ def _novelty_group(result: StudyResult) -> Group:
         algorithm_id=_algorithm(result),
         qualitative_evaluations=[QualitativeEvaluation(codes.PRESENCE, codes.PRESENT if reason else codes.ABSENT)],
     )
-    if reason:
-        group[0].ContentSequence.append(TextContentItem(codes.COMMENT, reason, RelationshipTypeValues.CONTAINS))
+    for comment in filter(None, (reason, result.seen)):
+        group[0].ContentSequence.append(TextContentItem(codes.COMMENT, comment, RelationshipTypeValues.CONTAINS))
     return group
 
 

@@ -74,6 +74,7 @@ class StudyResult:
         model: who answered.
         flags: codes of the intake; those that tell of image quality are written, see `codes.QUALITY`.
         out_of_distribution: why the study is unlike those the model learnt from; empty if it isn't.
+        seen: what to say of a study that the model was made with; empty if it wasn't.
         key_images: SOPInstanceUIDs of the original slices to show, the most telling first.
         heat: of original slices by SOPInstanceUID, (rows, columns) in [0, 1] of the study's peak; slices that are not
             there have none.
@@ -90,6 +91,7 @@ class StudyResult:
     model: ModelIdentity
     flags: tuple[str, ...] = ()
     out_of_distribution: str = ""
+    seen: str = ""
     key_images: tuple[str, ...] = ()
     heat: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     heat_method: str = "layer-cam"
@@ -123,8 +125,8 @@ class StudyResult:
     def said_digest(self) -> str:
         """Return the SHA-256 of all that is written of it but heat: two results of one digest make the same report."""
         answers = {label: [answer.percent, answer.call] for label, answer in self.answers.items()}
-        told = [self.series_uid, self.model.name, self.model.version, list(self.flags), self.out_of_distribution]
-        return digest_of(answers, told, list(self.key_images))
+        told = [self.series_uid, self.model.name, self.model.version, list(self.flags)]
+        return digest_of(answers, told, [self.out_of_distribution, self.seen], list(self.key_images))
 
     @cached_property
     def content_digest(self) -> str:

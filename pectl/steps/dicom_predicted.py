@@ -20,7 +20,7 @@ from pectl.errors import DicomOutputError, PectlError, StoreError
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.heat_geometry import heat_on_source
 from pectl.explanation.painting import SMALLEST_SHARE
-from pectl.inference.prediction import Prediction
+from pectl.inference.prediction import SEEN, Prediction
 from pectl.inference.studies import Ticket
 from pectl.steps.prediction_folder import WRITTEN
 
@@ -96,6 +96,7 @@ def study_result(prediction: Prediction, study: Study) -> StudyResult:
         model=ModelIdentity(model.name[: LONGEST["name"]], model.version[: LONGEST["version"]], model.digest),
         flags=tuple(dict.fromkeys(one.code for one in prediction.findings[1:])),
         out_of_distribution="; ".join(prediction.unlike),
+        seen=SEEN if prediction.seen else "",
         key_images=key_images(prediction, study),
     )
 

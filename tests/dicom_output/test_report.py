@@ -90,6 +90,16 @@ def test_out_of_distribution(write_report) -> None:
     assert code(group.finding_type) == "OUTOFDISTR 99PECTL"
 
 
+@pytest.mark.parametrize("reason", ["", "distance 4.2, above 3.1"])
+def test_a_study_that_the_model_was_made_with(write_report, judge, reason) -> None:
+    path = write_report(out_of_distribution=reason, seen="the model was made with this study")
+    group = groups_of(path)["out_of_distribution"]
+    comments = [item.TextValue for item in group[0].ContentSequence if item.ValueType == "TEXT"][-2:]
+    assert comments[-1] == "the model was made with this study"
+    assert not reason or comments[0] == reason
+    assert judge(path) == []
+
+
 def test_in_distribution(written) -> None:
     assert evaluations(groups_of(written["sr.dcm"])["out_of_distribution"]) == ["121052 = 272519000"]
 
