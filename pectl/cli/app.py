@@ -16,6 +16,7 @@ from pectl.cli import (
     command_info,
     command_phantom,
     command_predict,
+    command_predict_for,
     command_preprocess,
     command_sanity_check,
     command_slurm,
@@ -43,6 +44,7 @@ app.command("train-stage1")(command_train_stage1.train_stage1)
 app.command("extract-features")(command_extract_features.extract_features)
 app.command("train-stage2")(command_train_stage2.train_stage2)
 app.command("predict")(command_predict.predict)
+app.command("predict-for")(command_predict_for.predict_for)
 app.command("evaluate")(command_evaluate.evaluate)
 app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)

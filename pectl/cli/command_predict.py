@@ -61,7 +61,7 @@ def predict(
     from pectl.steps.predict_studies import Wish, predict_studies, read_list
 
     part = parse_shard(shard)
-    wanted = _kinds(kinds)
+    wanted = parse_kinds(kinds)
     given = [*(sources or []), *(read_list(listed) if listed else [])]
     if not given:
         raise typer.BadParameter("give folders, files or --list", param_hint="DICOM")
@@ -77,13 +77,13 @@ def predict(
         )
         summary = predict_studies(given, partial(_load, model), out, wish)
     show_faults(summary.faults)
-    _show_without_dicom(summary)
+    show_without_dicom(summary)
     _show(summary, out)
     if strict and summary.refused:
         raise typer.Exit(STRICT_EXIT)
 
 
-def _kinds(text: str | None) -> "tuple[Kind, ...]":
+def parse_kinds(text: str | None) -> "tuple[Kind, ...]":
     """Return the kinds of DICOM objects in a list with commas, each once, in the order of `Kind`.
 
     Raises:
@@ -100,7 +100,7 @@ def _kinds(text: str | None) -> "tuple[Kind, ...]":
     return tuple(kind for kind in Kind if kind in named)
 
 
-def _show_without_dicom(summary: "PredictSummary") -> None:
+def show_without_dicom(summary: "PredictSummary") -> None:
     """Name on stderr the studies that have no DICOM objects: those of stores in one line, others with the reason."""
     if not summary.without_dicom:
         return
