@@ -208,7 +208,7 @@ def submitted(cluster: Cluster, by_hand: Chain, tmp_path_factory: pytest.TempPat
     chain = Chain(root, by_hand.config, by_hand.dicom, by_hand.labels)
     jobs = write_small_jobs(cluster, chain, root / "jobs", "--resource", "train-stage1.time=5")
     said = cluster.run("bash", jobs / "submit.sh", cwd=root)
-    states = cluster.wait(seconds=900)
+    states = cluster.wait(seconds=3600)
     logs = [f"{path.name}: {path.read_text()}" for path in sorted(jobs.glob("*.log"))]
     assert set(states.values()) == {"COMPLETED"}, "\n".join([str(states), *logs])
     return Submitted(chain, jobs, said)

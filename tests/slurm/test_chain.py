@@ -66,7 +66,7 @@ def test_some_tasks_of_an_array_submitted_again_change_nothing(cluster, submitte
     before = {path: path.stat().st_mtime_ns for path in store.glob("studies/*")}
     batch = submitted.jobs / "preprocess.sbatch"
     job = cluster.run("sbatch", "--parsable", f"--array={array}", batch, cwd=submitted.chain.root).strip()
-    states = cluster.wait(seconds=120)
+    states = cluster.wait(seconds=600)
     tasks = [number for number in states if number.startswith(f"{job}_")]
     assert {states[number] for number in tasks} == {"COMPLETED"}
     logs = [(submitted.jobs / f"pectl-preprocess-{number}.log").read_text() for number in tasks]
@@ -80,14 +80,14 @@ def test_a_finished_training_submitted_again_changes_nothing(cluster, submitted)
     before = {name: (run / name).read_bytes() for name in names}
     batch = submitted.jobs / "train-stage1.sbatch"
     job = cluster.run("sbatch", "--parsable", batch, cwd=submitted.chain.root).strip()
-    assert cluster.wait(seconds=120)[job] == "COMPLETED"
+    assert cluster.wait(seconds=600)[job] == "COMPLETED"
     assert {name: (run / name).read_bytes() for name in names} == before
 
 
 def test_tasks_that_are_not_evenly_numbered_are_refused(cluster, submitted) -> None:
     batch = submitted.jobs / "preprocess.sbatch"
     job = cluster.run("sbatch", "--parsable", "--array=1,2,5", batch, cwd=submitted.chain.root).strip()
-    states = cluster.wait(seconds=120)
+    states = cluster.wait(seconds=600)
     assert states[f"{job}_5"] == "FAILED"
     log = (submitted.jobs / f"pectl-preprocess-{job}_5.log").read_text()
     assert "found 3 tasks from 1 to 5" in " ".join(log.split())
@@ -97,7 +97,7 @@ def test_a_failed_step_cancels_those_that_wait_and_says_so(cluster, submitted, w
     chain = type(submitted.chain)(tmp_path, submitted.chain.config, tmp_path / "nowhere", submitted.chain.labels)
     jobs = write_jobs(cluster, chain, tmp_path / "jobs")
     said = cluster.run("bash", jobs / "submit.sh", cwd=tmp_path)
-    states = cluster.wait(seconds=120)
+    states = cluster.wait(seconds=600)
     first, *others = [line.split()[-1] for line in said.splitlines() if ": job " in line]
     assert {state for number, state in states.items() if number.startswith(f"{first}_")} == {"FAILED"}
     later = [state for number, state in states.items() if number.split("_")[0] in others]
@@ -113,7 +113,7 @@ def test_a_cancelled_training_stays_cancelled(cluster, submitted, write_jobs, tm
     log = jobs / f"pectl-train-stage1-{job}.log"
     cluster.wait_for("epoch", tmp_path / "work" / "stage1" / "metrics.csv")
     cluster.run("scancel", job)
-    assert cluster.wait(seconds=60)[job] == "CANCELLED"
+    assert cluster.wait(seconds=1200)[job] == "CANCELLED"
     assert "goes back" not in log.read_text()
     assert (tmp_path / "work" / "stage1" / "checkpoints" / "last" / "state.pt").exists()
 
@@ -130,7 +130,7 @@ def test_a_warning_before_the_program_listens_requeues_too(
     log = cluster.wait_for("goes back to the queue", jobs / f"pectl-train-stage1-{job}.log")
     assert "a stop signal in epoch" not in log
     cluster.run("scancel", job)
-    cluster.wait(seconds=60)
+    cluster.wait(seconds=300)
 
 
 def test_two_processes_of_srun_stopped_and_requeued_train_to_the_result_of_one(
@@ -139,10 +139,10 @@ def test_two_processes_of_srun_stopped_and_requeued_train_to_the_result_of_one(
     epochs = ("--set", "stage1.epochs=10")
     job, jobs = submit_training(cluster, submitted, write_jobs, tmp_path, "--resource", "train-stage1.tasks=2", *epochs)
     log = jobs / f"pectl-train-stage1-{job}.log"
-    cluster.wait_for("epoch", tmp_path / "work" / "stage1" / "metrics.csv", seconds=120)
+    cluster.wait_for("epoch", tmp_path / "work" / "stage1" / "metrics.csv", seconds=600)
     cluster.run("scancel", "--signal=USR1", job)  # to both processes, as SLURM's warning
     cluster.wait_for("goes back to the queue", log)
-    assert cluster.wait(seconds=300)[job] == "COMPLETED", log.read_text()
+    assert cluster.wait(seconds=1200)[job] == "COMPLETED", log.read_text()
     assert log.read_text().count("best epoch") == 1, "one process shows the result"
     store = submitted.chain.root / "work" / "store"
     run_by_hand(submitted.chain, "train-stage1", store, "--out", tmp_path / "one", "--device", "cpu", *epochs)
@@ -163,7 +163,7 @@ def test_a_step_of_two_tasks_in_a_job_of_four_started_by_a_shell_script_trains(
         f"srun -n2 bash {tmp_path}/wrapper.sh {command} --set stage1.epochs=2\n"
     )
     job = cluster.run("sbatch", "--parsable", tmp_path / "job.sbatch", cwd=tmp_path).strip()
-    assert cluster.wait(seconds=300)[job] == "COMPLETED", (tmp_path / "log").read_text()
+    assert cluster.wait(seconds=1200)[job] == "COMPLETED", (tmp_path / "log").read_text()
     log = (tmp_path / "log").read_text()
     assert log.count("best epoch") == 1, log
     assert "srun" not in log, "Fabric's false warning"
