@@ -38,8 +38,8 @@ test-slurm: setup  ## the chain through a real Slurm of one node, which it insta
 	PATH="$$PATH:/usr/sbin" && command -v slurmctld slurmd munged > /dev/null || tests/slurm/install.sh
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slurm"
 
-test-pacs: setup  ## DICOM output before the judges of a PACS, which it installs if they are missing (Debian, Ubuntu)
-	tests/dicom_output/install.sh
+test-pacs: setup  ## the node beside a real Orthanc, and DICOM output before the judges of a PACS; installs what is missing (Debian, Ubuntu)
+	tests/pacs/install.sh
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "pacs"
 
 test-gpu: setup  ## needs a CUDA device

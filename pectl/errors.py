@@ -95,6 +95,12 @@ class DicomOutputError(PectlError, ValueError):
     """A result that can't be written as DICOM objects beside its study, or the extra that writes them is missing."""
 
 
+class PacsError(PectlError, ConnectionError):
+    """A DICOM node that can't be set up, can't be reached, or doesn't hold what it was sent."""
+
+    __str__ = Exception.__str__
+
+
 class WorkerError(PectlError, RuntimeError):
     """A process of several that was killed from outside; what was done before stays done."""
 

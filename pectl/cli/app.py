@@ -14,6 +14,7 @@ from pectl.cli import (
     command_explain,
     command_extract_features,
     command_info,
+    command_listen,
     command_phantom,
     command_predict,
     command_predict_for,
@@ -45,6 +46,7 @@ app.command("extract-features")(command_extract_features.extract_features)
 app.command("train-stage2")(command_train_stage2.train_stage2)
 app.command("predict")(command_predict.predict)
 app.command("predict-for")(command_predict_for.predict_for)
+app.command("listen")(command_listen.listen)
 app.command("evaluate")(command_evaluate.evaluate)
 app.command("calibrate")(command_calibrate.calibrate)
 app.command("compare")(command_compare.compare)

@@ -5,8 +5,9 @@ from typing import TypedDict
 
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.dicom_output.result import HEATED, Kind, StudyResult
-from pectl.dicom_output.uids import derived_uid, heat_uid
+from pectl.dicom_output.uids import ROOT, derived_uid, heat_uid
 
+MANUFACTURER = "pectl"
 _FIRST_SERIES = 9400
 """SeriesNumber of the first kind, beyond those that scanners give; the others follow."""
 _TITLES = {
@@ -52,9 +53,14 @@ def identifiers(result: StudyResult, kind: Kind, number: int = 1) -> Identifiers
         series_number=_FIRST_SERIES + list(Kind).index(kind),
         sop_instance_uid=object_uid(result, kind, number),
         instance_number=number,
-        manufacturer="pectl",
+        manufacturer=MANUFACTURER,
         manufacturer_model_name=result.model.name,
         software_versions=f"pectl {version('pectl')}, model {result.model.version}",
         device_serial_number=result.model.digest,
         series_description=f"{_TITLES[kind]}, {RESEARCH_USE}",
     )
+
+
+def is_made_here(*, manufacturer: str, sop_instance_uid: str) -> bool:
+    """Tell whether an object is one that `identifiers` describes, of whatever result and model."""
+    return manufacturer == MANUFACTURER and sop_instance_uid.startswith(f"{ROOT}.")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -116,6 +117,18 @@ class PredictionFolder:
                 prediction, arrived = self._read(name)
                 self._known[name] = _row(name, prediction, arrived)
         return list(self._known.values())
+
+    def look_again(self, name: str) -> None:
+        """Forget what was read of a study, because another process has written it anew."""
+        self._known.pop(name, None)
+
+    def remove(self, name: str) -> None:
+        """Take a study off the list, with all that was written of it."""
+        for path in (self.file(name, ".json"), self.file(name, ".jpg")):
+            path.unlink(missing_ok=True)
+        for folder in (self.dicom / name, self.explanation(name).parent):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.look_again(name)
 
     def _names(self) -> list[str]:
         return sorted(path.stem for path in (self.path / "studies").glob("*.json"))

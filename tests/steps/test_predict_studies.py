@@ -149,7 +149,7 @@ def test_no_study_at_all_is_named_and_leaves_nothing(tmp_path):
 def test_a_study_whose_reader_was_killed_is_a_row_and_is_done_again_next_time(cohort, tmp_path, monkeypatch):
     marker = tmp_path / "marker"
     marker.touch()
-    monkeypatch.setattr("pectl.steps.predict_studies._read", partial(read_or_die, marker=marker))
+    monkeypatch.setattr("pectl.steps.predict_studies.read_ticket", partial(read_or_die, marker=marker))
     out = tmp_path / "out"
     summary = predict_studies([cohort / "1.1", cohort / "1.2"], load, out)
     assert [row.prediction.findings[0].code for row in summary.refused] == ["reader_killed"]

@@ -105,7 +105,7 @@ class Helper:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop()
+        self.stop()
 
     def submit(self, work: Callable[..., Result], *arguments: object, **named: object) -> Future[Result]:
         """Begin a task; what it raises comes out of the future as it is."""
@@ -145,11 +145,12 @@ class Helper:
             try:
                 yield running.popleft()[1].result()
             except BrokenProcessPool:
-                self._stop()
+                self.stop()
                 running = deque((task, self.submit(work, task)) for task, _ in running)
                 yield None
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the process once it has done its task; the next task starts another."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None

@@ -16,6 +16,7 @@ from pectl.report.environment import inline_file, template_environment
 from pectl.report.text import LABEL_TITLES
 
 PAGE_NAME = "worklist.html"
+REFRESH_SECONDS = 20
 STATE_TITLES: dict[State, str] = {
     "flagged": "PE",
     "undecided": "undecided",
@@ -43,13 +44,14 @@ class Entry:
     explanation: str | None
 
 
-def write_worklist(out: Path, entries: Sequence[Entry], model: Model) -> Path:
+def write_worklist(out: Path, entries: Sequence[Entry], model: Model, notes: Sequence[str] = ()) -> Path:
     """Write the page, and return it.
 
     Args:
         out: its folder.
         entries: in the order of the list.
         model: who answered.
+        notes: what is said of studies that aren't on the list yet; a page that has some loads itself anew.
     """
     states = Counter(entry.row.prediction.state for entry in entries)
     page = (
@@ -59,6 +61,8 @@ def write_worklist(out: Path, entries: Sequence[Entry], model: Model) -> Path:
             lines=[_line(place, entry) for place, entry in enumerate(entries, 1)],
             counts=[(name, title, states[name]) for name, title in STATE_TITLES.items()],
             model=model,
+            notes=notes,
+            refresh_seconds=REFRESH_SECONDS,
             use=RESEARCH_USE,
         )
     )
