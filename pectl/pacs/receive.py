@@ -7,6 +7,7 @@ written as they came.
 import logging
 import shutil
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -132,6 +133,7 @@ class Receiver:
             return
         self._metrics.count("associations_refused")
         event.assoc.acse.send_reject(*reason)
+        event.assoc.kill()  # once the refusal is out
 
     def _store(self, event: Event) -> int:
         """Keep an object, and return the status to answer."""
@@ -207,7 +209,8 @@ def _text(found: Dataset, tag: int) -> str:
 
 
 def silence() -> None:
-    """Keep pynetdicom from logging: it names peers, objects, and what was asked for of which patient."""
+    """Keep the libraries from remarks: these name peers and objects, and hold values of attributes."""
     _config.LOG_HANDLER_LEVEL = "none"
     for name in ("pynetdicom", "pydicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module="pydicom")

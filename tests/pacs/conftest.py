@@ -70,8 +70,8 @@ def until(true: Callable[[], object], seconds: float = 60.0, what: str = "") -> 
 class Node:
     """`pectl listen` in a process of its own."""
 
-    def __init__(self, bundle: Path, out: Path, send: str, *more: object) -> None:
-        self.out, self.port = out, free_port()
+    def __init__(self, bundle: Path, out: Path, send: str, *more: object, port: int) -> None:
+        self.out, self.port = out, port
         self._command = [sys.executable, "-m", "pectl", "listen", "--model", bundle, "--out", out, "--send", send]
         self._command += ["--port", self.port, "--quiet-seconds", WITH_QUIET_SECONDS, "--device", "cpu", *more]
         self._process: subprocess.Popen[bytes] | None = None
@@ -114,8 +114,8 @@ def node(bundle, tmp_path) -> Iterator[Callable[..., Node]]:
     """Start nodes; they are ended with the test."""
     started: list[Node] = []
 
-    def start(send: str, *more: object, name: str = "node") -> Node:
-        started.append(Node(bundle, tmp_path / name, send, *more).start())
+    def start(send: str, *more: object, name: str = "node", port: int | None = None) -> Node:
+        started.append(Node(bundle, tmp_path / name, send, *more, port=port or free_port()).start())
         return started[-1]
 
     yield start
@@ -129,7 +129,8 @@ class Orthanc:
     plugins = ("libOrthancDicomWeb.so", "libOrthancGdcm.so")
 
     def __init__(self, folder: Path, node_port: int, **more: object) -> None:
-        self.folder, self.http, self.dicom = folder, free_port(), free_port()
+        self.folder, self.node_port = folder, node_port
+        self.http, self.dicom = free_port(), free_port()
         self.url, self.web = f"http://127.0.0.1:{self.http}", f"http://127.0.0.1:{self.http}/dicom-web"
         self.address = f"ORTHANC@127.0.0.1:{self.dicom}"
         folder.mkdir(exist_ok=True)
@@ -172,6 +173,16 @@ class Orthanc:
     def take(self, paths: list[Path]) -> None:
         for path in paths:
             requests.post(f"{self.url}/instances", data=path.read_bytes(), timeout=60).raise_for_status()
+
+    def file(self, image: str) -> bytes:
+        """Return an object as a file."""
+        [found] = requests.post(f"{self.url}/tools/lookup", data=image, timeout=60).json()
+        return requests.get(f"{self.url}/instances/{found['ID']}/file", timeout=60).content
+
+    def forward(self, study: str) -> None:
+        """Send all of a study to the node, by C-STORE."""
+        [found] = requests.post(f"{self.url}/tools/lookup", data=study, timeout=60).json()
+        requests.post(f"{self.url}/modalities/pectl/store", data=found["ID"], timeout=120).raise_for_status()
 
     def instances(self, study: str, modality: str) -> list[str]:
         """Return the SOPInstanceUIDs of a study's objects of a modality, by QIDO."""

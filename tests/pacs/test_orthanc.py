@@ -1,10 +1,14 @@
 """The node beside a real Orthanc. Run by `make test-pacs`."""
 
+import json
+from pathlib import Path
+
 import pydicom
 import pytest
 import requests
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
-from tests.pacs.conftest import debian, new_uid
+from tests.pacs.conftest import debian, new_uid, until
 
 pytestmark = pytest.mark.pacs
 
@@ -25,10 +29,41 @@ def test_a_study_goes_in_by_dcmsend_and_its_answer_lies_beside_it(node, orthanc,
     wado = requests.get(f"{orthanc.web}/studies/{study}", timeout=60)
     assert wado.status_code == 200
     assert wado.content.count(b"Content-Type: application/dicom") == all_of_it
-    [found] = orthanc.get(f"dicom-web/studies/{study}/instances", params={"SOPInstanceUID": report})
-    series = found["0020000E"]["Value"][0]
-    answer = requests.get(f"{orthanc.web}/studies/{study}/series/{series}/instances/{report}", timeout=60)
-    (tmp_path / "sr.dcm").write_bytes(answer.content[answer.content.index(b"\r\n\r\n") + 4 :])
+    (tmp_path / "sr.dcm").write_bytes(orthanc.file(report))
     shown = debian("dsrdump", tmp_path / "sr.dcm")
     assert shown.startswith("Comprehensive 3D SR Document")
     assert str(pydicom.dcmread(tmp_path / "sr.dcm").PatientID) == "P1"
+
+
+def recompress(path: Path, syntax: str | None) -> None:
+    """Compress a file without loss, by dcmtk where it can."""
+    if syntax == JPEGLosslessSV1:
+        debian("dcmcjpeg", path, path)
+    elif syntax == JPEGLSLossless:
+        debian("dcmcjpls", path, path)
+    elif syntax == JPEG2000Lossless:
+        dataset = pydicom.dcmread(path)
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEG2000Lossless, JPEGLSLossless, None])
+def test_orthanc_forwards_and_gets_the_answer_by_dicomweb(orthanc, write_study, tmp_path, node, syntax):
+    study = new_uid()
+    one = node(orthanc.web, port=orthanc.node_port)
+    files = write_study(tmp_path / "in", study)
+    for path in files:
+        recompress(path, syntax)
+    orthanc.take(files)
+    for _ in range(2):  # the second time our own answer comes along
+        orthanc.forward(study)
+        one.wait_for("sent", study)
+        until(lambda: not one.studies("received"), what="the study is closed")
+    assert one.studies("complete") == one.studies("predicted") == one.studies("failed") == []
+    assert len(orthanc.get("studies")) == 1
+    assert len(orthanc.instances(study, "CT")) == len(files)
+    assert len(orthanc.instances(study, "SR")) == 1
+    counts = json.loads((one.out / "metrics.json").read_text())["counts"]
+    assert (counts["studies_predicted"], counts["studies_sent"]) == (1, 1)
+    assert counts["own_results_ignored"] >= 2
+    assert "Doe" not in one.log.read_text() + (one.out / "metrics.prom").read_text()
