@@ -398,6 +398,8 @@ class PhantomConfig(Section):
     """Share of studies with compressed pixels (JPEG-LS)."""
     kernels: tuple[PhantomKernel, ...] = get_args(PhantomKernel)
     """Convolution kernels that occur; LUNG and B60f are sharp and noisy, FC08 and B20f soft."""
+    identity: Literal["hashed", "valid"] = "hashed"
+    """hashed: identifiers of 12 hex digits, as in RSPECT; valid: UIDs and attributes that a PACS takes."""
     thickness_to_step: tuple[Positive, ...] = (0.625, 1.0, 1.25, 1.6)
     """Slice thickness over the step between slices, each equally often."""
     pulsation_mm: Interval = (0.5, 1.5)

@@ -97,7 +97,9 @@ def exam_types(config: PhantomConfig, seed: int) -> list[ExamType]:
 
 
 def _check_folder(job: _Job) -> None:
-    expected = {draw_id(np.random.default_rng([job.seed, index])) for index in range(job.config.studies)}
+    expected = {
+        draw_id(np.random.default_rng([job.seed, index]), job.config.identity) for index in range(job.config.studies)
+    }
     for path in sorted((job.out / "truth").glob("*.npz")):
         if path.stem not in expected or read_geometry(path)["made_with"] != job.made_with:
             raise OutputExistsError(
@@ -116,7 +118,7 @@ def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
     """Make one study, unless its truth is there, and return its number and its rows of train.csv."""
     job, index, exam = planned
     rng = np.random.default_rng([job.seed, index])
-    uid = draw_id(rng)
+    uid = draw_id(rng, job.config.identity)
     truth = job.truth_path(uid)
     if not truth.exists():
         study = draw_phantom(rng, job.config, exam)

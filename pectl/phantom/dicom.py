@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    PYDICOM_IMPLEMENTATION_UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -65,6 +67,9 @@ TRANSFER_SYNTAXES = {
     "jpeg-ls": JPEGLSLossless,
 }
 _IMPLICIT_SHARE = 0.65
+Identity = Literal["hashed", "valid"]
+_EMPTY = ("PatientBirthDate", "PatientSex", "ReferringPhysicianName", "AccessionNumber", "PositionReferenceIndicator")
+"""Type 2 in CT Image Storage: there, without a value (PS3.3 A.3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +94,7 @@ class Header:
     """WindowCenter and WindowWidth hold two values."""
     hashed_class: bool
     image_type: str | None
+    identity: Identity
 
     @classmethod
     def draw(
@@ -103,9 +109,9 @@ class Header:
         beside = rng.spawn(1)[0]  # what is drawn from it leaves the other draws as they are
         return cls(
             study_uid=study_uid,
-            series_uid=draw_id(rng),
-            patient_id=draw_id(rng),
-            sop_uids=tuple(draw_id(rng) for _ in range(count)),
+            series_uid=draw_id(rng, config.identity),
+            patient_id=draw_id(rng, config.identity),
+            sop_uids=tuple(draw_id(rng, config.identity) for _ in range(count)),
             instance_numbers=tuple(int(n) for n in orders[int(rng.choice(3, p=(0.35, 0.5, 0.15)))]),
             encoding=ENCODINGS[int(rng.choice(len(ENCODINGS), p=_ENCODING_SHARES))],
             position=ORIENTATIONS[way][0],
@@ -114,14 +120,16 @@ class Header:
             kernel=scanner.kernel,
             slice_thickness_mm=round(grid.spacing_mm[0] * scanner.thickness_to_step, 3),
             many_windows=bool(rng.random() < 0.4),
-            hashed_class=bool(rng.random() < 0.5),
+            hashed_class=bool(rng.random() < 0.5) and config.identity == "hashed",
             image_type=IMAGE_TYPES[int(beside.choice(len(IMAGE_TYPES), p=[share for _, share in IMAGE_TYPES]))][0],
+            identity=config.identity,
         )
 
 
-def draw_id(rng: np.random.Generator) -> str:
-    """Draw an identifier as RSPECT has them: 12 hex digits."""
-    return rng.bytes(6).hex()
+def draw_id(rng: np.random.Generator, identity: Identity) -> str:
+    """Draw an identifier: 12 hex digits as RSPECT has them, or a UID of the same number (PS3.5 B.2)."""
+    digits = rng.bytes(6).hex()
+    return digits if identity == "hashed" else f"2.25.{int(digits, 16)}"
 
 
 def write_series(folder: Path, header: Header, grid: Grid, hu: Array) -> None:
@@ -171,7 +179,23 @@ def _dataset(header: Header, grid: Grid, index: int) -> Dataset:
     dataset.ImagePositionPatient = _first_pixel(header, grid, index)
     dataset.ImageOrientationPatient = list(header.orientation)
     _describe_pixels(dataset, header, grid)
+    if header.identity == "valid":
+        _complete(dataset, header)
     return dataset
+
+
+def _complete(dataset: Dataset, header: Header) -> None:
+    """Add what a PACS asks for and RSPECT lacks."""
+    for keyword in (*_EMPTY, "Manufacturer"):
+        setattr(dataset, keyword, "")
+    dataset.PatientName = f"Phantom^{header.patient_id[-6:]}"
+    dataset.StudyDate, dataset.StudyTime, dataset.StudyID = "20200101", "120000", "1"
+    dataset.SeriesNumber = dataset.AcquisitionNumber = 1
+    dataset.FrameOfReferenceUID = f"{header.series_uid}.1"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.BodyPartExamined = "CHEST"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
 
 
 def _describe_pixels(dataset: Dataset, header: Header, grid: Grid) -> None:

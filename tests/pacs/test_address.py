@@ -31,9 +31,9 @@ def test_no_password_in_a_url():
 def test_peers():
     assert Peer.parse("CT 1@127.0.0.1") == Peer("CT 1", frozenset({"127.0.0.1"}))
     assert "127.0.0.1" in Peer.parse("CT@localhost").addresses
-    with pytest.raises(PacsError, match="--allow: expected AET@HOST, found 127.0.0.1; as in"):
+    with pytest.raises(PacsError, match=r"--allow: expected AET@HOST, found 127.0.0.1; as in"):
         Peer.parse("127.0.0.1")
     with pytest.raises(
-        PacsError, match="--allow: expected a host with an address, found no address of nowhere.invalid"
+        PacsError, match=r"--allow: expected a host with an address, found no address of nowhere.invalid"
     ):
         Peer.parse("CT@nowhere.invalid")

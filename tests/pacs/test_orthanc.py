@@ -1,6 +1,7 @@
 """The node beside a real Orthanc. Run by `make test-pacs`."""
 
 import json
+import time
 from pathlib import Path
 
 import pydicom
@@ -8,7 +9,7 @@ import pytest
 import requests
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 
-from tests.pacs.conftest import debian, new_uid, until
+from tests.pacs.conftest import Orthanc, debian, free_port, new_uid, running, until
 
 pytestmark = pytest.mark.pacs
 
@@ -35,6 +36,10 @@ def test_a_study_goes_in_by_dcmsend_and_its_answer_lies_beside_it(node, orthanc,
     assert str(pydicom.dcmread(tmp_path / "sr.dcm").PatientID) == "P1"
 
 
+def counts(node) -> dict[str, int]:
+    return json.loads((node.out / "metrics.json").read_text())["counts"]
+
+
 def recompress(path: Path, syntax: str | None) -> None:
     """Compress a file without loss, by dcmtk where it can."""
     if syntax == JPEGLosslessSV1:
@@ -59,11 +64,26 @@ def test_orthanc_forwards_and_gets_the_answer_by_dicomweb(orthanc, write_study, 
         orthanc.forward(study)
         one.wait_for("sent", study)
         until(lambda: not one.studies("received"), what="the study is closed")
+    until(lambda: counts(one)["own_results_ignored"] >= 2, what="the numbers are written")
     assert one.studies("complete") == one.studies("predicted") == one.studies("failed") == []
     assert len(orthanc.get("studies")) == 1
     assert len(orthanc.instances(study, "CT")) == len(files)
     assert len(orthanc.instances(study, "SR")) == 1
-    counts = json.loads((one.out / "metrics.json").read_text())["counts"]
-    assert (counts["studies_predicted"], counts["studies_sent"]) == (1, 1)
-    assert counts["own_results_ignored"] >= 2
+    assert (counts(one)["studies_predicted"], counts(one)["studies_sent"]) == (1, 1)
     assert "Doe" not in one.log.read_text() + (one.out / "metrics.prom").read_text()
+
+
+def test_the_lines_of_the_how_to_page(write_study, tmp_path, node):
+    page = Path("docs/how-to/listen.md").read_text()
+    (tmp_path / "send.lua").write_text(page.split("```lua\n")[1].split("```")[0])
+    with running(Orthanc(tmp_path / "orthanc", free_port(), LuaScripts=[str(tmp_path / "send.lua")])) as orthanc:
+        study = new_uid()
+        one = node(orthanc.address, "--allow", "ORTHANC@127.0.0.1", port=orthanc.node_port)
+        orthanc.take(write_study(tmp_path / "in", study))
+        one.wait_for("sent", study)
+        until(
+            lambda: counts(one)["own_results_ignored"] >= 2, 60, "the answer comes back, as the study is stable again"
+        )
+        time.sleep(10)
+        assert counts(one)["studies_predicted"] == 1
+        assert len(orthanc.instances(study, "SR")) == 1

@@ -1,4 +1,6 @@
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -9,6 +11,7 @@ from pectl.core.dicom.headers import read_header
 from pectl.phantom.acquisition import draw_scanner
 from pectl.phantom.dicom import ENCODINGS, HASHED_CLASS, IMAGE_TYPES, ORIENTATIONS, Header, write_series
 from pectl.phantom.grid import Grid
+from tests.dicom_output.conftest import judged
 
 GRID = Grid(
     shape=(3, 20, 24),
@@ -85,3 +88,26 @@ def test_every_image_type_that_is_drawn_is_read_as_an_original(tmp_path, image_t
     write_series(tmp_path, replace(header_of(), image_type=image_type), GRID, HU)
     [header, *_] = [read_header(path) for path in tmp_path.iterdir()]
     assert header.image_type[:3] == ("ORIGINAL", "PRIMARY", "AXIAL")
+
+
+def test_valid_identity_is_what_a_pacs_takes_and_the_same_image(tmp_path):
+    hashed, valid = header_of(), header_of(config=PhantomConfig(identity="valid"))
+    assert [f"2.25.{int(uid, 16)}" for uid in hashed.sop_uids] == list(valid.sop_uids)
+    same = {
+        "study_uid": "2.25.7",
+        "series_uid": "",
+        "patient_id": "",
+        "sop_uids": (),
+        "identity": "",
+        "hashed_class": False,
+    }
+    assert replace(hashed, **same) == replace(valid, **same)
+    valid = replace(valid, study_uid="2.25.7", syntax="explicit")
+    write_series(tmp_path, valid, GRID, HU)
+    for sop in valid.sop_uids:
+        path = tmp_path / f"{sop}.dcm"
+        dataset = pydicom.dcmread(path)
+        assert dataset.SOPClassUID == pydicom.uid.CTImageStorage
+        assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID == sop
+        found = judged(str(Path(sys.executable).parent / "dciodvfy"), path)
+        assert [line for line in found if line.startswith("Error")] == []
