@@ -3,17 +3,19 @@
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pectl.core.storage.workers import Helper
 from pectl.errors import InputMissingError
-from pectl.inference.device import DeviceName
-from pectl.inference.instrument import Instrument
 from pectl.inference.prediction import Model
 from pectl.pacs.spool import State
 from pectl.steps.predict_one import StudyPredictor
 from pectl.steps.predict_studies import find_tickets, read_ticket
 from pectl.steps.prediction_folder import PredictionFolder, name_of
+
+if TYPE_CHECKING:  # torch comes with them, and the process that receives needs none
+    from pectl.inference.device import DeviceName
+    from pectl.inference.instrument import Instrument
 
 
 class Order(NamedTuple):
@@ -22,7 +24,7 @@ class Order(NamedTuple):
     model: Path
     out: Path
     kinds: tuple[str, ...]
-    device: DeviceName
+    device: "DeviceName"
 
 
 class Told(NamedTuple):
@@ -71,7 +73,7 @@ def predict_received(order: Order, study: Path) -> Told:
 class _Loaded(NamedTuple):
     """What stays in the process from one study to the next."""
 
-    instrument: Instrument
+    instrument: "Instrument"
     folder: PredictionFolder
     predictor: StudyPredictor
     helper: Helper
