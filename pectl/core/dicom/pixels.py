@@ -10,15 +10,17 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID, JPEGLossless, JPEGLosslessSV1, RLELossless
 
 from pectl.core.dicom.codestream import stream_size
 from pectl.core.dicom.headers import SliceHeader
+from pectl.core.dicom.lossless_jpeg import decode_lossless_jpeg
 from pectl.core.dicom.tags import (
     DEFLATED,
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    UNDEFINED_LENGTH,
     find_pixels,
     inflate,
     quiet_pydicom,
@@ -32,6 +34,8 @@ _LARGEST_SIDE = 4096
 _LONGEST_HEADER = 4 << 20
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 _UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
+_LOSSLESS_JPEG = (JPEGLossless, JPEGLosslessSV1)
+_Open = Callable[[SliceHeader], pydicom.Dataset]
 
 
 class PixelReader:
@@ -75,8 +79,9 @@ class PixelReader:
     def _open(self, header: SliceHeader) -> pydicom.Dataset:
         key = str(header.path), header.transfer_syntax
         if key != self._key:
-            dataset = pydicom.dcmread(header.path, force=True)
-            dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)  # a file may lack it
+            with quiet_pydicom():
+                dataset = pydicom.dcmread(header.path, force=True)
+                dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)  # a file may lack it
             self._key, self._dataset = key, dataset
         return self._dataset
 
@@ -138,21 +143,16 @@ def _inflate(header: SliceHeader) -> NDArray[np.integer]:
     return _whole(header, np.frombuffer(part[: len(part) // 2 * 2], _dtype(header)), min(length, len(part)))
 
 
-def _decode(header: SliceHeader, opened: Callable[[SliceHeader], pydicom.Dataset]) -> NDArray[np.integer]:
-    """Decode compressed or unusual pixel data with pydicom's plug-ins."""
-    with quiet_pydicom():
-        try:
-            dataset = opened(header)
-            if header.transfer_syntax not in _UNCOMPRESSED:
-                _check_stream(header, dataset)
-            frame = header.frame if header.frames > 1 else None
-            pixels: NDArray[np.integer] = pixel_array(dataset, raw=True, index=frame)
-        except (OSError, StudyRefusedError):
-            raise
-        except Exception as error:
-            native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
-            code = "truncated_pixel_data" if native else "undecodable_pixel_data"
-            raise _refused(header, code, f"pixels in {_name(header)}", _first_words(error)) from error
+def _decode(header: SliceHeader, opened: _Open) -> NDArray[np.integer]:
+    """Decode compressed or unusual pixel data."""
+    try:
+        pixels = _decoded(header, opened)
+    except (OSError, StudyRefusedError):
+        raise
+    except Exception as error:
+        native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
+        code = "truncated_pixel_data" if native else "undecodable_pixel_data"
+        raise _refused(header, code, f"pixels in {_name(header)}", _first_words(error)) from error
     if pixels.shape != (header.rows, header.columns) or pixels.dtype.kind not in "iu":
         found = f"{pixels.dtype} of shape {pixels.shape}"
         expected = f"integers of shape {(header.rows, header.columns)}"
@@ -161,13 +161,38 @@ def _decode(header: SliceHeader, opened: Callable[[SliceHeader], pydicom.Dataset
     return pixels.astype(wanted, copy=False)
 
 
-def _check_stream(header: SliceHeader, dataset: pydicom.Dataset) -> None:
+def _decoded(header: SliceHeader, opened: _Open) -> NDArray[np.integer]:
+    """Decode a slice with libjpeg-turbo where that can, else with pydicom's plug-ins."""
+    if header.transfer_syntax not in _UNCOMPRESSED:
+        stream = _read_stream(header, opened)
+        _check_stream(header, stream)
+        samples = decode_lossless_jpeg(stream) if header.transfer_syntax in _LOSSLESS_JPEG else None
+        if samples is not None:
+            return _used_bits(header, samples.view(_dtype(header)))
+    frame = header.frame if header.frames > 1 else None
+    with quiet_pydicom():
+        pixels: NDArray[np.integer] = pixel_array(opened(header), raw=True, index=frame)
+    return pixels
+
+
+def _read_stream(header: SliceHeader, opened: _Open) -> bytes:
+    """Read the compressed stream of one frame, of a single frame without what pydicom makes of its file."""
+    if header.frames > 1 or not header.pixel_offset or header.pixel_length != UNDEFINED_LENGTH:
+        encapsulated = opened(header).PixelData
+    else:
+        with header.path.open("rb", buffering=0) as file:
+            file.seek(header.pixel_offset)
+            encapsulated = file.read()
+    stream: bytes = get_frame(encapsulated, header.frame, number_of_frames=header.frames)
+    return stream
+
+
+def _check_stream(header: SliceHeader, stream: bytes) -> None:
     """Check what a compressed stream says about its own size, before a decoder allocates memory for it.
 
     Raises:
         StudyRefusedError: another size than the header's.
     """
-    stream = get_frame(dataset.PixelData, header.frame, number_of_frames=header.frames)
     expected = f"a stream of {header.rows} x {header.columns} pixels in {_name(header)}"
     honest = 2 * header.rows * header.columns
     if header.transfer_syntax == RLELossless and len(stream) > honest + honest // 64 + 1024:
