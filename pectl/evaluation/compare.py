@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from pectl.config import EvaluateConfig
 from pectl.core.labels.names import EXAM_LABELS, IMAGE, PE_PRESENT, STUDY, UNKNOWN
@@ -200,7 +200,7 @@ def _why_untested(n_positive: int, n_negative: int) -> str:
 def _wald(difference: float, variance: float, confidence: float) -> Interval:
     if not variance > 0:
         return UNDEFINED
-    half = float(norm.ppf((1 + confidence) / 2) * np.sqrt(variance))
+    half = float(ndtri((1 + confidence) / 2) * np.sqrt(variance))
     return difference - half, difference + half
 
 

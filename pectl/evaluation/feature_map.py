@@ -3,9 +3,6 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
 from pectl.core.labels.predictions import Predictions
 
@@ -30,15 +27,24 @@ def feature_map(predictions: Predictions, seed: int) -> pd.DataFrame | None:
     rows = _drawn(window["label"].to_numpy(), seed)
     if rows.size < FEWEST:
         return None
-    chosen = features[rows].astype(np.float64)
+    return window.iloc[rows].assign(**_laid_out(features[rows].astype(np.float64), seed))
+
+
+def _laid_out(chosen: NDArray[np.float64], seed: int) -> dict[str, NDArray[np.float64]]:
+    """Lay features (n, F) out in the plane."""
+    # seconds of imports that an evaluation of tables, which has no features, needn't pay
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
     spread = chosen.std(axis=0)
     standard = (chosen - chosen.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     components = min(_COMPONENTS, *standard.shape)
     reduced = PCA(components, svd_solver="full").fit_transform(standard)
-    tsne = TSNE(perplexity=min(_PERPLEXITY, (rows.size - 1) / 3), init="pca", random_state=seed)
+    tsne = TSNE(perplexity=min(_PERPLEXITY, (len(chosen) - 1) / 3), init="pca", random_state=seed)
     with threadpool_limits(1):  # its short loops spend their time waiting where cores are shared: 17 times slower
         place = tsne.fit_transform(reduced)
-    return window.iloc[rows].assign(x=place[:, 0].astype(np.float64), y=place[:, 1].astype(np.float64))
+    return {"x": place[:, 0].astype(np.float64), "y": place[:, 1].astype(np.float64)}
 
 
 def _drawn(label: NDArray[np.int8], seed: int) -> NDArray[np.intp]:

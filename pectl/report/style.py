@@ -46,7 +46,11 @@ _STYLE: Any = {
     "savefig.facecolor": "white",
 }
 _PNG_DPI = 160
-_NO_METADATA: dict[str, dict[str, None]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+_WRITTEN: dict[str, Any] = {
+    ".png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
+    ".svg": {"metadata": {"Date": None, "Creator": None}},
+}
+"""Without what differs from run to run. Level 3 takes half the time of level 6, and files are larger by a fifth."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def new_figure(
 
 def save(figure: Figure, out: Path, saved: SavedFigure) -> SavedFigure:
     """Write `out/<name>.png` and `.svg`."""
-    for suffix in _NO_METADATA:
+    for suffix in _WRITTEN:
         save_file(figure, out / f"{saved.name}{suffix}", dpi=_PNG_DPI)
     return saved
 
@@ -85,4 +89,4 @@ def save(figure: Figure, out: Path, saved: SavedFigure) -> SavedFigure:
 def save_file(figure: Figure, path: Path, *, dpi: int) -> None:
     """Write a PNG or SVG, by the path's ending, as a whole or not at all; the same data give the same bytes."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, metadata=_NO_METADATA[path.suffix])
+        figure.savefig(temporary, format=path.suffix[1:], dpi=dpi, **_WRITTEN[path.suffix])

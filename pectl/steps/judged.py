@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,8 +16,9 @@ from pectl.core.labels.truth import read_truth
 from pectl.core.storage.files import file_digest, read_json
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.core.stores.runs import read_run
-from pectl.inference.device import DeviceName
-from pectl.steps.predict_split import predict_split
+
+if TYPE_CHECKING:  # torch comes with it
+    from pectl.inference.device import DeviceName
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Judged:
     decisions: Decisions | None = None
 
 
-def judge_run(features: Path, stage2: Path, *, split: str, device: DeviceName) -> Judged:
+def judge_run(features: Path, stage2: Path, *, split: str, device: "DeviceName") -> Judged:
     """Predict a split of a feature store with a finished run of train-stage2.
 
     Raises:
@@ -45,6 +46,8 @@ def judge_run(features: Path, stage2: Path, *, split: str, device: DeviceName) -
         LineageError: they don't belong to each other.
         SplitError: the split is empty, or the run was trained on one of its studies.
     """
+    from pectl.steps.predict_split import predict_split  # seconds of imports that tables needn't pay
+
     store = FeatureStore.open(features)
     predictions = predict_split(store, stage2, split, device=device)
     digest = read_run(stage2, stage="stage2")[0].digest

@@ -1,6 +1,7 @@
 """DICOM files to study store.
 
-Every study is done, or refused with a code and a reason; a rerun does what is missing.
+Every study is done, or refused with a code and a reason; a rerun does what is missing. The worker processes import
+this module, so what needs pandas is imported where it is used.
 """
 
 from collections import Counter
@@ -8,18 +9,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pectl.config import Config
 from pectl.core.dicom.headers import SliceHeader
 from pectl.core.dicom.patients import patient_groups
-from pectl.core.intake.cohort import PackedStudy
+from pectl.core.intake.cohort import Cohort, PackedStudy
 from pectl.core.intake.estimate import estimate_preprocess
 from pectl.core.intake.examine import make_study
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
 from pectl.core.intake.named_series import NamedSeries
-from pectl.core.intake.store_index import begin_store, finish_store
 from pectl.core.intake.tasks import (
     IntakeTask,
     IntakeWatch,
@@ -30,15 +31,15 @@ from pectl.core.intake.tasks import (
     without_images,
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
-from pectl.core.labels.split_shares import check_patients
-from pectl.core.labels.splits import check_method
-from pectl.core.labels.table import read_labels
 from pectl.core.storage.estimate import Estimate, check_disk
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import run_in_processes
 from pectl.core.stores.study_store import study_path, write_study
 from pectl.core.stores.tables import MADE_BY
 from pectl.errors import InputMissingError
+
+if TYPE_CHECKING:
+    from pectl.core.labels.table import Labels
 
 ESTIMATE_STUDIES = 64
 """At most about so many studies are looked at for an estimate."""
@@ -106,7 +107,7 @@ def preprocess(
     """
     watch = watch or IntakeWatch()
     check_available(config.preprocess)
-    table = None if sources.labels is None else read_labels(sources.labels)
+    table = _labels(sources.labels)
     is_finished = partial(_is_finished, out, sources.series, previews=previews)
     with nothing_left(out, InputMissingError):
         cohort = index_files(
@@ -118,11 +119,12 @@ def preprocess(
             progress=watch.files,
         )
         absent = sources.series.absent(cohort.patient)
-    check_method(config.split, len(cohort.patient))
-    check_patients(config.split, patient_groups(cohort.patient))
+    _check_split(config, cohort)
     tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)
     check_disk(estimate, out)
+    from pectl.core.intake.store_index import begin_store, finish_store  # pandas comes with it
+
     begin_store(out, config, sources.labels)
     watch.expect(estimate)
     verdicts: list[Verdict] = []
@@ -144,6 +146,23 @@ def preprocess(
         absent=absent,
         remarks=tuple(cohort.remarks),
     )
+
+
+def _labels(path: Path | None) -> "Labels | None":
+    if path is None:
+        return None
+    from pectl.core.labels.table import read_labels  # pandas comes with it
+
+    return read_labels(path)
+
+
+def _check_split(config: Config, cohort: Cohort) -> None:
+    """Check before hours of work that the studies can be split as configured."""
+    from pectl.core.labels.split_shares import check_patients  # pandas comes with it
+    from pectl.core.labels.splits import check_method
+
+    check_method(config.split, len(cohort.patient))
+    check_patients(config.split, patient_groups(cohort.patient))
 
 
 def _estimate(config: Config, studies: list[PackedStudy], workers: int) -> Estimate:

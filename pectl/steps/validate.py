@@ -4,6 +4,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pectl.config import Config, write_config
 from pectl.core.intake.findings import Fault, Finding
@@ -21,11 +22,13 @@ from pectl.core.intake.tasks import (
     without_images,
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict, write_verdicts
-from pectl.core.labels.table import inspect_labels
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import digest_of
 from pectl.core.storage.workers import run_in_processes
 from pectl.errors import StoreError
+
+if TYPE_CHECKING:
+    from pectl.core.labels.table import Breach, Labels
 
 MADE_BY = "pectl validate"
 
@@ -71,7 +74,7 @@ def validate(
     """
     watch = watch or IntakeWatch()
     check_available(config.preprocess)
-    table, breaches = (None, {}) if sources.labels is None else inspect_labels(sources.labels)
+    table, breaches = _inspected(sources.labels)
     cohort = index_files(
         sources.paths,
         folder=sources.index_in(out),
@@ -106,6 +109,14 @@ def validate(
         absent=absent,
         remarks=tuple(cohort.remarks),
     )
+
+
+def _inspected(path: Path | None) -> "tuple[Labels | None, dict[str, list[Breach]]]":
+    if path is None:
+        return None, {}
+    from pectl.core.labels.table import inspect_labels  # pandas comes with it
+
+    return inspect_labels(path)
 
 
 def _judge(task: IntakeTask) -> tuple[Verdict, bool]:

@@ -1,12 +1,18 @@
-"""What a compressed image says about its own size, read from its first markers without decoding it."""
+"""What a compressed image says about itself, read from its markers without decoding it."""
 
+import re
 import struct
+from collections.abc import Iterator
 
 _JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _JP2_BOXES = 4096  # a JP2 file's boxes before its codestream
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length (ITU-T T.81, B.1.1.3)
 _FRAME_HEADERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 """Start-of-frame markers of JPEG (T.81, B.1.1.3) and JPEG-LS (T.87, C.1.1)."""
+
+_LOSSLESS_FRAME, _SCAN = 0xC3, 0xDA
+_ANY_MARKER = re.compile(rb"\xff[^\x00]")
+_END = b"\xff\xd9"
 
 Size = tuple[int, int, int]
 
@@ -22,18 +28,47 @@ def stream_size(stream: bytes) -> Size | None:
         return None
 
 
+def is_whole_lossless_jpeg(stream: bytes) -> bool:
+    """Tell whether a stream is one lossless Huffman-coded image (T.81, process 14), with all of its only scan.
+
+    A cut stream, and one with restart markers, isn't: decoders differ on those.
+    """
+    scan = 0
+    try:
+        for marker, at in _segments(stream):
+            if marker in _FRAME_HEADERS and marker != _LOSSLESS_FRAME:
+                return False
+            scan = at if marker == _SCAN else 0
+    except struct.error:
+        return False
+    found = _ANY_MARKER.search(stream, scan) if scan else None
+    return found is not None and found[0] == _END
+
+
 def _jpeg_size(stream: bytes) -> Size | None:
+    for marker, at in _segments(stream):
+        if marker in _FRAME_HEADERS:
+            _, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 2)
+            return rows, columns, samples
+    return None
+
+
+def _segments(stream: bytes) -> Iterator[tuple[int, int]]:
+    """Yield marker and place of the length of each marker segment, up to the first scan's header.
+
+    Raises:
+        struct.error: the stream ends within one.
+    """
     at = 2
     while stream[at : at + 1] == b"\xff":
-        marker = stream[at + 1]
+        marker = struct.unpack_from(">B", stream, at + 1)[0]
         if marker == 0xFF or marker in _STANDALONE:
             at += 1 if marker == 0xFF else 2
             continue
-        if marker in _FRAME_HEADERS:
-            _, rows, columns, samples = struct.unpack_from(">BHHB", stream, at + 4)
-            return rows, columns, samples
+        yield marker, at + 2
+        if marker == _SCAN:
+            return
         at += 2 + struct.unpack_from(">H", stream, at + 2)[0]
-    return None
 
 
 def _j2k_size(stream: bytes, at: int) -> Size:

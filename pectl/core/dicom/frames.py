@@ -4,14 +4,14 @@ A file may hold one frame alone: as its writer chose, or as the last part of a c
 """
 
 from collections.abc import Callable
-from typing import Any, BinaryIO
-
-import pydicom
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pectl.core.dicom.headers import SliceHeader, clean_label, finite
 from pectl.core.dicom.tags import DEFLATED, quiet_pydicom
 from pectl.core.dicom.vocabulary import type_words
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _TAGS = (_SHARED, _PER_FRAME, "ContrastBolusAgentSequence", "TransferSyntaxUID")
@@ -40,6 +40,8 @@ def expand_frames(file: BinaryIO, header: SliceHeader) -> tuple[SliceHeader, ...
     unplaced = header._replace(position=header.position if header.frames == 1 else None)
     if header.transfer_syntax == DEFLATED:  # would have to be inflated as a whole
         return (unplaced,)
+    import pydicom  # a second of imports that studies of one image a file needn't pay
+
     file.seek(0)
     with quiet_pydicom():
         try:
@@ -50,7 +52,9 @@ def expand_frames(file: BinaryIO, header: SliceHeader) -> tuple[SliceHeader, ...
     return frames or (unplaced,)
 
 
-def _frames(dataset: Dataset, header: SliceHeader) -> tuple[SliceHeader, ...]:
+def _frames(dataset: "Dataset", header: SliceHeader) -> tuple[SliceHeader, ...]:
+    from pydicom import Dataset
+
     alone = [Dataset()] if header.frames == 1 else []  # all that it says may be in the shared groups
     groups = dataset.get(_PER_FRAME) or alone
     if len(groups) != header.frames:
@@ -61,7 +65,7 @@ def _frames(dataset: Dataset, header: SliceHeader) -> tuple[SliceHeader, ...]:
     return tuple(_frame(common, group, shared, number) for number, group in enumerate(groups))
 
 
-def _frame(header: SliceHeader, group: Dataset, shared: Dataset, number: int) -> SliceHeader:
+def _frame(header: SliceHeader, group: "Dataset", shared: "Dataset", number: int) -> SliceHeader:
     def value(name: str) -> Any:  # noqa: ANN401 - as pydicom has it
         sequence, keyword = _GROUPS[name]
         for item in (group.get(sequence) or shared.get(sequence) or ())[:1]:

@@ -1,16 +1,15 @@
-"""One DICOM slice as HU: its own rescale, its own padding, every transfer syntax the plug-ins decode."""
+"""One DICOM slice as HU: its own rescale, its own padding, every transfer syntax the plug-ins decode.
+
+pydicom and the plug-ins are imported where a slice needs them: a second that uncompressed ones needn't pay.
+"""
 
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.encaps import get_frame
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, RLELossless
 
 from pectl.core.dicom.codestream import stream_size
 from pectl.core.dicom.headers import SliceHeader
@@ -19,6 +18,9 @@ from pectl.core.dicom.tags import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    LOSSLESS_JPEG,
+    RLE,
+    UNDEFINED_LENGTH,
     find_pixels,
     inflate,
     quiet_pydicom,
@@ -26,19 +28,24 @@ from pectl.core.dicom.tags import (
 from pectl.core.storage.hounsfield import AIR_HU
 from pectl.errors import StudyRefusedError
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 _HIGHEST = 32767
 _NO_FILE = ("", "")
 _LARGEST_SIDE = 4096
 _LONGEST_HEADER = 4 << 20
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 _UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
+_Open = Callable[[SliceHeader], "Dataset"]
 
 
 class PixelReader:
     """Reads slices one after another; inside `with`, the file decoded last stays at hand for its other frames."""
 
     def __init__(self) -> None:
-        self._key, self._dataset = _NO_FILE, pydicom.Dataset()
+        self._key = _NO_FILE
+        self._dataset: Dataset | None = None
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -46,7 +53,7 @@ class PixelReader:
 
     def __exit__(self, *_: object) -> None:
         """Let go of the file."""
-        self._key, self._dataset = _NO_FILE, pydicom.Dataset()
+        self._key, self._dataset = _NO_FILE, None
 
     def read(self, header: SliceHeader, out: NDArray[np.int16]) -> bool:
         """Write the slice's HU into `out` (rows, columns): slope * value + intercept, padding as -1024.
@@ -72,11 +79,14 @@ class PixelReader:
             return _read_native(header)
         return _inflate(header) if header.transfer_syntax == DEFLATED else _decode(header, self._open)
 
-    def _open(self, header: SliceHeader) -> pydicom.Dataset:
+    def _open(self, header: SliceHeader) -> "Dataset":
+        import pydicom
+
         key = str(header.path), header.transfer_syntax
-        if key != self._key:
-            dataset = pydicom.dcmread(header.path, force=True)
-            dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)  # a file may lack it
+        if self._dataset is None or key != self._key:
+            with quiet_pydicom():
+                dataset = pydicom.dcmread(header.path, force=True)
+                dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.transfer_syntax)  # a file may lack it
             self._key, self._dataset = key, dataset
         return self._dataset
 
@@ -138,21 +148,16 @@ def _inflate(header: SliceHeader) -> NDArray[np.integer]:
     return _whole(header, np.frombuffer(part[: len(part) // 2 * 2], _dtype(header)), min(length, len(part)))
 
 
-def _decode(header: SliceHeader, opened: Callable[[SliceHeader], pydicom.Dataset]) -> NDArray[np.integer]:
-    """Decode compressed or unusual pixel data with pydicom's plug-ins."""
-    with quiet_pydicom():
-        try:
-            dataset = opened(header)
-            if header.transfer_syntax not in _UNCOMPRESSED:
-                _check_stream(header, dataset)
-            frame = header.frame if header.frames > 1 else None
-            pixels: NDArray[np.integer] = pixel_array(dataset, raw=True, index=frame)
-        except (OSError, StudyRefusedError):
-            raise
-        except Exception as error:
-            native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
-            code = "truncated_pixel_data" if native else "undecodable_pixel_data"
-            raise _refused(header, code, f"pixels in {_name(header)}", _first_words(error)) from error
+def _decode(header: SliceHeader, opened: _Open) -> NDArray[np.integer]:
+    """Decode compressed or unusual pixel data."""
+    try:
+        pixels = _decoded(header, opened)
+    except (OSError, StudyRefusedError):
+        raise
+    except Exception as error:
+        native = isinstance(error, ValueError) and header.transfer_syntax in _UNCOMPRESSED
+        code = "truncated_pixel_data" if native else "undecodable_pixel_data"
+        raise _refused(header, code, f"pixels in {_name(header)}", _first_words(error)) from error
     if pixels.shape != (header.rows, header.columns) or pixels.dtype.kind not in "iu":
         found = f"{pixels.dtype} of shape {pixels.shape}"
         expected = f"integers of shape {(header.rows, header.columns)}"
@@ -161,16 +166,53 @@ def _decode(header: SliceHeader, opened: Callable[[SliceHeader], pydicom.Dataset
     return pixels.astype(wanted, copy=False)
 
 
-def _check_stream(header: SliceHeader, dataset: pydicom.Dataset) -> None:
+def _decoded(header: SliceHeader, opened: _Open) -> NDArray[np.integer]:
+    """Decode a slice with libjpeg-turbo where that can, else with pydicom's plug-ins."""
+    if header.transfer_syntax not in _UNCOMPRESSED:
+        stream = _read_stream(header, opened)
+        _check_stream(header, stream)
+        samples = _lossless_jpeg(header, stream)
+        if samples is not None:
+            return _used_bits(header, samples.view(_dtype(header)))
+    frame = header.frame if header.frames > 1 else None
+    from pydicom.pixels.utils import pixel_array
+
+    with quiet_pydicom():
+        pixels: NDArray[np.integer] = pixel_array(opened(header), raw=True, index=frame)
+    return pixels
+
+
+def _lossless_jpeg(header: SliceHeader, stream: bytes) -> NDArray[np.uint16] | None:
+    if header.transfer_syntax not in LOSSLESS_JPEG:
+        return None
+    from pectl.core.dicom.lossless_jpeg import decode_lossless_jpeg
+
+    return decode_lossless_jpeg(stream)
+
+
+def _read_stream(header: SliceHeader, opened: _Open) -> bytes:
+    """Read the compressed stream of one frame, of a single frame without what pydicom makes of its file."""
+    if header.frames > 1 or not header.pixel_offset or header.pixel_length != UNDEFINED_LENGTH:
+        encapsulated = opened(header).PixelData
+    else:
+        with header.path.open("rb", buffering=0) as file:
+            file.seek(header.pixel_offset)
+            encapsulated = file.read()
+    from pydicom.encaps import get_frame
+
+    stream: bytes = get_frame(encapsulated, header.frame, number_of_frames=header.frames)
+    return stream
+
+
+def _check_stream(header: SliceHeader, stream: bytes) -> None:
     """Check what a compressed stream says about its own size, before a decoder allocates memory for it.
 
     Raises:
         StudyRefusedError: another size than the header's.
     """
-    stream = get_frame(dataset.PixelData, header.frame, number_of_frames=header.frames)
     expected = f"a stream of {header.rows} x {header.columns} pixels in {_name(header)}"
     honest = 2 * header.rows * header.columns
-    if header.transfer_syntax == RLELossless and len(stream) > honest + honest // 64 + 1024:
+    if header.transfer_syntax == RLE and len(stream) > honest + honest // 64 + 1024:
         raise _refused(header, "undecodable_pixel_data", expected, f"one of {len(stream)} bytes")
     size = stream_size(stream)
     if size is not None and size != (header.rows, header.columns, 1):
@@ -179,6 +221,8 @@ def _check_stream(header: SliceHeader, dataset: pydicom.Dataset) -> None:
 
 def _name(header: SliceHeader) -> str:
     """Name a transfer syntax by word and number."""
+    from pydicom.uid import UID
+
     uid = UID(header.transfer_syntax)
     return f"{uid.name} ({uid})" if uid.name != uid else f"transfer syntax {uid[:64]}"
 

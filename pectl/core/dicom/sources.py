@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import pydicom
-
 from pectl.core.dicom.headers import find_files
 from pectl.core.dicom.tags import quiet_pydicom
 from pectl.errors import InputMissingError
@@ -83,6 +81,8 @@ def listed_files(dicomdir: Path) -> Iterator[Path]:
     Raises:
         InputMissingError: it can't be read, or lists no file.
     """
+    import pydicom  # a second of imports that other sources needn't pay
+
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(dicomdir, force=True, specific_tags=["DirectoryRecordSequence"])

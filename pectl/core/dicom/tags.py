@@ -10,16 +10,19 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
-
-import pydicom
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pectl.errors import StudyRefusedError
+
+if TYPE_CHECKING:
+    import pydicom
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+RLE = "1.2.840.10008.1.2.5"
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 TRANSFER_SYNTAX = 0x00020010
@@ -219,6 +222,8 @@ def _read_deflated(content: bytes, wanted: frozenset[int]) -> RawHeader:
 
 
 def _read_with_pydicom(file: BinaryIO, wanted: frozenset[int]) -> RawHeader | None:
+    import pydicom  # a second of imports that most studies needn't pay
+
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(wanted), force=True)
@@ -241,12 +246,14 @@ def _damaged(error: Exception) -> StudyRefusedError:
     )
 
 
-def _raw_value(dataset: pydicom.Dataset, tag: int) -> bytes:
+def _raw_value(dataset: "pydicom.Dataset", tag: int) -> bytes:
     """Return an element's bytes, numbers in little-endian order."""
+    from pydicom.datadict import dictionary_VR
+
     value = dataset.get_item(tag).value
     if not isinstance(value, bytes):
         return b""
-    binary = pydicom.datadict.dictionary_VR(tag).startswith("US")
+    binary = dictionary_VR(tag).startswith("US")
     return value[::-1] if binary and not dataset.original_encoding[1] else value
 
 

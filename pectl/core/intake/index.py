@@ -22,6 +22,8 @@ Progress = Callable[[int, int], None]
 
 _MEAN_PART, _LARGEST_PART = 1024, 8192
 _WAIT_SECONDS = 0.2
+_PRELOAD = "pectl.core.intake.tasks"
+"""More than the index needs: processes of the studies' work are forked from the one that the index's first are."""
 
 
 def index_files(
@@ -95,7 +97,7 @@ def _read_parts(
     while True:
         postponed: list[tuple[int, list[FileEntry]]] = []
         read = partial(_read_part, folder=folder, shared=shared)
-        for number, entries, part in run_in_processes(read, parts, workers=workers, preload=__name__, name=_name):
+        for number, entries, part in run_in_processes(read, parts, workers=workers, preload=_PRELOAD, name=_name):
             if part is None:
                 postponed.append((number, entries))
             else:

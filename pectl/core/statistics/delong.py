@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from pectl.core.statistics.ranking import BoolArray, FloatArray, sorted_classes
 
@@ -35,7 +35,7 @@ class AucCovariance:
         if not variance > 0:
             return difference, np.nan, np.nan
         z = difference / float(np.sqrt(variance))
-        return difference, z, float(2 * norm.sf(abs(z)))
+        return difference, z, float(2 * ndtr(-abs(z)))
 
 
 def placements(label: BoolArray, score: FloatArray) -> FloatArray:

@@ -1,8 +1,7 @@
 """Confidence intervals in closed form: of proportions and of AUROCs. NaN where they aren't defined."""
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 Interval = tuple[float, float]
 UNDEFINED: Interval = (np.nan, np.nan)
@@ -87,6 +86,8 @@ def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) ->
         >>> [round(bound, 3) for bound in newcombe(1.0, n_positive=22, n_negative=24, confidence=0.95)]
         [0.912, 1.0]
     """
+    from scipy.optimize import brentq  # a second of imports, for separated classes alone
+
     z, pairs = _z(confidence), n_positive * n_negative
     extra = (n_positive + n_negative) / 2 - 1
 
@@ -100,4 +101,4 @@ def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) ->
 
 
 def _z(confidence: float) -> float:
-    return float(norm.ppf((1 + confidence) / 2))
+    return float(ndtri((1 + confidence) / 2))

@@ -4,13 +4,15 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from pectl.core.storage.files import system_fault
 from pectl.errors import InputMissingError, PectlError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _UTF8 = "utf-8-sig"
@@ -25,7 +27,7 @@ def read_csv(
     missing: type[PectlError] = InputMissingError,
     fix: str | None = None,
     **options: Any,  # noqa: ANN401 - pandas' own
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Read a CSV: UTF-8, commas, each column named once, as many fields in every row as in the header.
 
     A byte order mark, Windows line ends, blank lines and quoted fields are no matter.
@@ -43,6 +45,8 @@ def read_csv(
             isn't UTF-8, has other delimiters, names a column twice, or has rows of another length.
         ValueError: values that don't fit the types of `options`.
     """
+    import pandas as pd  # a second of imports that commands without tables needn't pay
+
     file = _Csv(path, f"{what} (CSV)", error, missing, fix)
     try:
         data = file.header_line() if options.get("nrows") == 0 else file.whole()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -98,9 +99,8 @@ def _draw_slabs(coronal: Axes, sagittal: Axes, explanation: Explanation, study: 
 
 def _draw_labels(axis: Axes, study: Study) -> None:
     """Draw what is known of each slice: PE, none, unknown (white)."""
-    half = study.spacing_mm[0] / 2
-    for position, label in zip(study.slice_position_mm, study.slice_label, strict=True):
-        axis.axhspan(position - half, position + half, color=_LABEL_COLOURS[int(label)], lw=0)
+    bar = [[to_rgb(_LABEL_COLOURS[int(label)])] for label in study.slice_label]
+    axis.imshow(bar, origin="lower", aspect="auto", extent=(0, 1, *_body_range(study)), interpolation="nearest")
     known = bool((study.slice_label != UNKNOWN).any())
     axis.set_xticks([0.5], ["slices with PE (labels)" if known else "labels unknown"], rotation=35, ha="right")
     axis.set_xlim(0, 1)

@@ -15,8 +15,9 @@ from tests.core.dicom.lossless_jpeg import encode
 def write_slice(tmp_path, write_series):
     """Write one slice of given stored values and return its header."""
 
-    def write(stored, *, syntax=None, stream=None, **attributes):
+    def write(stored, *, syntax=None, stream=None, streams=(), **attributes):
         stored = np.asarray(stored)
+        encoded = [stream] if stream else list(streams)
 
         def edit(dataset, place):
             dataset.PixelRepresentation = int(stored.dtype.kind == "i")
@@ -25,8 +26,8 @@ def write_slice(tmp_path, write_series):
                 setattr(dataset, keyword, value)
             if syntax:
                 dataset.compress(syntax)
-            if stream:
-                dataset.PixelData = encapsulate([stream])
+            if encoded:
+                dataset.PixelData = encapsulate(encoded)
                 dataset["PixelData"].VR = "OB"
                 dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLossless
 
@@ -167,6 +168,8 @@ def deflated(tmp_path, stored, cut=0):
 
 
 FORMATS = {
+    "8 bits": (np.uint16, 8),
+    "8 bits signed": (np.int16, 8),
     "12 bits": (np.uint16, 12),
     "12 bits signed": (np.int16, 12),
     "16 bits": (np.uint16, 16),
@@ -183,6 +186,16 @@ def slice_of(dtype, bits):
     return stored & ~dtype(3)
 
 
+@pytest.fixture(params=["libjpeg-turbo", "GDCM"])
+def decoder(request, monkeypatch):
+    """Leave lossless JPEG to one decoder alone."""
+    if request.param == "GDCM":
+        monkeypatch.setattr("pectl.core.dicom.lossless_jpeg.decode_lossless_jpeg", lambda stream: None)
+    else:
+        monkeypatch.setattr("pydicom.pixels.utils.pixel_array", None)
+
+
+@pytest.mark.usefixtures("decoder")
 @pytest.mark.parametrize(("dtype", "bits"), FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("point_transform", [0, 2])
 @pytest.mark.parametrize("predictor", range(1, 8))
@@ -192,6 +205,39 @@ def test_lossless_jpeg_of_every_predictor_and_point_transform(write_slice, predi
     stream = encode(samples, predictor=predictor, point_transform=point_transform, precision=bits)
     header = write_slice(stored, stream=stream, BitsStored=bits, HighBit=bits - 1, RescaleIntercept=0)
     np.testing.assert_array_equal(hu_of(header)[0], np.clip(stored.astype(int), -1024, 32767))
+
+
+@pytest.mark.usefixtures("decoder")
+@pytest.mark.parametrize("precision", [7, 10, 16])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_lossless_jpeg_of_another_precision_than_the_headers(write_slice, dtype, precision):
+    """The header's 12 bits are used, whatever else the stream has; padding is looked for among those."""
+    samples = np.random.default_rng(precision).integers(0, 1 << precision, (24, 20))
+    samples[0, :2] = 0, (1 << precision) - 1
+    options = {"BitsStored": 12, "HighBit": 11, "RescaleIntercept": 0, "PixelPaddingValue": 70}
+    header = write_slice(np.zeros((24, 20), dtype), stream=encode(samples, predictor=1, precision=precision), **options)
+    used = samples % 4096
+    expected = np.where(used >= 2048, used - 4096, used) if dtype == np.int16 else used
+    np.testing.assert_array_equal(hu_of(header)[0], np.where(expected == 70, -1024, np.maximum(expected, -1024)))
+
+
+@pytest.mark.parametrize("removed", [3, 200])
+def test_a_cut_lossless_jpeg_is_refused_not_filled_up(write_slice, removed):
+    stored = slice_of(np.uint16, 12)
+    stream = encode(stored, predictor=1, precision=12)[:-removed]
+    header = write_slice(stored, stream=stream, BitsStored=12, HighBit=11)
+    with pytest.raises(StudyRefusedError, match="expected pixels in JPEG Lossless") as caught:
+        hu_of(header)
+    assert caught.value.code == "undecodable_pixel_data"
+
+
+def test_frames_of_lossless_jpeg_are_told_apart(write_slice):
+    frames = [slice_of(dtype, 12).view(np.uint16) for dtype in (np.uint16, np.int16)]
+    streams = [encode(frame % 4096, predictor=1, precision=12) for frame in frames]
+    options = {"BitsStored": 12, "HighBit": 11, "RescaleIntercept": 0, "NumberOfFrames": 2}
+    header = write_slice(frames[0], streams=streams, **options)
+    for place, frame in enumerate(frames):
+        np.testing.assert_array_equal(hu_of(header._replace(frame=place))[0], frame % 4096)
 
 
 @pytest.mark.parametrize(("dtype", "bits"), FORMATS.values(), ids=FORMATS)

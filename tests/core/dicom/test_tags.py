@@ -57,7 +57,7 @@ def no_pydicom(monkeypatch):
     def fail(*args, **options):
         raise AssertionError
 
-    monkeypatch.setattr(dicom_tags.pydicom, "dcmread", fail)
+    monkeypatch.setattr("pydicom.dcmread", fail)
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT_LITTLE, EXPLICIT_LITTLE])
@@ -133,7 +133,7 @@ def test_a_failing_disk_is_told_from_a_damaged_header(tmp_path, monkeypatch, err
         raise error
 
     path = write(tmp_path / "a", EXPLICIT_BIG)
-    monkeypatch.setattr(dicom_tags.pydicom, "dcmread", fail)
+    monkeypatch.setattr("pydicom.dcmread", fail)
     with pytest.raises(kind, match=message):
         read_raw_header(path, WANTED)
 
