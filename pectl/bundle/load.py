@@ -1,5 +1,6 @@
 """Open a bundle as an instrument: no pickle, no network, no temporary file, and every byte of it checked."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from torch import Tensor
 from pectl.bundle.archive import refused
 from pectl.bundle.manifest import Bundle, open_bundle
 from pectl.bundle.names import CONFIG, DECISIONS, OUT_OF_DISTRIBUTION, SEEN, made_from_name, model_name
-from pectl.config import PreprocessConfig, WindowsConfig
+from pectl.bundle.unloaded import identity, read_preprocess
+from pectl.config import WindowsConfig
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.decisions.out_of_distribution import OutOfDistribution
 from pectl.core.models.checkpoint import DESCRIPTION, WEIGHTS, StoredModel, build_stage1, build_stage2
 from pectl.core.storage.stamp import check_lineage
-from pectl.core.stores.study_store import store_digest
 from pectl.inference.instrument import Instrument, Member
 from pectl.inference.precision import Asked
 
@@ -34,9 +35,7 @@ def load_bundle(path: Path) -> Instrument:
             members=tuple(_member(bundle, number) for number in range(1, bundle.manifest.n_members + 1)),
             out_of_distribution=read_out_of_distribution(bundle),
             seen=_read_seen(bundle),
-            name=path.stem,
-            version=bundle.manifest.package_version,
-            digest=bundle.manifest.digest,
+            **asdict(identity(bundle)),
             lineage=bundle.manifest.made_from,
             **read_config(bundle),
         )
@@ -51,10 +50,10 @@ def read_config(bundle: Bundle) -> dict[str, Any]:
         StoreError: they aren't such.
         LineageError: the preprocessing isn't that of the study store.
     """
-    content = bundle.read_json(CONFIG)
+    preprocess, content = read_preprocess(bundle), bundle.read_json(CONFIG)
     try:
-        preprocess = PreprocessConfig.model_validate(content["preprocess"])
-        config = {
+        return {
+            "preprocess": preprocess,
             "windows": WindowsConfig.model_validate(content["windows"]),
             "input_px": int(content["input_px"]),
             "batch_size": int(content["batch_size"]),
@@ -63,10 +62,6 @@ def read_config(bundle: Bundle) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         found = str(error).splitlines()[0]
         raise refused(bundle.path, f"preprocessing, windows and precision in {CONFIG}", found) from error
-    store = bundle.manifest.made_from.get("study_store", "none")
-    what = "preprocessing of the study store"
-    check_lineage(where=bundle.path, expected=store, found=store_digest(preprocess), what=what)
-    return {"preprocess": preprocess, **config}
 
 
 def read_out_of_distribution(bundle: Bundle) -> OutOfDistribution | None:

@@ -12,7 +12,6 @@ from pectl.cli.watched import watched
 
 if TYPE_CHECKING:
     from pectl.dicom_output.result import Kind
-    from pectl.inference.instrument import Instrument
     from pectl.steps.predict_studies import PredictSummary
 
 SourcesArgument = Annotated[
@@ -56,8 +55,7 @@ def predict(
 
     Nothing leaves the list: a study that can't be used is on it, with the reason.
     """
-    from functools import partial
-
+    from pectl.bundle.unloaded import UnloadedBundle
     from pectl.steps.predict_studies import Wish, predict_studies, read_list
 
     part = parse_shard(shard)
@@ -75,7 +73,7 @@ def predict(
             kinds=wanted,
             progress=watch.progress,
         )
-        summary = predict_studies(given, partial(_load, model), out, wish)
+        summary = predict_studies(given, UnloadedBundle.open(model), out, wish)
     show_faults(summary.faults)
     show_without_dicom(summary)
     _show(summary, out)
@@ -114,12 +112,6 @@ def show_without_dicom(summary: "PredictSummary") -> None:
         warn(f"no DICOM objects of {line}")
     if len(others) > MOST_LISTED:
         warn(f"no DICOM objects of {len(others) - MOST_LISTED} more; their JSON has the reason")
-
-
-def _load(model: Path) -> "Instrument":
-    from pectl.bundle.load import load_bundle
-
-    return load_bundle(model)
 
 
 def _show(summary: "PredictSummary", out: Path) -> None:

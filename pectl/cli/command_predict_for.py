@@ -12,7 +12,6 @@ from pectl.cli.options import Device, QuietOption
 from pectl.cli.watched import watched
 
 if TYPE_CHECKING:
-    from pectl.inference.instrument import Instrument
     from pectl.steps.predict_studies import PredictSummary
 
 Name = Literal["mercure", "kaapana", "monai-deploy"]
@@ -50,9 +49,9 @@ def predict_for(
     Folders come from the variables that it sets. A study that can't be used is an answer too, with the reason.
     """
     import os
-    from functools import partial
     from tempfile import TemporaryDirectory
 
+    from pectl.bundle.unloaded import UnloadedBundle
     from pectl.orchestrators.known import ORCHESTRATORS
     from pectl.steps.predict_for import find_bundle, predict_for
     from pectl.steps.predict_studies import Wish
@@ -61,9 +60,9 @@ def predict_for(
     items = orchestrator.items(os.environ)
     asked = orchestrator.kinds(os.environ)
     wish = Wish(device=device, kinds=parse_kinds(kinds if asked is None else asked))
-    load = partial(_load, find_bundle(model))
+    bundle = UnloadedBundle.open(find_bundle(model))
     with TemporaryDirectory(prefix="pectl-") as work, watched("items", Path(work), quiet=quiet) as watch:
-        summaries = predict_for(orchestrator, items, load, wish, work=Path(work), progress=watch.progress)
+        summaries = predict_for(orchestrator, items, bundle, wish, work=Path(work), progress=watch.progress)
     for summary in summaries:
         _show(summary)
     say("Research use only, not for diagnosis.")
@@ -79,9 +78,3 @@ def _show(summary: "PredictSummary") -> None:
     show_without_dicom(summary)
     for row in summary.rows:
         say(f"{row.prediction.study}: {sentence(row.prediction)}")
-
-
-def _load(model: Path) -> "Instrument":
-    from pectl.bundle.load import load_bundle
-
-    return load_bundle(model)

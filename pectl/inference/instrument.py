@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,10 @@ class Instrument:
     def model(self) -> Model:
         """Return who answers."""
         return Model(name=self.name, version=self.version, digest=self.digest)
+
+    def load(self) -> Self:
+        """Return the instrument, as a bundle that isn't loaded yet does: see `pectl.steps.predict_studies`."""
+        return self
 
     def predict(self, source: Path | str, *, device: DeviceName = "auto") -> Prediction:
         """Predict the one study in a folder, file, archive or study store; a study that can't be used is refused.

@@ -1,9 +1,8 @@
 """Predict what an orchestrator has laid out, and answer where and as it expects."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydicom
 
@@ -11,11 +10,8 @@ from pectl.core.storage.files import read_json, write_bytes, write_json
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import InputMissingError
 from pectl.orchestrators.contract import Item, Orchestrator
-from pectl.steps.predict_studies import PredictSummary, Progress, Wish, predict_studies
+from pectl.steps.predict_studies import Loadable, PredictSummary, Progress, Wish, predict_studies
 from pectl.steps.prediction_folder import MADE_BY
-
-if TYPE_CHECKING:  # torch comes with it
-    from pectl.inference.instrument import Instrument
 
 _LEFT_OUT = ("images", "arrived", "source")
 """Of a study's JSON: too long for a message, or of use to a worklist alone."""
@@ -24,7 +20,7 @@ _LEFT_OUT = ("images", "arrived", "source")
 def predict_for(
     orchestrator: Orchestrator,
     items: Sequence[Item],
-    load: "Callable[[], Instrument]",
+    model: Loadable,
     wish: Wish,
     *,
     work: Path,
@@ -37,7 +33,7 @@ def predict_for(
     Args:
         orchestrator: says how objects are named, and what else the JSON holds.
         items: what to predict.
-        load: returns the model; it is called once.
+        model: is loaded once.
         wish: what is wanted beside predictions.
         work: folder for what nobody keeps.
         progress: called with (items done, items).
@@ -48,12 +44,12 @@ def predict_for(
         StoreError: the disk is full.
         Interrupted: a stop was asked for; items that were done have their answer.
     """
-    load = cache(load)
+    model = model.load() if len(items) > 1 else model
     summaries, empty = [], []
     for number, item in enumerate(items):
         folder = work / str(number)
         try:
-            summaries.append(predict_studies([item.source], load, folder, wish))
+            summaries.append(predict_studies([item.source], model, folder, wish))
         except InputMissingError as error:
             empty.append(error)
         else:

@@ -1,21 +1,23 @@
 """Predict any number of studies with one loaded model, each by itself, and keep the worklist of all.
 
-A process beside this one finds and reads the studies: it looks for them while this one imports torch and loads the
-model, and reads the next while the model works. What it dies of is one study's fault, and the others go on.
+A process beside this one finds and reads the studies: the first while this one imports torch and loads the model, the
+next while the model works. What it dies of is one study's fault, and the others go on.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pectl.config import PreprocessConfig
 from pectl.core.intake.findings import Fault
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import Helper
 from pectl.errors import InputMissingError, Interrupted, PectlError
+from pectl.inference.prediction import Model
 from pectl.inference.studies import Found, Read, Ticket
 from pectl.inference.worklist import Row
 from pectl.steps.predict_one import StudyPredictor
@@ -79,14 +81,27 @@ class PredictSummary:
         return tuple(row for row in self.rows if row.prediction.state == "refused")
 
 
-def predict_studies(
-    sources: Sequence[Path], load: "Callable[[], Instrument]", out: Path, wish: Wish | None = None
-) -> PredictSummary:
+class Loadable(Protocol):
+    """A model: an `Instrument`, or an `UnloadedBundle`, with which studies are read while torch is imported."""
+
+    @property
+    def model(self) -> Model:
+        """Who answers."""
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """How studies are read for it."""
+
+    def load(self) -> "Instrument":
+        """Return it ready to answer."""
+
+
+def predict_studies(sources: Sequence[Path], model: Loadable, out: Path, wish: Wish | None = None) -> PredictSummary:
     """Predict every study among the sources that the folder `out` doesn't hold yet.
 
     Args:
         sources: folders, files, archives, a DICOMDIR, or study stores.
-        load: returns the model; it is called once.
+        model: is loaded while the first studies are read.
         out: gets `studies/<UID>.json`, `images.csv`, `worklist.csv` and `worklist.html`, and `dicom/<UID>/` if asked.
         wish: what else is wanted.
 
@@ -105,18 +120,34 @@ def predict_studies(
         check_extra()
     folder = PredictionFolder(out)
     with Helper(preload="pectl.inference.reading") as helper:
-        with nothing_left(out, PectlError):
-            finding = helper.submit(find_tickets, sources, wish.index or out / "dicom_index", wish.shard)
-            instrument = load()
-            found = helper.value(finding)
-            helper.value(helper.submit(_check, sources, instrument.preprocess, instrument.name))
+        with nothing_left(out, PectlError), ThreadPoolExecutor(1) as beside:
+            # this thread imports torch: another one would take a third longer, as its memory is managed otherwise
+            beginning = beside.submit(_begin_reading, helper, sources, model, folder, wish)
+            instrument = model.load()
+            found, todo, reads = beginning.result()
             folder.begin(instrument.model)
-        todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, instrument.model, wish.kinds)]
         run = _Run(instrument, folder, wish)
-        run.predict(helper, todo)
+        run.predict(todo, reads)
     return PredictSummary(
         tuple(run.worklist.rows()), len(todo), len(found.tickets) - len(todo), found.faults, tuple(run.without_dicom)
     )
+
+
+class _Reading(NamedTuple):
+    """What was found, the studies to do, and what is read of each, the first of them already."""
+
+    found: Found
+    todo: list[Ticket]
+    reads: Iterator[Read | None]
+
+
+def _begin_reading(
+    helper: Helper, sources: Sequence[Path], model: Loadable, folder: PredictionFolder, wish: Wish
+) -> _Reading:
+    found = helper.value(helper.submit(find_tickets, sources, wish.index or folder.path / "dicom_index", wish.shard))
+    helper.value(helper.submit(_check, sources, model.preprocess, model.model.name))
+    todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, model.model, wish.kinds)]
+    return _Reading(found, todo, helper.results(partial(read_ticket, config=model.preprocess), todo))
 
 
 def read_list(path: Path) -> list[Path]:
@@ -167,12 +198,11 @@ class _Run:
         self.worklist = Worklist(folder, waiting_minutes=wish.waiting_minutes)
         self.without_dicom: list[tuple[str, str]] = []
 
-    def predict(self, helper: Helper, todo: Sequence[Ticket]) -> None:
-        """Predict studies, and write the list now and then, where a stop is asked for, and at the end."""
+    def predict(self, todo: Sequence[Ticket], reads: Iterator[Read | None]) -> None:
+        """Predict studies as they are read; write the list now and then, where a stop is asked for, and at the end."""
         due = time.monotonic() + LIST_SECONDS
-        results = helper.results(partial(read_ticket, config=self._instrument.preprocess), todo)
         try:
-            for done, (ticket, read) in enumerate(zip(todo, results, strict=True), 1):
+            for done, (ticket, read) in enumerate(zip(todo, reads, strict=True), 1):
                 prediction, error = self._one.predict(ticket, read)
                 if error:
                     self.without_dicom.append((prediction.study, error))

@@ -2,14 +2,14 @@
 
 import pytest
 
-from pectl.cli import command_predict
+from pectl.bundle.unloaded import UnloadedBundle
 from tests.tiny_instrument import tiny_instrument
 
 
 @pytest.fixture
 def predict(pectl, tmp_path, monkeypatch):
     """Run predict with a small model into the same folder; returns the result."""
-    monkeypatch.setattr(command_predict, "_load", lambda model: tiny_instrument(seen=("1.1",)))
+    monkeypatch.setattr(UnloadedBundle, "open", lambda model: tiny_instrument(seen=("1.1",)))
 
     def run(*arguments):
         return pectl("predict", *arguments, "--model", "m.pectl", "--out", tmp_path / "out", "--device", "cpu")

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,7 @@ def study(tmp_path_factory, write_series) -> Path:
 def written(study, tmp_path_factory) -> Path:
     """A folder with every kind; not to be changed."""
     out = tmp_path_factory.mktemp("written") / "out"
-    predict_studies([study], load, out, Wish(kinds=ALL))
+    predict_studies([study], load(), out, Wish(kinds=ALL))
     return out
 
 
@@ -93,24 +92,24 @@ def test_heat_lies_where_it_was_found_and_its_peak_is_full_scale(written):
 
 def test_what_is_missing_is_written_later_with_the_same_uids(study, written, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    predict_studies([study], load, out)
+    predict_studies([study], load(), out)
     before = json.loads((out / "studies" / "1.1.json").read_text())
     assert not (out / "dicom").exists()
     with monkeypatch.context() as patch:
         patch.setattr(explain_predicted, "explain_predicted", unwanted)  # no heat where none is shown
-        first = predict_studies([study], load, out, Wish(kinds=(Kind.SR, Kind.KOS)))
+        first = predict_studies([study], load(), out, Wish(kinds=(Kind.SR, Kind.KOS)))
     assert (first.n_done, sorted(bytes_of(out))) == (1, ["kos.dcm", "sr.dcm"])
-    assert predict_studies([study], load, out, Wish(kinds=ALL)).n_done == 1
+    assert predict_studies([study], load(), out, Wish(kinds=ALL)).n_done == 1
     assert {name: pydicom.dcmread(out / "dicom" / "1.1" / name).SOPInstanceUID for name in bytes_of(out)} == {
         name: pydicom.dcmread(written / "dicom" / "1.1" / name).SOPInstanceUID for name in bytes_of(written)
     }
     assert json.loads((out / "studies" / "1.1.json").read_text()) == before | {"dicom": told(written)}
     kept = bytes_of(out)
-    again = predict_studies([study], load, out, Wish(kinds=ALL))
+    again = predict_studies([study], load(), out, Wish(kinds=ALL))
     assert (again.n_done, again.n_skipped) == (0, 1)
     shutil.rmtree(out / "dicom")
-    assert predict_studies([study], load, out, Wish(kinds=(Kind.SR,))).n_done == 1
-    predict_studies([study], load, out, Wish(kinds=ALL))
+    assert predict_studies([study], load(), out, Wish(kinds=(Kind.SR,))).n_done == 1
+    predict_studies([study], load(), out, Wish(kinds=ALL))
     assert bytes_of(out).keys() == kept.keys()
 
 
@@ -121,7 +120,7 @@ def unwanted(*_):
 def test_a_study_without_pe_has_its_hottest_slice_and_no_heat(study, tmp_path, monkeypatch):
     monkeypatch.setattr(explain_predicted, "explain_predicted", unwanted)
     out = tmp_path / "out"
-    predict_studies([study], partial(load, rule_out=0.999, rule_in=1.0), out, Wish(kinds=ALL))
+    predict_studies([study], load(rule_out=0.999, rule_in=1.0), out, Wish(kinds=ALL))
     assert sorted(bytes_of(out)) == ["key-images-1.dcm", "kos.dcm", "sr.dcm"]
     assert told(out)["heat"] == "no_heat: no slice holds 8% of the peak or more"
     assert told(out)["sr"] == "written"
@@ -131,15 +130,15 @@ def test_slices_in_an_archive(study, written, tmp_path):
     with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
         for path in sorted((study / "1.1").iterdir()):
             archive.write(path, path.name)
-    predict_studies([tmp_path / "study.zip"], load, tmp_path / "out", Wish(kinds=ALL))
+    predict_studies([tmp_path / "study.zip"], load(), tmp_path / "out", Wish(kinds=ALL))
     assert bytes_of(tmp_path / "out").keys() == bytes_of(written).keys()
     assert told(tmp_path / "out") == told(written)
 
 
 def test_its_own_objects_among_the_files_are_no_new_study(study, tmp_path):
     root = shutil.copytree(study, tmp_path / "root")
-    assert predict_studies([root], load, root / "out", Wish(kinds=ALL)).n_done == 1
-    assert predict_studies([root], load, root / "out", Wish(kinds=ALL)).n_done == 0
+    assert predict_studies([root], load(), root / "out", Wish(kinds=ALL)).n_done == 1
+    assert predict_studies([root], load(), root / "out", Wish(kinds=ALL)).n_done == 0
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # the hashed UID that is written below
@@ -147,24 +146,24 @@ def test_hashed_uids_are_told_and_the_others_go_on(study, tmp_path, write_series
     root = shutil.copytree(study, tmp_path / "root")
     write_series(root / "hashed", study="0a1b2c3d", edit=complete, **SMALL)
     out = tmp_path / "out"
-    summary = predict_studies([root], load, out, Wish(kinds=(Kind.SR, Kind.HEAT)))
+    summary = predict_studies([root], load(), out, Wish(kinds=(Kind.SR, Kind.HEAT)))
     [(study_uid, reason)] = summary.without_dicom
     assert study_uid == "0a1b2c3d"
     assert reason.startswith("expected a StudyInstanceUID of numbers and dots, found 0a1b2c3d; give the study as the")
     assert told(out, "0a1b2c3d") == {"sr": reason, "heat": reason}
     assert told(out)["sr"] == "written"
     assert len(summary.rows) == 2
-    assert predict_studies([root], load, out, Wish(kinds=(Kind.SR, Kind.HEAT))).n_done == 0
+    assert predict_studies([root], load(), out, Wish(kinds=(Kind.SR, Kind.HEAT))).n_done == 0
 
 
 def test_what_another_run_may_do_better_is_done_again(study, tmp_path):
     out = tmp_path / "out"
     (out / "dicom" / "1.1").mkdir(parents=True)
     (out / "dicom" / "1.1" / "IM1").write_text("an image")
-    summary = predict_studies([study], load, out, Wish(kinds=(Kind.SR,)))
+    summary = predict_studies([study], load(), out, Wish(kinds=(Kind.SR,)))
     assert summary.without_dicom[0][1].startswith("expected objects that pectl wrote, or no folder, found other files")
     (out / "dicom" / "1.1" / "IM1").unlink()
-    assert predict_studies([study], load, out, Wish(kinds=(Kind.SR,))).without_dicom == ()
+    assert predict_studies([study], load(), out, Wish(kinds=(Kind.SR,))).without_dicom == ()
     assert told(out) == {"sr": "written"}
 
 
@@ -176,16 +175,16 @@ def test_a_lost_file_is_told_without_its_name_and_a_full_disk_ends_the_run(study
         raise StoreError(where="out", expected="to write the folder", found="No space left", fix="free space")
 
     monkeypatch.setattr(dicom_predicted, "write_dicom", lost)
-    summary = predict_studies([study], load, tmp_path / "out", Wish(kinds=(Kind.SR,)))
+    summary = predict_studies([study], load(), tmp_path / "out", Wish(kinds=(Kind.SR,)))
     assert summary.without_dicom == (("1.1", "a file can't be read: No such file or directory"),)
     monkeypatch.setattr(dicom_predicted, "write_dicom", full)
     with pytest.raises(StoreError, match="No space left; free space"):
-        predict_studies([study], load, tmp_path / "out", Wish(kinds=(Kind.SR,)))
+        predict_studies([study], load(), tmp_path / "out", Wish(kinds=(Kind.SR,)))
 
 
 def test_a_study_of_a_store_has_no_files(study, tmp_path):
     preprocess(Sources((study,)), tmp_path / "store", Config(preprocess=PREPROCESS))
-    summary = predict_studies([tmp_path / "store"], load, tmp_path / "out", Wish(kinds=(Kind.SR,)))
+    summary = predict_studies([tmp_path / "store"], load(), tmp_path / "out", Wish(kinds=(Kind.SR,)))
     assert summary.without_dicom == (("1.1", STORED),)
     assert told(tmp_path / "out") == {"sr": STORED}
 
@@ -193,7 +192,7 @@ def test_a_study_of_a_store_has_no_files(study, tmp_path):
 def test_without_the_extra_nothing_begins(study, tmp_path, monkeypatch):
     monkeypatch.setattr(write, "find_spec", lambda name: None)
     with pytest.raises(DicomOutputError, match=r"found not installed; pip install 'pectl\[dicom\]'"):
-        predict_studies([study], unwanted, tmp_path / "out", Wish(kinds=(Kind.SR,)))
+        predict_studies([study], load(), tmp_path / "out", Wish(kinds=(Kind.SR,)))
     assert not (tmp_path / "out").exists()
 
 

@@ -17,18 +17,21 @@ def test_the_model_is_loaded_once_and_a_stop_keeps_what_is_done(tmp_path, write_
     for study in ("1.1", "1.2", "1.3"):
         write_series(tmp_path / study, study=study, **SMALL)
     items = [Item(tmp_path / study, tmp_path / "out", tmp_path / f"{study}.json") for study in ("1.1", "1.2", "1.3")]
-    loaded = []
+    loaded, instrument = [], tiny_instrument()
 
-    def load():
-        loaded.append(1)
-        return tiny_instrument()
+    class Unloaded:
+        model, preprocess = instrument.model, instrument.preprocess
+
+        def load(self):
+            loaded.append(1)
+            return instrument
 
     def stop(done, total):
         if done == 2:
             raise Interrupted(where="out", expected="to do all", found="a stop signal", fix="run again")
 
     with pytest.raises(Interrupted, match="a stop signal"):
-        predict_for(Orchestrator(), items, load, Wish(device="cpu"), work=tmp_path / "work", progress=stop)
+        predict_for(Orchestrator(), items, Unloaded(), Wish(device="cpu"), work=tmp_path / "work", progress=stop)
     assert loaded == [1]
     assert [item.result.exists() for item in items] == [True, True, False]
     assert json.loads(items[0].result.read_text()).keys() == {"use", "studies"}

@@ -57,7 +57,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def test_a_broken_study_is_a_row_and_the_others_go_on(cohort, tmp_path):
     out, seen = tmp_path / "out", []
-    summary = predict_studies([cohort], load, out, Wish(progress=lambda *numbers: seen.append(numbers)))
+    summary = predict_studies([cohort], load(), out, Wish(progress=lambda *numbers: seen.append(numbers)))
     assert (summary.n_done, summary.n_skipped, len(summary.refused)) == (4, 0, 2)
     assert seen == [(number, 4) for number in range(1, 5)]
     rows = table(out / "worklist.csv")
@@ -90,11 +90,11 @@ def test_a_broken_study_is_a_row_and_the_others_go_on(cohort, tmp_path):
 def test_what_is_done_is_skipped_what_has_changed_is_not_and_nobody_leaves(cohort, tmp_path):
     root, out = shutil.copytree(cohort, tmp_path / "copy"), tmp_path / "out"
     shutil.rmtree(root / "1.4")
-    predict_studies([root], load, out)
+    predict_studies([root], load(), out)
     before = {path.name: path.stat().st_mtime_ns for path in (out / "studies").iterdir()}
     os.utime(next((root / "1.2").iterdir()), (DAY + 600, DAY + 600))
     shutil.rmtree(root / "1.1")
-    summary = predict_studies([root], load, out, Wish(waiting_minutes=0))
+    summary = predict_studies([root], load(), out, Wish(waiting_minutes=0))
     assert (summary.n_done, summary.n_skipped) == (1, 1)
     assert [row.prediction.study for row in summary.rows] == ["1.3", "1.1", "1.2"]
     assert [row["waits_too_long"] for row in table(out / "worklist.csv")] == ["1", "1", "1"]
@@ -103,13 +103,13 @@ def test_what_is_done_is_skipped_what_has_changed_is_not_and_nobody_leaves(cohor
     with pytest.raises(
         LineageError, match=r"out: expected predictions of the model other, found some of d1; choose an"
     ):
-        predict_studies([root], partial(load, "other"), out)
+        predict_studies([root], load("other"), out)
 
 
 def test_shares_make_the_list_of_all(cohort, tmp_path):
     for index in (1, 0, 2):
-        predict_studies([cohort], load, tmp_path / "shares", Wish(shard=(index, 3)))
-    predict_studies([cohort], load, tmp_path / "one")
+        predict_studies([cohort], load(), tmp_path / "shares", Wish(shard=(index, 3)))
+    predict_studies([cohort], load(), tmp_path / "one")
     for name in ("worklist.csv", "images.csv"):
         assert (tmp_path / "shares" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
@@ -117,13 +117,13 @@ def test_shares_make_the_list_of_all(cohort, tmp_path):
 def test_a_store_and_files_beside_it(cohort, tmp_path):
     preprocess(Sources((cohort / "1.1", cohort / "1.3")), tmp_path / "store", Config(preprocess=PREPROCESS))
     out = tmp_path / "out"
-    predict_studies([tmp_path / "store", cohort / "1.2"], load, out)
+    predict_studies([tmp_path / "store", cohort / "1.2"], load(), out)
     rows = {row["StudyInstanceUID"]: row for row in table(out / "worklist.csv")}
     assert rows.keys() == {"1.1", "1.2", "1.3"}
     assert rows["1.3"]["code"] == "not_chest"
     assert rows["1.1"]["pe_present"] == f"{load().predict(cohort / '1.1').probability:.9g}"
     (tmp_path / "store" / "studies" / "1.1.h5").write_bytes(b"damaged")
-    summary = predict_studies([tmp_path / "store"], load, tmp_path / "again")
+    summary = predict_studies([tmp_path / "store"], load(), tmp_path / "again")
     assert {row.prediction.findings[0].code for row in summary.refused} == {"damaged_store_file", "not_chest"}
 
 
@@ -131,14 +131,14 @@ def test_a_store_of_other_preprocessing_is_one_line_with_both_digests_and_leaves
     other = PREPROCESS.model_copy(update={"in_plane_px": 40})
     preprocess(Sources((cohort / "1.1",)), tmp_path / "store", Config(preprocess=other))
     with pytest.raises(LineageError, match=r"preprocessed as for the model tiny: [0-9a-f]{64}, found [0-9a-f]{64}"):
-        predict_studies([tmp_path / "store"], load, tmp_path / "out")
+        predict_studies([tmp_path / "store"], load(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_no_study_at_all_is_named_and_leaves_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputMissingError, match="expected DICOM files, found none among 0 files"):
-        predict_studies([tmp_path / "empty"], load, tmp_path / "out")
+        predict_studies([tmp_path / "empty"], load(), tmp_path / "out")
     (tmp_path / "store").mkdir()
     write_json(tmp_path / "store" / "store.json", {})
     with pytest.raises(InputMissingError, match="store: expected studies, found none; check the path"):
@@ -151,11 +151,11 @@ def test_a_study_whose_reader_was_killed_is_a_row_and_is_done_again_next_time(co
     marker.touch()
     monkeypatch.setattr("pectl.steps.predict_studies.read_ticket", partial(read_or_die, marker=marker))
     out = tmp_path / "out"
-    summary = predict_studies([cohort / "1.1", cohort / "1.2"], load, out)
+    summary = predict_studies([cohort / "1.1", cohort / "1.2"], load(), out)
     assert [row.prediction.findings[0].code for row in summary.refused] == ["reader_killed"]
     assert [row.prediction.study for row in summary.rows] == ["1.2", "1.1"]
     marker.unlink()
-    again = predict_studies([cohort / "1.1", cohort / "1.2"], load, out)
+    again = predict_studies([cohort / "1.1", cohort / "1.2"], load(), out)
     assert (again.n_done, len(again.refused)) == (1, 0)
 
 
@@ -170,7 +170,7 @@ def test_a_full_disk_ends_the_run_and_a_stop_leaves_the_list_of_what_is_done(coh
         raise Interrupted(where="out", expected="to do all studies", found="a stop signal", fix="run again")
 
     with pytest.raises(Interrupted, match="a stop signal"):
-        predict_studies([cohort], load, tmp_path / "out", Wish(progress=stop))
+        predict_studies([cohort], load(), tmp_path / "out", Wish(progress=stop))
     assert [row["StudyInstanceUID"] for row in table(tmp_path / "out" / "worklist.csv")] == ["1.4"]
 
     def full(path, data):
@@ -178,7 +178,7 @@ def test_a_full_disk_ends_the_run_and_a_stop_leaves_the_list_of_what_is_done(coh
 
     monkeypatch.setattr(prediction_folder, "write_json", full)
     with pytest.raises(StoreError, match=r"1\.3\.json: expected to write the file, found No space left on device"):
-        predict_studies([cohort], load, tmp_path / "out")
+        predict_studies([cohort], load(), tmp_path / "out")
 
 
 def test_a_killed_run_is_resumed_to_the_same_list(cohort, tmp_path):
@@ -188,7 +188,7 @@ def test_a_killed_run_is_resumed_to_the_same_list(cohort, tmp_path):
         "from pectl.steps.predict_studies import Wish, predict_studies\n"
         "def slow(done, total):\n    print(done, flush=True); time.sleep(60)\n"
         "if __name__ == '__main__':\n"
-        "    predict_studies([Path(sys.argv[1])], load, Path(sys.argv[2]), Wish(progress=slow))\n"
+        "    predict_studies([Path(sys.argv[1])], load(), Path(sys.argv[2]), Wish(progress=slow))\n"
     )
     (tmp_path / "run.py").write_text(script)
     out, root = tmp_path / "out", Path(__file__).parents[2]
@@ -200,15 +200,15 @@ def test_a_killed_run_is_resumed_to_the_same_list(cohort, tmp_path):
         process.kill()
     time.sleep(0.1)
     assert [path.name for path in (out / "studies").glob("*.json")] == ["1.4.json"]
-    summary = predict_studies([cohort], load, out)
+    summary = predict_studies([cohort], load(), out)
     assert (summary.n_done, summary.n_skipped) == (3, 1)
-    predict_studies([cohort], load, tmp_path / "whole")
+    predict_studies([cohort], load(), tmp_path / "whole")
     assert (out / "worklist.csv").read_bytes() == (tmp_path / "whole" / "worklist.csv").read_bytes()
 
 
 def test_an_explanation_for_each_study_that_is_to_be_looked_at(cohort, tmp_path):
     out = tmp_path / "out"
-    predict_studies([cohort / "1.1", cohort / "1.3"], load, out, Wish(explain=True))
+    predict_studies([cohort / "1.1", cohort / "1.3"], load(), out, Wish(explain=True))
     assert [path.name for path in (out / "explanations").iterdir()] == ["1.1"]
     assert 'href="explanations/1.1/index.html"' in (out / "worklist.html").read_text()
     told = json.loads((out / "explanations" / "1.1" / "explain.json").read_text())
@@ -224,7 +224,7 @@ def test_a_list_of_sources(tmp_path):
 
 
 def test_a_damaged_row_is_named(cohort, tmp_path):
-    predict_studies([cohort / "1.1"], load, tmp_path / "out")
+    predict_studies([cohort / "1.1"], load(), tmp_path / "out")
     (tmp_path / "out" / "studies" / "1.9.json").write_text("{}")
     with pytest.raises(StoreError, match=r"1\.9\.json: expected what is said of a study, found another JSON"):
-        predict_studies([cohort / "1.1"], load, tmp_path / "out")
+        predict_studies([cohort / "1.1"], load(), tmp_path / "out")

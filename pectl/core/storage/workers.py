@@ -131,12 +131,19 @@ class Helper:
             ) from error
 
     def results(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result | None]:
-        """Yield the result of each task; None for one that the process was killed over.
+        """Begin the first tasks, and yield the result of each; None for one that the process was killed over.
 
         While a result is used, the next task is done and its result waits.
         """
         waiting = iter(tasks)
-        running: deque[tuple[Task, Future[Result]]] = deque()
+        return self._results(work, waiting, deque((task, self.submit(work, task)) for task in islice(waiting, AHEAD)))
+
+    def _results(
+        self,
+        work: Callable[[Task], Result],
+        waiting: Iterator[Task],
+        running: "deque[tuple[Task, Future[Result]]]",
+    ) -> Iterator[Result | None]:
         while True:
             fresh = [task for _, task in zip(range(AHEAD - len(running)), waiting, strict=False)]
             running += [(task, self.submit(work, task)) for task in fresh]
