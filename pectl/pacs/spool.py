@@ -58,8 +58,11 @@ class Spool:
         self._lock = threading.Lock()
         self._coming: dict[str, Coming] = {}
 
-    def open(self) -> None:
+    def open(self, *, heard_since: float = 0.0) -> None:
         """Make the folders, take away halves of objects, and find out what was coming.
+
+        Args:
+            heard_since: when the node began to listen, in seconds since 1970: a study counts as heard of then.
 
         Raises:
             StoreError: the folders can't be made.
@@ -72,7 +75,7 @@ class Spool:
             raise not_written(self.path, error, what="the spool") from error
         for folder in self.folder(State.RECEIVED).iterdir():
             times = [path.stat().st_mtime for path in folder.iterdir()] or [folder.stat().st_mtime]
-            self._coming[folder.name] = Coming(min(times), max(times))
+            self._coming[folder.name] = Coming(min(times), max(*times, heard_since))
 
     def folder(self, state: State, study: str = "") -> Path:
         """Return the folder of a state, or of a study in it."""

@@ -19,7 +19,7 @@ from pectl.pacs.address import Node, parse_destination
 from pectl.pacs.metrics import Metrics
 from pectl.pacs.send import Destination, deliver
 from pectl.pacs.spool import Spool, State
-from pectl.steps.listen_predictor import Order, load, predict_received
+from pectl.steps.listen_predictor import Order, load, model_of, predict_received
 from pectl.steps.listen_settings import Listening
 from pectl.steps.prediction_folder import PredictionFolder
 
@@ -58,19 +58,25 @@ class Desk:
         self._order = Order(settings.model, settings.out, settings.kinds, settings.device)
         self._model_process = Helper(preload="pectl.inference.reading")
         self._send_process = Helper(preload="pectl.inference.reading")
+        self._loading: Future[None] | None = None
         self._predicting: Hand | None = None
         self._sending: Hand | None = None
         self._retries: dict[str, Retry] = {}
         self._tidied = 0.0
 
     def __enter__(self) -> Self:
-        """Load the model, and open the spool."""
-        try:
-            self.model: Model = self._model_process.submit(load, self._order).result()
-            self.spool.open()
-        except BaseException:
-            self._model_process.stop()
-            raise
+        """Open the folder and the spool, and begin to load the model.
+
+        Objects may come at once. While the node was away none could: a study isn't quiet until it is so from now on,
+        unless the node is only to work off what is there.
+
+        Raises:
+            StoreError, LineageError: not a bundle; the folder can't be written, or is of another model.
+        """
+        self.model: Model = model_of(self._settings.model)
+        self.folder.begin(self.model)
+        self.spool.open(heard_since=0.0 if self._settings.port is None else time.time())
+        self._loading = self._model_process.submit(load, self._order)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,7 +86,12 @@ class Desk:
         self._send_process.stop()
 
     def turn(self) -> None:
-        """Do what can be done now; nothing here takes long."""
+        """Do what can be done now; nothing here takes long.
+
+        Raises:
+            StoreError, LineageError, DeviceError, WorkerError: the model can't be loaded.
+        """
+        self._settle_loading()
         self._close_due()
         self._settle_prediction()
         self._settle_sending()
@@ -129,6 +140,12 @@ class Desk:
         now = time.monotonic()
         ready = (one for one in self.spool.studies(state) if one not in self._retries or self._retries[one].due <= now)
         return next(ready, None)
+
+    def _settle_loading(self) -> None:
+        """End the node where the model can't be loaded."""
+        if self._loading is not None and self._loading.done():
+            loading, self._loading = self._loading, None
+            self._model_process.value(loading)
 
     def _settle_prediction(self) -> None:
         """Move the study that was predicted, if it is."""

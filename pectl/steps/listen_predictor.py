@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from pectl.bundle.manifest import open_bundle
 from pectl.core.storage.workers import Helper
 from pectl.errors import InputMissingError
 from pectl.inference.prediction import Model
@@ -35,14 +36,24 @@ class Told(NamedTuple):
     name: str
 
 
-def load(order: Order) -> Model:
-    """Load the model, and claim the folder for it.
+def model_of(bundle: Path) -> Model:
+    """Return who answers; its weights aren't loaded for that.
 
     Raises:
-        StoreError, LineageError: not a bundle; the folder is of another model.
+        StoreError: not a bundle.
+    """
+    with open_bundle(bundle) as found:
+        return Model(name=bundle.stem, version=found.manifest.package_version, digest=found.manifest.digest)
+
+
+def load(order: Order) -> None:
+    """Load the model, so that the first study needn't wait for it.
+
+    Raises:
+        StoreError, LineageError: a byte of the bundle was changed; the folder is of another model.
         DeviceError: no such device.
     """
-    return _loaded(order).instrument.model
+    _loaded(order)
 
 
 def predict_received(order: Order, study: Path) -> Told:

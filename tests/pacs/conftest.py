@@ -59,8 +59,8 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def until(true: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
-    """Wait until something is so."""
+def until(true: Callable[[], object], seconds: float = 300.0, what: str = "") -> None:
+    """Wait until something is so; the seconds are a bound, as the machine may be slow."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, what or "waited in vain"
@@ -81,7 +81,7 @@ class Node:
         with self.log.open("ab") as log:
             command = list(map(str, self._command))
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        until(self._listens, 120, "the node listens")
+        until(self._listens, what="the node listens")
         return self
 
     def _listens(self) -> bool:
@@ -100,12 +100,12 @@ class Node:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(number)
-        return self._process.wait(60)
+        return self._process.wait(120)
 
     def studies(self, state: str) -> list[str]:
         return sorted(path.name for path in (self.out / "spool" / state).iterdir() if path.is_dir())
 
-    def wait_for(self, state: str, *studies: str, seconds: float = 120) -> None:
+    def wait_for(self, state: str, *studies: str, seconds: float = 600) -> None:
         until(lambda: set(studies) <= set(self.studies(state)), seconds, f"{studies} in {state}")
 
 

@@ -82,7 +82,7 @@ def test_killed_at_random_moments_of_a_stream(node, orthanc, write_study, tmp_pa
         one.start()
     stream.join()
     all_images = set(stream.images.values())
-    one.wait_for("sent", *files, seconds=300)
+    one.wait_for("sent", *files)
     until(lambda: not (one.studies("received") or one.studies("complete") or one.studies("predicted")), 300)
     assert held(one.out / "spool") == all_images
     for study in files:  # a part that was answered while the rest hadn't come is a version with a successor
@@ -178,7 +178,7 @@ def test_ten_associations_and_a_study_that_never_completes(node, orthanc, write_
     [sender.start() for sender in senders]
     [sender.join() for sender in senders]
     assert Counter(answers.values()) == {0: 340}
-    one.wait_for("sent", *studies, seconds=300)
+    one.wait_for("sent", *studies)
     slow = new_uid()
     paths = write_study(tmp_path / slow, slow)
     begun = time.monotonic()

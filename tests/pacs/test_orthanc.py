@@ -12,6 +12,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
 from tests.pacs.conftest import Orthanc, debian, free_port, new_uid, running, until
 
 pytestmark = pytest.mark.pacs
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_study_goes_in_by_dcmsend_and_its_answer_lies_beside_it(node, orthanc, write_study, tmp_path):
@@ -74,7 +75,7 @@ def test_orthanc_forwards_and_gets_the_answer_by_dicomweb(orthanc, write_study, 
 
 
 def test_the_lines_of_the_how_to_page(write_study, tmp_path, node):
-    page = Path("docs/how-to/listen.md").read_text()
+    page = (ROOT / "docs/how-to/listen.md").read_text()
     (tmp_path / "send.lua").write_text(page.split("```lua\n")[1].split("```")[0])
     with running(Orthanc(tmp_path / "orthanc", free_port(), LuaScripts=[str(tmp_path / "send.lua")])) as orthanc:
         study = new_uid()

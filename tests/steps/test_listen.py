@@ -1,6 +1,7 @@
 """The desk of a node with stubs in the place of model and receiver: what moves where, and what a failure does."""
 
 import json
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -33,6 +34,9 @@ class Inline:
             done.set_exception(error)
         return done
 
+    def value(self, future):
+        return future.result()
+
     def stop(self) -> None:
         pass
 
@@ -46,6 +50,11 @@ class Stubs:
         self.told = Told(State.PREDICTED, "", "")
         self.error: Exception | None = None
         self.refusal: Exception | None = None
+        self.broken: Exception | None = None
+
+    def load(self, order):
+        if self.broken is not None:
+            raise self.broken
 
     def predict(self, order, folder):
         self.predicted.append(folder.name)
@@ -64,7 +73,8 @@ class Stubs:
 def stubs(monkeypatch):
     one = Stubs()
     monkeypatch.setattr(listen_desk, "Helper", Inline)
-    monkeypatch.setattr(listen_desk, "load", lambda order: Model(name="m", version="1", digest="d"))
+    monkeypatch.setattr(listen_desk, "model_of", lambda bundle: Model(name="m", version="1", digest="d"))
+    monkeypatch.setattr(listen_desk, "load", one.load)
     monkeypatch.setattr(listen_desk, "predict_received", one.predict)
     monkeypatch.setattr(listen_desk, "send_answer", one.send)
     monkeypatch.setattr(listen_desk, "FIRST_PAUSE_SECONDS", 0.01)
@@ -87,6 +97,14 @@ def turns(desk, count=6):
         time.sleep(0.005)
 
 
+def turn_until(desk, wanted):
+    """Turn until the studies are in these states; a wait is a bound, as the machine may be slow."""
+    deadline = time.monotonic() + 30
+    while states(desk) != wanted:
+        assert time.monotonic() < deadline, states(desk)
+        turns(desk, 1)
+
+
 def states(desk):
     return {state.value: desk.spool.studies(state) for state in State if desk.spool.studies(state)}
 
@@ -104,6 +122,28 @@ def test_a_study_is_predicted_once_and_sent_once(make_desk, stubs):
     turns(desk)
     assert (stubs.predicted, stubs.sent) == (["1.2"] * 2, ["1.2"] * 2)
     assert not desk.has_work()
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_node_and_what_came_stays(tmp_path, stubs):
+    stubs.broken = StoreError(where="m.pectl", expected="the member x", found="a changed one", fix="copy it again")
+    settings = Listening(model=tmp_path / "m", out=tmp_path / "out", send="A@h:1", port=0)
+    Spool(tmp_path / "out" / "spool").open()
+    Spool(tmp_path / "out" / "spool").put("1.2", "1.2.1", [b"x"])
+    with pytest.raises(StoreError, match=r"m.pectl: expected the member x, found a changed one"):
+        listen(settings)
+    assert (tmp_path / "out" / "spool" / "received" / "1.2" / "1.2.1.dcm").read_bytes() == b"x"
+
+
+def test_while_the_node_was_away_no_study_was_quiet(make_desk, stubs, tmp_path):
+    spool = Spool(tmp_path / "out" / "spool")
+    spool.open()
+    spool.put("1.2", "1.2.1", [b"x"])
+    path = tmp_path / "out" / "spool" / "received" / "1.2" / "1.2.1.dcm"
+    os.utime(path, (time.time() - 100,) * 2)
+    desk = make_desk(quiet_seconds=2.0, port=0)
+    turns(desk)
+    assert states(desk) == {"received": ["1.2"]}
+    turn_until(desk, {"sent": ["1.2"]})
 
 
 def test_quiet_and_at_most(make_desk, stubs):
@@ -148,9 +188,7 @@ def test_sending_is_tried_again_and_others_go_on(make_desk, stubs):
     assert states(desk) == {"predicted": ["1.1", "1.2"]}
     assert sorted(stubs.predicted) == ["1.1", "1.2"]
     stubs.refusal = None
-    time.sleep(0.5)
-    turns(desk, 10)
-    assert states(desk) == {"sent": ["1.1", "1.2"]}
+    turn_until(desk, {"sent": ["1.1", "1.2"]})
 
 
 def test_sending_is_given_up_with_the_reason(make_desk, stubs):
@@ -172,10 +210,7 @@ def test_a_study_that_kills_the_model_is_parked(make_desk, stubs):
     stubs.error = BrokenProcessPool()
     desk = make_desk()
     desk.spool.put("1.2", "1.2.1", [b"x"])
-    begun = time.time()
-    while states(desk) != {"failed": ["1.2"]}:
-        desk.turn()
-        assert time.time() - begun < 5
+    turn_until(desk, {"failed": ["1.2"]})
     assert stubs.predicted == ["1.2", "1.2"]
     assert "killed twice" in (desk.spool.path / "failed" / "1.2.txt").read_text()
 
@@ -187,9 +222,7 @@ def test_a_full_disk_keeps_the_study_and_a_bug_parks_it(make_desk, stubs):
     turns(desk)
     assert states(desk) == {"complete": ["1.2"]}
     stubs.error = ZeroDivisionError()
-    time.sleep(0.3)
-    turns(desk)
-    assert states(desk) == {"failed": ["1.2"]}
+    turn_until(desk, {"failed": ["1.2"]})
     assert (desk.spool.path / "failed" / "1.2.txt").read_text() == "ZeroDivisionError\n"
 
 
@@ -206,9 +239,7 @@ def test_an_unsent_answer_is_no_predecessor_and_a_sent_one_is(make_desk, stubs):
         desk.turn()
         assert report.exists() is kept
         stubs.refusal = None
-        time.sleep(0.3)
-        turns(desk, 10)
-        assert states(desk) == {"sent": ["1.2"]}
+        turn_until(desk, {"sent": ["1.2"]})
 
 
 def test_old_studies_are_taken_away_with_their_answers(make_desk):
