@@ -1,8 +1,10 @@
 """TLS between DICOM nodes: both sides show a certificate of an authority that the other knows (PS3.15 B)."""
 
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pectl.errors import PacsError
 
@@ -21,7 +23,7 @@ class TlsFiles:
         Raises:
             PacsError: a file can't be used.
         """
-        return self._loaded(ssl.PROTOCOL_TLS_SERVER)
+        return self._loaded(_Unhurried(ssl.PROTOCOL_TLS_SERVER))
 
     def client(self) -> ssl.SSLContext:
         """Return how to call.
@@ -29,11 +31,10 @@ class TlsFiles:
         Raises:
             PacsError: a file can't be used.
         """
-        return self._loaded(ssl.PROTOCOL_TLS_CLIENT)
+        return self._loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
-    def _loaded(self, protocol: int) -> ssl.SSLContext:
+    def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
         try:
-            context = ssl.SSLContext(protocol)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.load_cert_chain(self.certificate, self.key)
             context.load_verify_locations(self.authority)
@@ -46,3 +47,19 @@ class TlsFiles:
             ) from error
         context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+class _Unhurried(ssl.SSLContext):
+    """Shakes hands with the first bytes that are read, in the thread of that connection.
+
+    pynetdicom would do it in the thread that accepts: who connects and says nothing would keep everybody else out.
+    """
+
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        *arguments: Any,  # noqa: ANN401 - ssl's own
+        **named: Any,  # noqa: ANN401
+    ) -> ssl.SSLSocket:
+        """Wrap a socket, and leave the handshake for later."""
+        return super().wrap_socket(sock, *arguments, **named | {"do_handshake_on_connect": False})

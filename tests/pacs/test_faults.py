@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -70,26 +71,42 @@ class Stream:
                 time.sleep(0.3)
 
 
-def test_killed_at_random_moments_of_a_stream(node, orthanc, write_study, tmp_path):
+def unreplaced(orthanc, study: str) -> list[str]:
+    """Return the reports of a study that no other one names as its predecessor."""
+    reports = [pydicom.dcmread(BytesIO(orthanc.file(image))) for image in orthanc.instances(study, "SR")]
+    older = {
+        named.ReferencedSOPInstanceUID
+        for report in reports
+        for former in report.get("PredecessorDocumentsSequence", [])
+        for series in former.ReferencedSeriesSequence
+        for named in series.ReferencedSOPSequence
+    }
+    return [str(report.SOPInstanceUID) for report in reports if report.SOPInstanceUID not in older]
+
+
+def test_killed_at_random_moments_of_a_stream(node, orthanc, write_study, tmp_path, record_property):
     rng = random.Random(7)
     files = {study: write_study(tmp_path / study, study) for study in (new_uid() for _ in range(6))}
-    one = node(orthanc.address, "--quiet-seconds", "5")
+    one = node(orthanc.address, "--quiet-seconds", "10")
     stream = Stream(one, files)
+    begun, open_at_a_kill = time.monotonic(), Counter[str]()
     for _ in range(KILLS):
-        time.sleep(rng.uniform(0.1, 4))
+        time.sleep(rng.uniform(0.1, 6))
         one.end(signal.SIGKILL)
         assert stream.answered() <= held(one.out / "spool")
+        open_at_a_kill.update(state for state in ("received", "complete", "predicted", "sent") if one.studies(state))
         one.start()
+    record_property("seconds of kills", time.monotonic() - begun)
     stream.join()
     all_images = set(stream.images.values())
     one.wait_for("sent", *files)
     until(lambda: not (one.studies("received") or one.studies("complete") or one.studies("predicted")), 300)
     assert held(one.out / "spool") == all_images
-    for study in files:  # a part that was answered while the rest hadn't come is a version with a successor
+    for study in files:  # a part that was answered while the rest hadn't come is a version that has a successor
         report = pydicom.dcmread(one.out / "dicom" / study / "sr.dcm")
-        there = orthanc.instances(study, "SR")
-        assert str(report.SOPInstanceUID) in there
-        assert len(there) == 1 or "PredecessorDocumentsSequence" in report
+        assert unreplaced(orthanc, study) == [str(report.SOPInstanceUID)]
+    versions = sum(len(orthanc.instances(study, "SR")) for study in files)
+    record_property("kills with studies in a state, studies, reports", [open_at_a_kill, len(files), versions])
 
 
 def test_a_receiver_that_is_away_and_one_that_refuses(node, orthanc, write_study, tmp_path):
