@@ -16,7 +16,7 @@ from pectl.core.storage.files import atomic_folder, settle_folder
 from pectl.dicom_output.made_by import object_uid, series_uid
 from pectl.dicom_output.original import OriginalSeries, read_original
 from pectl.dicom_output.result import HEATED, Kind, StudyResult
-from pectl.errors import DicomOutputError, OutputExistsError, StoreError
+from pectl.errors import DicomOutputError, OutputExistsError, PectlError, StoreError
 
 if TYPE_CHECKING:
     from pectl.dicom_output.objects import Planned, Skipped
@@ -138,6 +138,8 @@ def _save(item: "Planned", original: OriginalSeries, path: Path) -> None:
         original.stamp(dataset)
         with quiet_pydicom():
             dataset.save_as(path, enforce_file_format=True)
+    except PectlError:
+        raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DicomOutputError(
             where=path.name,

@@ -7,11 +7,10 @@ RSPECT = ("sample_configs/rspect.toml", "--dicom", "RSPECT/train", "--labels", "
 
 
 def test_sample_batch_files_are_what_the_command_writes(pectl, monkeypatch, tmp_path: Path) -> None:
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / "sample_configs").mkdir()
     (tmp_path / RSPECT[0]).write_bytes((ROOT / RSPECT[0]).read_bytes())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.setattr("sys.executable", "/opt/pectl/.venv/bin/python")
     result = pectl("slurm", *RSPECT, "--studies", 7279, "--out", "sample_configs/slurm")
     assert result.code == 0, result.err
     written = {path.name: path.read_text() for path in (tmp_path / "sample_configs" / "slurm").iterdir()}
