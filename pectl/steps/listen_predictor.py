@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from pectl.core.intake.index import Given
 from pectl.core.storage.workers import Helper
 from pectl.errors import InputMissingError
 from pectl.inference.prediction import Model
@@ -58,7 +59,7 @@ def predict_received(order: Order, study: Path) -> Told:
     loaded = _loaded(order)
     with TemporaryDirectory(prefix="pectl-") as index:
         try:
-            found = loaded.helper.submit(find_tickets, [study], Path(index)).result()
+            found = loaded.helper.submit(find_tickets, Given([study]), Path(index)).result()
         except InputMissingError as error:
             return Told(State.REFUSED, f"expected {error.expected}, found {error.found}", "")
     ticket = found.tickets[0]  # a folder of the spool holds one study

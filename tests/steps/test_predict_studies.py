@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pectl.config import Config
+from pectl.core.intake.index import Given
 from pectl.core.intake.tasks import Sources
 from pectl.core.storage.files import write_json
 from pectl.errors import InputMissingError, Interrupted, LineageError, StoreError
@@ -142,7 +143,7 @@ def test_no_study_at_all_is_named_and_leaves_nothing(tmp_path):
     (tmp_path / "store").mkdir()
     write_json(tmp_path / "store" / "store.json", {})
     with pytest.raises(InputMissingError, match="store: expected studies, found none; check the path"):
-        reading.find_studies([tmp_path / "store"], index=tmp_path / "index")
+        reading.find_studies(Given([tmp_path / "store"]), index=tmp_path / "index")
     assert not (tmp_path / "out").exists()
 
 

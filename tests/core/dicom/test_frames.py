@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.examine import StudyLabels, examine, make_study
-from pectl.core.intake.index import index_files
+from pectl.core.intake.index import Given, index_files
 from pectl.core.intake.series import exclusion
 from pectl.core.intake.volume import read_volume
 
@@ -131,7 +131,7 @@ def enhanced(tmp_path, classic):
 
 
 def headers_of(path, tmp_path):
-    cohort = index_files([path], folder=tmp_path / "index", known=lambda uid: False)
+    cohort = index_files(Given([path]), folder=tmp_path / "index", known=lambda uid: False)
     return cohort.task("1.2.3").headers
 
 
