@@ -27,7 +27,7 @@ def inflate(path: Path, n_bytes: int, *, offset: int = 0, before: int = 0) -> ND
         OSError: the file can't be read.
     """
     plain = np.empty(before + n_bytes, np.uint8)
-    view, done = memoryview(plain), 0
+    view, done = plain.data, 0
     with path.open("rb") as file:
         file.seek(offset)
         try:

@@ -49,7 +49,8 @@ def load(path: Path) -> NDArray[np.generic]:
         offset = file.tell()
     if detached := _field(header, "data file"):
         path, offset = _beside(path, str(detached)), 0
-    if _field(header, "line skip") or (skip := int(_field(header, "byte skip") or 0)) < 0:
+    skip = int(_field(header, "byte skip") or 0)
+    if _field(header, "line skip") or skip < 0:
         raise refused("undecodable_pixel_data", "voxels that follow the header", "skipped lines", "export it again")
     dtype, shape = _dtype(header), _shape(header)
     n_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
@@ -63,7 +64,7 @@ def load(path: Path) -> NDArray[np.generic]:
     return plain.view(dtype).reshape(shape[-3:])
 
 
-def _field(header: dict[str, Any], name: str) -> object:
+def _field(header: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - text, number or nothing
     """Return a field whose name is written with or without a space."""
     return header.get(name, header.get(name.replace(" ", "")))
 
