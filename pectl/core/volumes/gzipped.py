@@ -1,15 +1,17 @@
 """Gzip to its end, no further than its header promises: what is cut off or damaged is found."""
 
+import gzip
 import struct
 from pathlib import Path
 
 import numpy as np
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from pectl.core.volumes.header import refused
 
-_FAULTS = (EOFError, igzip.BadGzipFile, isal_zlib.error, struct.error)
+_FAULTS = (EOFError, gzip.BadGzipFile, IsalError, struct.error)
 _FIX = "fetch or export the file again"
 
 
@@ -36,7 +38,7 @@ def inflate(path: Path, n_bytes: int, *, offset: int = 0, before: int = 0) -> ND
                     done += count
                 more = stream.read(1)  # at the end of the stream its checksum is compared
         except _FAULTS as error:
-            found = f"{done} before it breaks off or is damaged ({type(error).__name__})"
+            found = f"less: it breaks off or is damaged ({type(error).__name__})"
             raise refused("truncated_pixel_data", f"{len(plain)} bytes in the gzip stream", found, _FIX) from error
     if done < len(plain) or more:
         found = "more" if more else str(done)

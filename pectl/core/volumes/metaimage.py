@@ -48,7 +48,8 @@ def load(path: Path) -> NDArray[np.generic]:
 
 
 def _dtype(pixel_id: int) -> np.dtype[np.generic]:
-    return sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], pixel_id)).dtype
+    dtype: np.dtype[np.generic] = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], pixel_id)).dtype
+    return dtype
 
 
 def _check_whole(path: Path) -> None:

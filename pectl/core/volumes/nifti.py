@@ -51,4 +51,5 @@ def load(path: Path) -> NDArray[np.generic]:
     n_bytes, offset = dtype.itemsize * int(np.prod(shape, dtype=np.int64)), int(header.get_data_offset())
     gzipped = _is_gzip(path)
     plain = inflate(path, n_bytes, before=offset) if gzipped else read_plain(path, n_bytes, offset=offset)
-    return plain.view(dtype).reshape(shape[-3:])
+    values: NDArray[np.generic] = plain.view(dtype).reshape(shape[-3:])
+    return values
