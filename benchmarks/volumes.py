@@ -1,8 +1,8 @@
 """The rows of the speed table about NIfTI and NRRD: from the file to the study store, and memory; one core.
 
 Baseline: what is commonly done, `get_fdata` of nibabel or `read` of pynrrd to float64, then a cubic zoom to 1 mm
-(`scipy.ndimage.zoom`, order 3). Each runs as a process of its own, ours three times, theirs once after it; processor time, imports left out.
-`python -m benchmarks.volumes` measures these rows alone.
+(`scipy.ndimage.zoom`, order 3). Each runs as a process of its own, ours three times, theirs once after it; processor
+time, imports left out. `python -m benchmarks.volumes` measures these rows alone.
 """
 
 import shutil

@@ -13,8 +13,10 @@ from pectl.core.intake.index import Given
 from pectl.core.intake.tasks import Sources
 from pectl.core.stores.study_store import StudyStore
 from pectl.core.volumes.stated import Stated
+from pectl.dicom_output.result import Kind
 from pectl.errors import InputMissingError
 from pectl.inference.reading import find_studies, read, read_one_study
+from pectl.steps.dicom_predicted import write_predicted
 from pectl.steps.preprocess import preprocess
 from pectl.steps.validate import validate
 from tests.chests import chest_hu
@@ -96,6 +98,13 @@ def test_a_model_is_shown_what_the_store_holds(tmp_path: Path) -> None:
     assert found is not None
     np.testing.assert_array_equal(found.hu, StudyStore.open(tmp_path / "store").read_study("one").hu)
     assert read_one_study(Given([path]), CONFIG.preprocess, model="m").study is not None
+
+
+def test_a_volume_has_no_dicom_objects(tmp_path: Path) -> None:
+    ticket = find_studies(Given([_write(tmp_path / "one.nii.gz")]), index=tmp_path / "index").tickets[0]
+    made = write_predicted(None, None, ticket, tmp_path / "dicom", (Kind.SR,), None)  # type: ignore[arg-type]
+    assert made.error == "no DICOM files: the study came from a volume file"
+    assert not (tmp_path / "dicom").exists()
 
 
 def test_a_missing_extra_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def inflate(path: Path, n_bytes: int, *, offset: int = 0, before: int = 0) -> ND
                 while done < len(plain) and (count := stream.readinto(view[done:])):
                     done += count
                 more = stream.read(1)  # at the end of the stream its checksum is compared
-        except _FAULTS as error:
+        except _FAULTS as error:  # type: ignore[misc]  # the stub of isal calls its error an instance
             found = f"less: it breaks off or is damaged ({type(error).__name__})"
             raise refused("truncated_pixel_data", f"{len(plain)} bytes in the gzip stream", found, _FIX) from error
     if done < len(plain) or more:

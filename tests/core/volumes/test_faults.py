@@ -136,7 +136,7 @@ def test_what_is_shifted_by_1024_is_shifted_back(write_volume: Write, examined: 
     assert found.usable is not None
     assert whole.usable is not None
     np.testing.assert_array_equal(found.usable.volume.hu, whole.usable.volume.hu)
-    assert [one.code for one in found.verdict.findings] == ["accepted", "thick_slices", "shifted_values"]
+    assert [one.code for one in found.verdict.findings] == ["accepted", "shifted_values", "thick_slices"]
 
 
 def test_a_stated_formula_makes_hu(write_volume: Write, tmp_path: Path, examined: Judge) -> None:
@@ -172,3 +172,33 @@ def test_data_in_another_folder_are_not_followed(write_volume: Write, examined: 
     path = write_volume("raw.mhd")
     path.write_text(path.read_text().replace("raw.raw", "/etc/passwd"))
     assert _outcome(examined(path))[0] == "damaged_volume"
+
+
+def test_encodings_and_layouts_that_are_not_read(write_volume: Write, tmp_path: Path, examined: Judge) -> None:
+    path = write_volume("raw.nrrd")
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"encoding: raw", b"encoding: bzip2"))
+    assert "expected NRRD in raw or gzip encoding, found bzip2" in _outcome(examined(path))[1]
+    path.write_bytes(whole.replace(b"encoding: raw", b"line skip: 2\nencoding: raw"))
+    assert "expected voxels that follow the header, found skipped lines" in _outcome(examined(path))[1]
+    np.savez(tmp_path / "two.npz", a=np.zeros((20, 20, 20)), b=np.zeros((20, 20, 20)))
+    code, detail = _outcome(examined(tmp_path / "two.npz", Stated(spacing_mm=(1, 1, 1))))
+    assert code == "not_3d"
+    assert "expected one array in the file, found 2" in detail
+
+
+def test_sizes_are_checked_before_memory_is_allocated(tmp_path: Path, examined: Judge) -> None:
+    with (tmp_path / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<i2", "fortran_order": False, "shape": (9999, 9999, 9999)}
+        )
+    code, detail = _outcome(examined(tmp_path / "huge.npy", Stated(spacing_mm=(1, 1, 1))))
+    assert code == "absurd_size"
+    assert "found 9999 x 9999 x 9999" in detail
+    np.save(tmp_path / "none.npy", np.zeros((0, 20, 20), np.int16))
+    assert _outcome(examined(tmp_path / "none.npy", Stated(spacing_mm=(1, 1, 1))))[0] == "empty_volume"
+
+
+def test_pickles_are_refused(tmp_path: Path, examined: Judge) -> None:
+    np.save(tmp_path / "a.npy", np.full((20, 20, 20), None), allow_pickle=True)
+    assert _outcome(examined(tmp_path / "a.npy", Stated(spacing_mm=(1, 1, 1))))[0] == "not_scalar"
