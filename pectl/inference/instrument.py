@@ -23,7 +23,7 @@ from pectl.core.storage.stamp import check_lineage, digest_of
 from pectl.core.stores.feature_store import feature_digest
 from pectl.core.stores.runs import best_model, read_run
 from pectl.core.stores.study_store import Study, store_digest
-from pectl.core.volumes.stated import Stated
+from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import StoreError
 from pectl.inference.answers import answer_study
 from pectl.inference.device import DeviceName, Engine
@@ -124,7 +124,6 @@ class Instrument:
             LineageError: a study store of other preprocessing.
             StoreError: the disk is full.
         """
-        from pectl.core.intake.index import Given  # brings all that reads DICOM
         from pectl.inference.reading import read_one_study
 
         read = read_one_study(Given((Path(source),), stated), self.preprocess, model=self.name)

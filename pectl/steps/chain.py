@@ -10,14 +10,13 @@ import pandas as pd
 
 from pectl.config import Config
 from pectl.core.decisions.decisions import Decisions
-from pectl.core.intake.index import Given
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.splits import refuse_trained_on
 from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import check_lineage
 from pectl.core.stores.study_store import StudyStore
 from pectl.core.stores.tables import read_run_splits
-from pectl.core.volumes.stated import Stated
+from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.explanation.explainer import Explainer
 from pectl.explanation.gradcam import Method

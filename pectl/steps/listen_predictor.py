@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from pectl.core.intake.index import Given
 from pectl.core.storage.workers import Helper
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 from pectl.inference.prediction import Model
 from pectl.pacs.spool import State

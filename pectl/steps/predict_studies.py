@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pectl.config import PreprocessConfig
 from pectl.core.intake.findings import Fault
-from pectl.core.intake.index import Given
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import Helper
-from pectl.core.volumes.stated import Stated
+from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import InputMissingError, Interrupted, PectlError
 from pectl.inference.prediction import Model
 from pectl.inference.studies import Found, Read, Ticket

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pectl.config import Config
-from pectl.core.intake.index import Given
 from pectl.core.intake.tasks import Sources
 from pectl.core.storage.files import write_json
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError, Interrupted, LineageError, StoreError
 from pectl.inference import reading
 from pectl.steps import prediction_folder

@@ -10,10 +10,11 @@ import pytest
 
 from pectl.config import Config, PreprocessConfig
 from pectl.core.intake import tasks as study_intake
-from pectl.core.intake.index import Given, index_files
+from pectl.core.intake.index import index_files
 from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.volumes.stated import Given
 from pectl.errors import LabelsError
 from pectl.steps.preprocess import preprocess
 from pectl.steps.validate import validate

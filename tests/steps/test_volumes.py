@@ -9,10 +9,9 @@ from typer.testing import CliRunner
 
 from pectl.cli.app import app
 from pectl.config import Config, PreprocessConfig
-from pectl.core.intake.index import Given
 from pectl.core.intake.tasks import Sources
 from pectl.core.stores.study_store import StudyStore
-from pectl.core.volumes.stated import Stated
+from pectl.core.volumes.stated import Given, Stated
 from pectl.dicom_output.result import Kind
 from pectl.errors import InputMissingError
 from pectl.inference.reading import find_studies, read, read_one_study

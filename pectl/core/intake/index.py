@@ -7,10 +7,9 @@ names of the files around the cut alone, so that a new file changes one part.
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from pectl.core.dicom.file_headers import UNREADABLE, read_file
 from pectl.core.dicom.header_cache import HeaderCache, Known
@@ -19,7 +18,7 @@ from pectl.core.intake.cohort import Cohort, Groups, Part, group_files
 from pectl.core.storage.workers import run_in_processes
 from pectl.core.volumes.formats import WITHOUT_SPACING, check_readable, suffix_of
 from pectl.core.volumes.slices import whole_file
-from pectl.core.volumes.stated import Stated
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 
 Progress = Callable[[int, int], None]
@@ -28,13 +27,6 @@ _MEAN_PART, _LARGEST_PART = 1024, 8192
 _WAIT_SECONDS = 0.2
 _PRELOAD = "pectl.core.intake.tasks"
 """More than the index needs: processes of the studies' work are forked from the one that the index's first are."""
-
-
-class Given(NamedTuple):
-    """What the user gives: folders, files, archives or a DICOMDIR; and what holds for volumes that aren't DICOM."""
-
-    paths: Sequence[Path]
-    stated: Stated = Stated()
 
 
 def index_files(

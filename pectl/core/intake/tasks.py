@@ -11,13 +11,12 @@ from pectl.config import PreprocessConfig
 from pectl.core.intake.cohort import Cohort, PackedStudy, in_shard
 from pectl.core.intake.examine import Examined, StudyLabels, examine
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.index import Given
 from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.storage.estimate import Expect
-from pectl.core.volumes.stated import Stated
+from pectl.core.volumes.stated import Given, Stated
 
 if TYPE_CHECKING:  # pandas comes with it
     from pectl.core.labels.table import Breach, Labels

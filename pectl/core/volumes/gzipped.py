@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pectl.core.volumes.header import refused
 
 _FAULTS = (EOFError, gzip.BadGzipFile, IsalError, struct.error)
+_PART = 1 << 20  # bytes; a whole volume at once would be copied twice
 _FIX = "fetch or export the file again"
 
 
@@ -34,7 +35,7 @@ def inflate(path: Path, n_bytes: int, *, offset: int = 0, before: int = 0) -> ND
         file.seek(offset)
         try:
             with igzip.open(file) as stream:
-                while done < len(plain) and (count := stream.readinto(view[done:])):
+                while done < len(plain) and (count := stream.readinto(view[done : done + _PART])):
                     done += count
                 more = stream.read(1)  # at the end of the stream its checksum is compared
         except _FAULTS as error:  # type: ignore[misc]  # the stub of isal calls its error an instance

@@ -1,8 +1,11 @@
-"""What the user states of volumes because their files don't say it."""
+"""What the user gives, and what is stated of volumes because their files don't say it."""
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 _NUMBER = r"(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
 _FORMULA = re.compile(rf"x(?:([*/]){_NUMBER})?(?:([+-]){_NUMBER})?")
@@ -25,6 +28,13 @@ class Stated:
     def __str__(self) -> str:
         """Return what was stated, as a part of a study's identity; empty where nothing was."""
         return "" if self == Stated() else f"{self.spacing_mm} {self.values} "
+
+
+class Given(NamedTuple):
+    """What the user gives: folders, files, archives or a DICOMDIR; and what holds for volumes that aren't DICOM."""
+
+    paths: Sequence[Path]
+    stated: Stated = Stated()
 
 
 def parse_spacing(text: str) -> tuple[float, float, float]:

@@ -14,7 +14,8 @@ from pectl.config import PreprocessConfig
 from pectl.core.dicom import archives
 from pectl.core.dicom.archives import is_archive, read_members, unpacked
 from pectl.core.intake.examine import StudyLabels, examine
-from pectl.core.intake.index import Given, index_files
+from pectl.core.intake.index import index_files
+from pectl.core.volumes.stated import Given
 from pectl.errors import StoreError, StudyRefusedError
 
 CONFIG = PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0)

@@ -13,9 +13,10 @@ from pydicom.sequence import Sequence
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.examine import StudyLabels, examine, make_study
-from pectl.core.intake.index import Given, index_files
+from pectl.core.intake.index import index_files
 from pectl.core.intake.series import exclusion
 from pectl.core.intake.volume import read_volume
+from pectl.core.volumes.stated import Given
 
 N, SIDE = 36, 64
 CONFIG = PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0)

@@ -7,7 +7,8 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from pectl.core.dicom.sources import find_entries, listed_files
-from pectl.core.intake.index import Given, index_files
+from pectl.core.intake.index import index_files
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # pydicom, while writing

@@ -11,7 +11,8 @@ from pectl.core.dicom.header_cache import HeaderCache
 from pectl.core.dicom.sources import FileEntry, find_entries
 from pectl.core.intake import index as dicom_index
 from pectl.core.intake.cohort import in_shard
-from pectl.core.intake.index import Given, index_files
+from pectl.core.intake.index import index_files
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 
 
