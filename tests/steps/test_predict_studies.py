@@ -138,7 +138,7 @@ def test_a_store_of_other_preprocessing_is_one_line_with_both_digests_and_leaves
 
 def test_no_study_at_all_is_named_and_leaves_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputMissingError, match="expected DICOM files, found none among 0 files"):
+    with pytest.raises(InputMissingError, match="expected DICOM files or volumes, found none among 0 files"):
         predict_studies([tmp_path / "empty"], load(), tmp_path / "out")
     (tmp_path / "store").mkdir()
     write_json(tmp_path / "store" / "store.json", {})

@@ -99,7 +99,9 @@ def test_no_such_folder(tmp_path, index):
 
 def test_no_dicom_inside(tmp_path, index):
     (tmp_path / "notes.txt").write_text("nothing here\n")
-    with pytest.raises(InputMissingError, match="expected DICOM files, found none among 1 files; check the path"):
+    with pytest.raises(
+        InputMissingError, match="expected DICOM files or volumes, found none among 1 files; check the path"
+    ):
         index(tmp_path / "notes.txt")
 
 
