@@ -12,6 +12,7 @@ from benchmarks.explaining import explain_rows
 from benchmarks.intake import intake_rows
 from benchmarks.predicting import predict_rows
 from benchmarks.timing import Row, shortest
+from benchmarks.volumes import volume_rows
 from pectl.core.batches.windows import WindowReader
 from pectl.core.stores.study_store import StudyStore
 
@@ -20,6 +21,7 @@ def main() -> None:
     """Run all and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         rows = intake_rows(Path(folder))
+        rows += volume_rows(Path(folder))
         rows.append(_random_windows(Path(folder) / "store"))
         rows += evaluation_rows(Path(folder))
         rows += explain_rows(Path(folder))

@@ -31,7 +31,7 @@ def write_series(root: Path, syntax: UID, *, every: int = 1) -> None:
         every: write each so-many-th slice alone.
     """
     root.mkdir(parents=True)
-    drawn = [_pixel_data(stored, syntax, root / "template.dcm") for stored in _slices()]
+    drawn = [_pixel_data(stored, syntax, root / "template.dcm") for stored in drawn_slices()]
     study, series = generate_uid(), generate_uid()
     for place in range(0, SLICES, every):
         dataset = _dataset(syntax)
@@ -43,7 +43,7 @@ def write_series(root: Path, syntax: UID, *, every: int = 1) -> None:
         dataset.save_as(root / f"{place}.dcm")
 
 
-def _slices() -> list[np.ndarray]:
+def drawn_slices() -> list[np.ndarray]:
     """Return a few slices (rows, columns) of stored numbers."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pectl.cli.console import say
+from pectl.cli.intake import SpacingOption, ValuesOption, parse_stated
 from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
 from pectl.cli.watched import watched
 
-SourceArgument = Annotated[Path, typer.Argument(help="A study store, or a folder of DICOM files.")]
+SourceArgument = Annotated[Path, typer.Argument(help="A study store, a folder of DICOM files, or a volume.")]
 Stage1Option = Annotated[Path, typer.Option("--stage1", help="A finished run of train-stage1.")]
 Stage2Option = Annotated[Path, typer.Option("--stage2", help="A finished run of train-stage2.")]
 LabelOption = Annotated[
@@ -32,6 +33,8 @@ def explain(
     truth: Annotated[
         Path | None, typer.Option("--truth", help="truth/ of a phantom cohort, to score the heat.")
     ] = None,
+    spacing: SpacingOption = None,
+    values: ValuesOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     device: DeviceOption = "auto",
@@ -47,7 +50,15 @@ def explain(
 
     resolved = load_config(config, overrides or [], seed)
     question = Question(
-        stage1=stage1, stage2=stage2, source=source, uid=study, split=split, label=label, method=method, truth=truth
+        stage1=stage1,
+        stage2=stage2,
+        source=source,
+        uid=study,
+        split=split,
+        label=label,
+        method=method,
+        truth=truth,
+        stated=parse_stated(spacing, values),
     )
     with watched("studies explained", out, quiet=quiet) as watch:
         result = run(question, out, config=resolved, device=device, progress=watch.progress)

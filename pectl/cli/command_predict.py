@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pectl.cli.console import say
-from pectl.cli.intake import MOST_LISTED, STRICT_EXIT, IndexOption, StrictOption, show_faults, warn
+from pectl.cli.intake import (
+    MOST_LISTED,
+    STRICT_EXIT,
+    IndexOption,
+    SpacingOption,
+    StrictOption,
+    ValuesOption,
+    parse_stated,
+    show_faults,
+    warn,
+)
 from pectl.cli.options import DeviceOption, QuietOption, ShardOption, parse_shard
 from pectl.cli.watched import watched
 
@@ -17,7 +27,8 @@ if TYPE_CHECKING:
 SourcesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="DICOM...", help="Folders of DICOM files, files, zip or tar archives, a DICOMDIR, or study stores."
+        metavar="DICOM...",
+        help="Folders of DICOM files, files, zip or tar archives, a DICOMDIR; volumes; or study stores.",
     ),
 ]
 
@@ -29,6 +40,8 @@ def predict(
     listed: Annotated[
         Path | None, typer.Option("--list", metavar="FILE", help="A text file with more sources, one a line.")
     ] = None,
+    spacing: SpacingOption = None,
+    values: ValuesOption = None,
     index: IndexOption = None,
     shard: ShardOption = None,
     waiting_limit: Annotated[
@@ -70,6 +83,7 @@ def predict(
             device=device,
             waiting_minutes=waiting_limit,
             explain=explain,
+            stated=parse_stated(spacing, values),
             kinds=wanted,
             progress=watch.progress,
         )
@@ -102,12 +116,12 @@ def show_without_dicom(summary: "PredictSummary") -> None:
     """Name on stderr the studies that have no DICOM objects: those of stores in one line, others with the reason."""
     if not summary.without_dicom:
         return
-    from pectl.steps.dicom_predicted import STORED
+    from pectl.steps.dicom_predicted import STORED, VOLUME
 
-    stored = [study for study, reason in summary.without_dicom if reason == STORED]
-    others = [f"{study}: {reason}" for study, reason in summary.without_dicom if reason != STORED]
-    if stored:
-        warn(f"no DICOM objects of {len(stored)} studies from a study store: {', '.join(stored[:MOST_LISTED])}")
+    for reason, origin in ((STORED, "a study store"), (VOLUME, "volume files")):
+        if studies := [study for study, found in summary.without_dicom if found == reason]:
+            warn(f"no DICOM objects of {len(studies)} studies from {origin}: {', '.join(studies[:MOST_LISTED])}")
+    others = [f"{study}: {reason}" for study, reason in summary.without_dicom if reason not in (STORED, VOLUME)]
     for line in others[:MOST_LISTED]:
         warn(f"no DICOM objects of {line}")
     if len(others) > MOST_LISTED:

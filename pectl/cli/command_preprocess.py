@@ -12,8 +12,11 @@ from pectl.cli.intake import (
     PreviewsOption,
     SeriesOption,
     SourcesArgument,
+    SpacingOption,
     StrictOption,
+    ValuesOption,
     exit_if_strict,
+    parse_stated,
     show_absent,
     show_faults,
     show_previews,
@@ -38,6 +41,8 @@ def preprocess(
     out: Annotated[Path, typer.Option("--out", help="The study store.")],
     labels: LabelsOption = None,
     series: SeriesOption = None,
+    spacing: SpacingOption = None,
+    values: ValuesOption = None,
     index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
@@ -48,7 +53,7 @@ def preprocess(
     seed: SeedOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Turn DICOM series into a study store.
+    """Turn DICOM series, or volumes, into a study store.
 
     It holds one upright lung box in HU per study, and the verdicts that `validate` gives.
     """
@@ -58,7 +63,8 @@ def preprocess(
     from pectl.steps.preprocess import preprocess as run
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
-    sources = Sources(tuple(dicom), labels, index, workers, part, read_named_series(series))
+    named, stated = read_named_series(series), parse_stated(spacing, values)
+    sources = Sources(tuple(dicom), labels, index, workers, part, named, stated)
     with (
         progress("files", quiet=quiet, growing=True) as files,
         watched("studies", out, quiet=quiet, shard=part) as watch,

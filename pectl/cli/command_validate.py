@@ -15,8 +15,11 @@ from pectl.cli.intake import (
     PreviewsOption,
     SeriesOption,
     SourcesArgument,
+    SpacingOption,
     StrictOption,
+    ValuesOption,
     exit_if_strict,
+    parse_stated,
     show_absent,
     show_faults,
     show_previews,
@@ -44,6 +47,8 @@ def validate(
     out: Annotated[Path | None, typer.Option("--out", help="Folder of verdicts.csv and verdicts.json.")] = None,
     labels: LabelsOption = None,
     series: SeriesOption = None,
+    spacing: SpacingOption = None,
+    values: ValuesOption = None,
     index: IndexOption = None,
     workers: WorkersOption = 1,
     shard: ShardOption = None,
@@ -67,7 +72,8 @@ def validate(
     if previews and out is None:
         raise typer.BadParameter("pictures need a folder: give --out too", param_hint="--previews")
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
-    sources = Sources(tuple(dicom), labels, index, workers, part, read_named_series(series))
+    named, stated = read_named_series(series), parse_stated(spacing, values)
+    sources = Sources(tuple(dicom), labels, index, workers, part, named, stated)
     say("Series choice: " + "; ".join(describe_rules(resolved.preprocess)))
     with TemporaryDirectory(prefix="pectl-") as scratch, _watching(out, part, quiet=quiet) as watch:
         summary = run(sources, out or Path(scratch), resolved, previews=previews, watch=watch)

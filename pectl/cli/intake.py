@@ -13,6 +13,7 @@ from pectl.cli.console import console, say
 if TYPE_CHECKING:
     from pectl.core.intake.findings import Fault, Finding
     from pectl.core.intake.verdicts import Verdict
+    from pectl.core.volumes.stated import Stated
 
 STRICT_EXIT = 3
 MOST_LISTED = 20
@@ -21,7 +22,8 @@ SourcesArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="DICOM...",
-        help="Folders of DICOM files, any names, any nesting; or files, zip or tar archives, a DICOMDIR.",
+        help="Folders of DICOM files, any names, any nesting; or files, zip or tar archives, a DICOMDIR; or volumes as "
+        "NIfTI, NRRD, MetaImage or NumPy files.",
     ),
 ]
 LabelsOption = Annotated[Path | None, typer.Option("--labels", help="Table like RSPECT's train.csv.")]
@@ -38,6 +40,20 @@ SeriesOption = Annotated[
         "the columns StudyInstanceUID and SeriesInstanceUID.",
     ),
 ]
+SpacingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--spacing",
+        metavar="Z,Y,X",
+        help="Of volume files without a spacing: mm from slice to slice, row to row, column to column.",
+    ),
+]
+ValuesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--values", metavar="FORMULA", help="What makes HU of the values x of volume files, such as 'x*1600-1000'."
+    ),
+]
 PreviewsOption = Annotated[
     bool, typer.Option("--previews", help="A picture of each study's lung box, and pages to skim them, in previews/.")
 ]
@@ -46,6 +62,24 @@ StrictOption = Annotated[
 ]
 
 _STYLES = {"error": "red", "repair": "cyan", "warning": "yellow", "ok": "green"}
+
+
+def parse_stated(spacing: str | None, values: str | None) -> "Stated":
+    """Return what the user states of volume files.
+
+    Raises:
+        typer.BadParameter: not three steps in mm, or another formula than a linear one.
+    """
+    from pectl.core.volumes.stated import Stated, parse_spacing, parse_values
+
+    try:
+        steps = None if spacing is None else parse_spacing(spacing)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--spacing") from error
+    try:
+        return Stated(steps, None if values is None else parse_values(values))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--values") from error
 
 
 def show_verdicts(verdicts: Sequence["Verdict"]) -> None:

@@ -23,6 +23,7 @@ from pectl.core.storage.stamp import check_lineage, digest_of
 from pectl.core.stores.feature_store import feature_digest
 from pectl.core.stores.runs import best_model, read_run
 from pectl.core.stores.study_store import Study, store_digest
+from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import StoreError
 from pectl.inference.answers import answer_study
 from pectl.inference.device import DeviceName, Engine
@@ -104,21 +105,28 @@ class Instrument:
         """Return the instrument, as a bundle that isn't loaded yet does: see `pectl.steps.predict_studies`."""
         return self
 
-    def predict(self, source: Path | str, *, device: DeviceName = "auto") -> Prediction:
+    def predict(
+        self,
+        source: Path | str,
+        *,
+        device: DeviceName = "auto",
+        stated: Stated = Stated(),  # noqa: B008 - frozen
+    ) -> Prediction:
         """Predict the one study in a folder, file, archive or study store; a study that can't be used is refused.
 
         Args:
             source: where the study is; `pectl.steps.predict_studies` takes several.
             device: where to compute.
+            stated: spacing and values of a volume that isn't DICOM, where its file lacks them.
 
         Raises:
             InputMissingError: no such source, or not one study inside.
             LineageError: a study store of other preprocessing.
             StoreError: the disk is full.
         """
-        from pectl.inference.reading import read_one_study  # brings all that reads DICOM
+        from pectl.inference.reading import read_one_study
 
-        read = read_one_study(Path(source), self.preprocess, model=self.name)
+        read = read_one_study(Given((Path(source),), stated), self.preprocess, model=self.name)
         return self.answer(read.verdict, read.study, self.engine(device)).prediction
 
     def engine(self, device: DeviceName, asked: Asked | None = None, *, local_rank: int = 0) -> Engine:

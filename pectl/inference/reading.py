@@ -16,6 +16,7 @@ from pectl.core.intake.verdicts import Verdict, read_verdict
 from pectl.core.storage.stamp import check_lineage, digest_of, read_stamp
 from pectl.core.stores.study_store import FORMAT, VERSION, read_study, store_digest, study_path
 from pectl.core.stores.tables import MADE_BY
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError, StoreError
 from pectl.inference.studies import Found, Read, Ticket
 
@@ -23,12 +24,12 @@ _OF_OTHERS = "patient_in_several_studies"
 
 
 def find_studies(
-    sources: Sequence[Path], *, index: Path, shard: tuple[int, int] | None = None, progress: Progress | None = None
+    given: Given, *, index: Path, shard: tuple[int, int] | None = None, progress: Progress | None = None
 ) -> Found:
     """Find every study among the sources.
 
     Args:
-        sources: folders, files, archives, a DICOMDIR, or study stores.
+        given: folders, files, archives, a DICOMDIR, or study stores; and what is stated of volumes.
         index: folder that keeps the headers of DICOM files.
         shard: (index from 0, count): only this share of the studies.
         progress: called with (files done, files found so far).
@@ -39,17 +40,19 @@ def find_studies(
     Raises:
         InputMissingError: no such source, or no study inside.
     """
-    stores = [source for source in sources if is_store(source)]
-    others = [source for source in sources if not is_store(source)]
+    stores = [source for source in given.paths if is_store(source)]
+    others = [source for source in given.paths if not is_store(source)]
     tickets = {ticket.uid: ticket for store in stores for ticket in _stored(store)}
     faults: tuple[Fault, ...] = ()
     if others:
-        cohort = index_files(others, folder=index, shard=shard, known=lambda uid: False, progress=progress)
+        cohort = index_files(
+            given._replace(paths=others), folder=index, shard=shard, known=lambda uid: False, progress=progress
+        )
         tickets = {uid: _ticket(cohort.task(uid)) for uid in cohort.todo} | tickets
         faults = tuple(cohort.faults)
     elif not tickets:
         raise InputMissingError(
-            where=", ".join(map(str, sources[:3])), expected="studies", found="none", fix="check the path"
+            where=", ".join(map(str, given.paths[:3])), expected="studies", found="none", fix="check the path"
         )
     mine = [ticket for ticket in tickets.values() if in_shard(ticket.uid, shard)]
     return Found(tuple(sorted(mine, key=lambda ticket: (ticket.arrived, ticket.uid))), faults)
@@ -122,11 +125,11 @@ def _read_stored(store: Path, uid: str) -> Read:
         return Read(verdict.refused_for(damaged.code, damaged.detail), None)
 
 
-def read_one_study(source: Path, config: PreprocessConfig, *, model: str) -> Read:
-    """Read the only study of a source.
+def read_one_study(given: Given, config: PreprocessConfig, *, model: str) -> Read:
+    """Read the only study of what is given.
 
     Args:
-        source: a folder, file, archive, DICOMDIR or study store.
+        given: a folder, file, archive, DICOMDIR or study store.
         config: the preprocessing.
         model: whose preprocessing it is, for an error.
 
@@ -135,12 +138,12 @@ def read_one_study(source: Path, config: PreprocessConfig, *, model: str) -> Rea
         LineageError: a study store of other preprocessing.
         StoreError: the disk is full.
     """
-    check_stores([source], config, model=model)
+    check_stores(given.paths, config, model=model)
     with TemporaryDirectory(prefix="pectl-") as index:
-        tickets = find_studies([source], index=Path(index)).tickets
+        tickets = find_studies(given, index=Path(index)).tickets
     if len(tickets) != 1:
         raise InputMissingError(
-            where=source,
+            where=", ".join(map(str, given.paths)),
             expected="one study",
             found=f"{len(tickets)}: {', '.join(ticket.uid for ticket in tickets[:3])}",
             fix="give the folder of one, or use pectl predict",

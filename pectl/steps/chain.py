@@ -16,6 +16,7 @@ from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import check_lineage
 from pectl.core.stores.study_store import StudyStore
 from pectl.core.stores.tables import read_run_splits
+from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import InputMissingError, StudyRefusedError
 from pectl.explanation.explainer import Explainer
 from pectl.explanation.gradcam import Method
@@ -82,8 +83,8 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config
 
 
 @contextmanager
-def open_source(source: Path, chain: Chain) -> Iterator[StudyStore]:
-    """Open a study store; a folder of DICOM files is first made one, for as long as the block lasts.
+def open_source(source: Path, chain: Chain, stated: Stated | None = None) -> Iterator[StudyStore]:
+    """Open a study store; a folder of DICOM files, or a volume, is first made one, for as long as the block lasts.
 
     Raises:
         LineageError: the store has other preprocessing than the one stage 1 was trained on.
@@ -96,7 +97,7 @@ def open_source(source: Path, chain: Chain) -> Iterator[StudyStore]:
         yield store
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield _store_of_dicom(source, chain, Path(folder) / "store")
+        yield _made_store(Given((source,), stated or Stated()), chain, Path(folder) / "store")
 
 
 def choose_study(store: StudyStore, uid: str | None) -> str:
@@ -134,14 +135,14 @@ def choose_split(store: StudyStore, split: str, chain: Chain) -> list[str]:
     return uids
 
 
-def _store_of_dicom(source: Path, chain: Chain, folder: Path) -> StudyStore:
-    """Preprocess a DICOM folder with the configuration that stage 1's store was made with."""
+def _made_store(given: Given, chain: Chain, folder: Path) -> StudyStore:
+    """Preprocess what is given with the configuration that stage 1's store was made with."""
     plain = Config(preprocess=chain.instrument.preprocess)
-    summary = preprocess(Sources((source,)), folder, plain)
+    summary = preprocess(Sources(given.paths, stated=given.stated), folder, plain)
     for verdict in summary.refused[:1] if summary.n_done == 0 else ():
         raise StudyRefusedError(
             verdict.outcome.code,
-            where=source,
+            where=given.paths[0],
             expected="a CT of the chest",
             found=verdict.outcome.detail,
             fix="choose another series",

@@ -13,6 +13,7 @@ from pectl.core.dicom.archives import unpacked
 from pectl.core.intake.cohort import PackedStudy
 from pectl.core.labels.names import RV_LV
 from pectl.core.stores.study_store import Study
+from pectl.core.volumes.slices import is_volume
 from pectl.dicom_output.original import read_original
 from pectl.dicom_output.result import HEATED, LONGEST, Answer, Call, Kind, ModelIdentity, StudyResult
 from pectl.dicom_output.write import write_dicom
@@ -25,6 +26,7 @@ from pectl.inference.studies import Ticket
 from pectl.steps.prediction_folder import WRITTEN
 
 STORED = "no DICOM files: the study came from a study store"
+VOLUME = "no DICOM files: the study came from a volume file"
 MOST_KEY_IMAGES = 3
 """Of a study that is to be looked at; one without PE has its hottest slice alone."""
 APART_MM = 10.0
@@ -62,6 +64,8 @@ def write_predicted(
     """
     if ticket.store is not None:
         return _none(kinds, STORED)
+    if any(map(is_volume, PackedStudy(ticket.uid, ticket.headers, ticket.notes).headers)):
+        return _none(kinds, VOLUME)
     try:
         with _files(prediction, ticket) as files:
             result = study_result(prediction, study)

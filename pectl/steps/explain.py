@@ -2,7 +2,7 @@
 
 import resource
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,6 +11,7 @@ from pectl.config import Config, write_config
 from pectl.core.storage.files import write_json
 from pectl.core.stores.phantom_truth import read_phantom_truth
 from pectl.core.stores.study_store import Study, StudyStore
+from pectl.core.volumes.stated import Stated
 from pectl.errors import InputMissingError
 from pectl.explanation.baselines import Measured
 from pectl.explanation.explainer import Explanation
@@ -35,12 +36,13 @@ class Question:
     Attributes:
         stage1: a finished run of train-stage1.
         stage2: a finished run of train-stage2 on its features.
-        source: a study store, or a folder of DICOM files, which is preprocessed as stage 1's store was.
+        source: a study store; or a folder of DICOM files, or a volume, which is preprocessed as stage 1's store was.
         uid: the study; may be left out where the source has only one.
         split: instead, all studies of a split of a store.
         label: what to explain.
         method: of the heat.
         truth: the folder `truth/` of a phantom cohort: heat is also scored against its masks.
+        stated: of a volume that isn't DICOM.
     """
 
     stage1: Path
@@ -51,6 +53,7 @@ class Question:
     label: str
     method: Method
     truth: Path | None
+    stated: Stated = field(default_factory=Stated)
 
 
 def explain(question: Question, out: Path, *, config: Config, device: DeviceName, progress: Progress) -> dict[str, Any]:
@@ -84,7 +87,7 @@ def explain(question: Question, out: Path, *, config: Config, device: DeviceName
     chain = load_chain(
         question.stage1, question.stage2, label=question.label, method=question.method, config=config, device=device
     )
-    with open_source(question.source, chain) as store:
+    with open_source(question.source, chain, question.stated) as store:
         if question.split is None:
             result = _explain_one(store, question, chain, out, begin, progress)
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pectl.bundle.manifest import open_bundle
 from pectl.core.storage.workers import Helper
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 from pectl.inference.prediction import Model
 from pectl.pacs.spool import State
@@ -69,7 +70,7 @@ def predict_received(order: Order, study: Path) -> Told:
     loaded = _loaded(order)
     with TemporaryDirectory(prefix="pectl-") as index:
         try:
-            found = loaded.helper.submit(find_tickets, [study], Path(index)).result()
+            found = loaded.helper.submit(find_tickets, Given([study]), Path(index)).result()
         except InputMissingError as error:
             return Told(State.REFUSED, f"expected {error.expected}, found {error.found}", "")
     ticket = found.tickets[0]  # a folder of the spool holds one study

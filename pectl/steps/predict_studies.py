@@ -16,6 +16,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.intake.findings import Fault
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import Helper
+from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import InputMissingError, Interrupted, PectlError
 from pectl.inference.prediction import Model
 from pectl.inference.studies import Found, Read, Ticket
@@ -44,6 +45,7 @@ class Wish:
         device: where to compute: auto, cpu or cuda.
         waiting_minutes: studies that have waited for longer come first; None for no limit.
         explain: draw heat for studies that are flagged or undecided.
+        stated: of volumes that aren't DICOM.
         kinds: of DICOM objects to write beside studies that are read.
         progress: called with (studies done, studies of this run).
     """
@@ -53,6 +55,7 @@ class Wish:
     device: "DeviceName" = "auto"
     waiting_minutes: float | None = None
     explain: bool = False
+    stated: Stated = field(default_factory=Stated)
     kinds: "tuple[Kind, ...]" = ()
     progress: Progress = field(default=lambda done, total: None)
 
@@ -144,7 +147,8 @@ class _Reading(NamedTuple):
 def _begin_reading(
     helper: Helper, sources: Sequence[Path], model: Loadable, folder: PredictionFolder, wish: Wish
 ) -> _Reading:
-    found = helper.value(helper.submit(find_tickets, sources, wish.index or folder.path / "dicom_index", wish.shard))
+    given, index = Given(sources, wish.stated), wish.index or folder.path / "dicom_index"
+    found = helper.value(helper.submit(find_tickets, given, index, wish.shard))
     helper.value(helper.submit(_check, sources, model.preprocess, model.model.name))
     todo = [ticket for ticket in found.tickets if not folder.is_done(ticket, model.model, wish.kinds)]
     return _Reading(found, todo, helper.results(partial(read_ticket, config=model.preprocess), todo))
@@ -168,11 +172,11 @@ def read_list(path: Path) -> list[Path]:
     return [Path(line.strip()) for line in lines if line.strip()]
 
 
-def find_tickets(sources: Sequence[Path], index: Path, shard: tuple[int, int] | None = None) -> Found:
+def find_tickets(given: Given, index: Path, shard: tuple[int, int] | None = None) -> Found:
     """Find the studies, in the other process."""
     from pectl.inference.reading import find_studies
 
-    return find_studies(sources, index=index, shard=shard)
+    return find_studies(given, index=index, shard=shard)
 
 
 def _check(sources: Sequence[Path], config: PreprocessConfig, model: str) -> None:

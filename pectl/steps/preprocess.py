@@ -1,4 +1,4 @@
-"""DICOM files to study store.
+"""DICOM files and volumes to study store.
 
 Every study is done, or refused with a code and a reason; a rerun does what is missing. The worker processes import
 this module, so what needs pandas is imported where it is used.
@@ -36,7 +36,8 @@ from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import run_in_processes
 from pectl.core.stores.study_store import study_path, write_study
 from pectl.core.stores.tables import MADE_BY
-from pectl.errors import InputMissingError
+from pectl.core.volumes.slices import expand
+from pectl.errors import InputMissingError, StudyRefusedError
 
 if TYPE_CHECKING:
     from pectl.core.labels.table import Labels
@@ -111,7 +112,7 @@ def preprocess(
     is_finished = partial(_is_finished, out, sources.series, previews=previews)
     with nothing_left(out, InputMissingError):
         cohort = index_files(
-            sources.paths,
+            sources.given,
             folder=sources.index_in(out),
             workers=sources.workers,
             shard=sources.shard,
@@ -171,8 +172,12 @@ def _estimate(config: Config, studies: list[PackedStudy], workers: int) -> Estim
     return estimate_preprocess(config, [_extent(study.headers) for study in sample], len(studies), workers)
 
 
-def _extent(headers: list[SliceHeader]) -> tuple[int, float]:
-    """Return the bytes as int16, and the height in mm, of the series with the most images."""
+def _extent(files: list[SliceHeader]) -> tuple[int, float]:
+    """Return the bytes as int16, and the height in mm, of the series with the most images; none of a damaged volume."""
+    try:
+        headers = expand(files).headers
+    except (StudyRefusedError, OSError):
+        return 0, 0.0
     counts = Counter(header.series_uid for header in headers)
     images = [header for header in headers if header.series_uid == max(counts, key=counts.__getitem__)]
     heights = [header.position[2] for header in images if header.position]

@@ -76,7 +76,7 @@ def validate(
     check_available(config.preprocess)
     table, breaches = _inspected(sources.labels)
     cohort = index_files(
-        sources.paths,
+        sources.given,
         folder=sources.index_in(out),
         workers=sources.workers,
         shard=sources.shard,

@@ -40,7 +40,7 @@ def test_nothing_to_predict(predict, tmp_path):
     (tmp_path / "empty").mkdir()
     result = predict(tmp_path / "empty")
     assert result.code == 1
-    assert "expected DICOM files, found none among 0 files" in result.err
+    assert "expected DICOM files or volumes, found none among 0 files" in result.err
     assert len(result.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 

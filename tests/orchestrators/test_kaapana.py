@@ -69,7 +69,7 @@ def test_an_item_without_a_study_fails_the_task_after_the_others_are_done(mounte
     write_study(source / "1", "1.1")
     result = run_for("kaapana", **mounted)
     assert result.code == 1
-    assert "input/0: expected DICOM files, found none among 1 files" in result.err
+    assert "input/0: expected DICOM files or volumes, found none among 1 files" in result.err
     assert (Path(mounted["PECTL_RESULT_CHANNEL"]) / "1" / "result.json").exists()
 
 

@@ -115,7 +115,7 @@ def test_an_empty_task_and_a_missing_variable_are_one_line(task, run_for, bundle
         path.unlink()
     result = run_for("mercure", PECTL_MODEL=bundle, **folders)
     assert result.code == 1
-    assert "in: expected DICOM files, found none among 35 files" in result.err
+    assert "in: expected DICOM files or volumes, found none among 35 files" in result.err
     with pytest.raises(InputMissingError, match=r"MERCURE_IN_DIR: expected a variable with the path .* found nothing;"):
         Mercure().items({})
     with pytest.raises(InputMissingError, match=r"MERCURE_OUT_DIR: expected .* found no folder /nowhere; the orch"):

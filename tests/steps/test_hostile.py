@@ -62,7 +62,7 @@ def judge(tmp_path):
         try:
             verdicts = validate(Sources(paths), tmp_path / "out", CONFIG).verdicts
         except InputMissingError as error:
-            assert "expected DICOM files, found none among" in str(error)  # noqa: PT017 - one of two good ends
+            assert "expected DICOM files or volumes, found none among" in str(error)  # noqa: PT017 - one of two good ends
             verdicts = ()
         assert time.monotonic() - begun < LONGEST_SECONDS, paths
         assert peak_bytes() - used < MOST_BYTES, paths

@@ -16,6 +16,7 @@ import pytest
 from pectl.config import Config
 from pectl.core.intake.tasks import Sources
 from pectl.core.storage.files import write_json
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError, Interrupted, LineageError, StoreError
 from pectl.inference import reading
 from pectl.steps import prediction_folder
@@ -137,12 +138,12 @@ def test_a_store_of_other_preprocessing_is_one_line_with_both_digests_and_leaves
 
 def test_no_study_at_all_is_named_and_leaves_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputMissingError, match="expected DICOM files, found none among 0 files"):
+    with pytest.raises(InputMissingError, match="expected DICOM files or volumes, found none among 0 files"):
         predict_studies([tmp_path / "empty"], load(), tmp_path / "out")
     (tmp_path / "store").mkdir()
     write_json(tmp_path / "store" / "store.json", {})
     with pytest.raises(InputMissingError, match="store: expected studies, found none; check the path"):
-        reading.find_studies([tmp_path / "store"], index=tmp_path / "index")
+        reading.find_studies(Given([tmp_path / "store"]), index=tmp_path / "index")
     assert not (tmp_path / "out").exists()
 
 

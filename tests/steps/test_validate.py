@@ -14,6 +14,7 @@ from pectl.core.intake.index import index_files
 from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.volumes.stated import Given
 from pectl.errors import LabelsError
 from pectl.steps.preprocess import preprocess
 from pectl.steps.validate import validate
@@ -148,7 +149,7 @@ def test_only_what_changed_is_judged_again(cohort, tmp_path, write_series, monke
 
 def labels_of(root, **changes):
     """A table that says no PE of every image of 1.1 and 1.2, and holds a study 7.7 of which there is no image."""
-    cohort = index_files([root], folder=root.parent / "index", known=lambda uid: False)
+    cohort = index_files(Given([root]), folder=root.parent / "index", known=lambda uid: False)
     images = {(uid, header.sop_uid) for uid in ("1.1", "1.2") for header in cohort.task(uid).headers}
     negative = dict.fromkeys(STUDY_LABELS, 0) | {"negative_exam_for_pe": 1}
     rows = [

@@ -270,14 +270,19 @@ def _used_bits(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.i
 def _rescale(header: SliceHeader, stored: NDArray[np.integer], out: NDArray[np.int16]) -> None:
     slope, intercept = _rescale_of(header)
     if slope == 1 and intercept.is_integer():
-        _shift(stored, int(intercept), out)
+        add_to_hu(stored, int(intercept), out)
     else:
-        scaled = np.rint(stored.astype(np.float32) * np.float32(slope) + np.float32(intercept))
-        out[...] = np.clip(scaled, AIR_HU, _HIGHEST)
+        scale_to_hu(stored, slope, intercept, out)
 
 
-def _shift(stored: NDArray[np.integer], intercept: int, out: NDArray[np.int16]) -> None:
-    """Add an integer and limit to [-1024, 32767], in 16 bits throughout.
+def scale_to_hu(stored: NDArray[np.generic], slope: float, intercept: float, out: NDArray[np.int16]) -> None:
+    """Scale values, round them, and limit them to [-1024, 32767]."""
+    scaled = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    out[...] = np.clip(np.rint(scaled, out=scaled), AIR_HU, _HIGHEST)
+
+
+def add_to_hu(stored: NDArray[np.integer], intercept: int, out: NDArray[np.int16]) -> None:
+    """Add an integer to values of 16 bits and limit to [-1024, 32767], in 16 bits throughout.
 
     The limits are moved to the stored values; the sum then fits int16, and two's complement makes the
     addition exact for signed and unsigned alike.

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pectl.core.dicom.header_cache import Known
-from pectl.core.dicom.headers import Row, SliceHeader, is_safe_uid, packed_value, unpack_header
+from pectl.core.dicom.headers import Row, SliceHeader, is_safe_uid, pack_header, packed_value, unpack_header
 from pectl.core.dicom.patients import join_patients, shared_by_too_many
 from pectl.core.dicom.sources import FileEntry
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.storage.stamp import digest_of
+from pectl.core.volumes.stated import Stated
 
 _FileRow = tuple[str, str, Row]
 """Path, size and time, and the header without its path."""
@@ -108,6 +109,17 @@ class Part:
     unnamed: dict[str, _Packed] = field(default_factory=dict)
     folders: dict[str, set[str]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    volumes: list[tuple[str, Path]] = field(default_factory=list)
+
+    def add_volumes(self, files: list[tuple[FileEntry, SliceHeader]], stated: Stated) -> None:
+        """Add volume files; what is stated of them is part of their identity."""
+        self.n_files += len(files)
+        for entry, header in files:
+            row = (str(entry.path), f"{stated}{entry.size}-{entry.mtime_ns}", pack_header(header))
+            tokens, packed = self.studies.get(header.study_uid, ((), b""))
+            known = json.loads(zlib.decompress(packed)) if packed else []
+            self.studies[header.study_uid] = tokens, _pack([*known, row])[1]
+            self.volumes.append((header.study_uid, entry.path))
 
 
 def in_shard(uid: str, shard: tuple[int, int] | None) -> bool:
@@ -152,6 +164,7 @@ class Groups:
         self._unnamed: dict[str, list[_Packed]] = defaultdict(list)
         self._folders: dict[str, set[str]] = defaultdict(set)
         self._faults: list[Fault] = []
+        self._volumes: dict[str, list[Path]] = defaultdict(list)
 
     def add(self, part: Part) -> None:
         """Add what a part holds."""
@@ -162,6 +175,8 @@ class Groups:
         for folder, uids in part.folders.items():
             self._folders[folder] |= uids
         self._faults += part.faults
+        for uid, path in part.volumes:
+            self._volumes[uid].append(path)
 
     def into(self, cohort: Cohort, *, shard: tuple[int, int] | None, known: Callable[[str], bool]) -> None:
         """Fill the cohort: every study's patient, and the headers of those that this run has to do."""
@@ -174,7 +189,8 @@ class Groups:
         cohort.remarks = [_shared_by(count, len(studies)) for count in placeholders.values()]
         patients = {uid: found - placeholders.keys() for uid, found in tokens.items()}
         cohort.patient = join_patients(patients)
-        cohort.faults = self._faults
+        repeated = [path for paths in self._volumes.values() if len(paths) > 1 for path in paths]
+        cohort.faults = self._faults + [Fault(path, "repeated_id") for path in repeated]
         mine = [uid for uid in studies if in_shard(uid, shard)]
         todo = [uid for uid in mine if not known(uid)]
         cohort.n_known = len(mine) - len(todo)

@@ -22,6 +22,7 @@ from pectl.core.intake.volume import Volume, read_volume
 from pectl.core.labels.names import STUDY_LABELS, UNKNOWN
 from pectl.core.stores.source import SourceSlices
 from pectl.core.stores.study_store import Study
+from pectl.core.volumes.slices import expand
 from pectl.errors import StoreError, StudyRefusedError
 
 
@@ -84,7 +85,7 @@ def examine(
 
     Args:
         uid: StudyInstanceUID, or its stand-in.
-        headers: every image of the study.
+        headers: every image of the study, or its volume file.
         config: the preprocessing.
         labels: of the study.
         known: what the index of all files and the labels table say about the study already.
@@ -99,6 +100,8 @@ def examine(
     if not headers and errors:
         return Examined(_verdict(uid, largest, "", [*errors, *others]), None)
     try:
+        headers, remarks = _expanded(headers)
+        others += remarks
         attempts = _attempts(rank_series(headers, config, named=series), config)
     except StudyRefusedError as error:
         return Examined(_verdict(uid, largest, "", [Finding(error.code, str(error)), *errors, *others]), None)
@@ -108,6 +111,15 @@ def examine(
     found = [*choice.findings, *_failed(attempts), *_label_findings(choice, labels.image), *kept.findings]
     verdict = _verdict(uid, choice.scan.uid, choice.reason, [*outcome, *others, *found])
     return Examined(verdict, None if verdict.refused else kept.usable)
+
+
+def _expanded(headers: list[SliceHeader]) -> tuple[list[SliceHeader], list[Finding]]:
+    """Return a header for each image, and what is to be said of a volume file's geometry."""
+    try:
+        found = expand(headers)
+    except OSError as error:
+        raise _unreadable("volume file", error) from error
+    return found.headers, [Finding(code, detail) for code, detail in found.remarks]
 
 
 def _verdict(uid: str, series: str, reason: str, findings: list[Finding]) -> Verdict:
@@ -175,13 +187,17 @@ def _read(choice: SeriesChoice, config: PreprocessConfig) -> Volume:
     except StoreError:
         raise
     except OSError as error:
-        raise StudyRefusedError(
-            "unreadable_file",
-            where="pixels of the series",
-            expected="files that can be read",
-            found=error.strerror or type(error).__name__,
-            fix="check permissions and the disk, and run the command again",
-        ) from error
+        raise _unreadable("pixels of the series", error) from error
+
+
+def _unreadable(where: str, error: OSError) -> StudyRefusedError:
+    return StudyRefusedError(
+        "unreadable_file",
+        where=where,
+        expected="files that can be read",
+        found=error.strerror or type(error).__name__,
+        fix="check permissions and the disk, and run the command again",
+    )
 
 
 def _check_uids(choice: SeriesChoice) -> None:

@@ -46,6 +46,27 @@ CODES: dict[str, tuple[Level, str]] = {
     "derived_series": ("warning", "no ORIGINAL series; a derived one was used"),
     "projection_series": ("warning", "the series used is a projection, a reformat, or of slabs that overlap"),
     "spectral_series": ("warning", "the series used is computed from several energies, or isn't in HU"),
+    # volumes that aren't DICOM
+    "repeated_id": ("error", "several files give one study id; the id is the file's name, or its folder's"),
+    "damaged_volume": ("error", "a volume file's header is damaged, or not what its name says"),
+    "not_3d": ("error", "the file holds another number of axes than three, or several arrays"),
+    "not_scalar": ("error", "the voxels are colours, vectors or complex numbers"),
+    "empty_volume": ("error", "the file has no voxel, or one value in all"),
+    "no_spacing": ("error", "the file doesn't say how large a voxel is, and --spacing wasn't given"),
+    "absurd_spacing": ("error", "a step between voxels is below 0.1 mm or above 50 mm"),
+    "sheared_axes": ("error", "the axes of the volume aren't at right angles"),
+    "stated_spacing": ("repair", "the file has no spacing; that of --spacing was used"),
+    "assumed_orientation": (
+        "warning",
+        "the file doesn't say where its axes point; left may be right, and head foot",
+    ),
+    "upside_down": ("error", "the lungs stand on their tips: the sign of z is wrong, so left and right are too"),
+    "not_finite": ("error", "some values are NaN or infinite"),
+    "scaled_values": ("error", "the values are scaled to 0 to 1, -1 to 1 or 8 bits, and --values wasn't given"),
+    "normalised_values": ("error", "the values are standard deviations or the like, and --values wasn't given"),
+    "stated_values": ("repair", "the formula of --values made HU of the values"),
+    "shifted_values": ("repair", "the values are HU + 1024 by their air and soft tissue; 1024 was taken off"),
+    "clipped_at_air": ("warning", "the values were cut off at -1000 HU, which spares the lungs"),
     # how the slices fit together
     "mixed_geometry": (
         "error",

@@ -7,7 +7,7 @@ names of the files around the cut alone, so that a new file changes one part.
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from pectl.core.dicom.header_cache import HeaderCache, Known
 from pectl.core.dicom.sources import FileEntry, find_entries
 from pectl.core.intake.cohort import Cohort, Groups, Part, group_files
 from pectl.core.storage.workers import run_in_processes
+from pectl.core.volumes.formats import WITHOUT_SPACING, check_readable, suffix_of
+from pectl.core.volumes.slices import whole_file
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 
 Progress = Callable[[int, int], None]
@@ -27,7 +30,7 @@ _PRELOAD = "pectl.core.intake.tasks"
 
 
 def index_files(
-    sources: Sequence[Path],
+    given: Given,
     *,
     folder: Path,
     workers: int = 1,
@@ -38,7 +41,7 @@ def index_files(
     """Find the header of every image and group them by study.
 
     Args:
-        sources: folders, files, archives or a DICOMDIR.
+        given: where to look.
         folder: of the index; what is there already isn't read again.
         workers: processes that read.
         shard: (index from 0, count); only the headers of this share of the studies are kept in memory.
@@ -46,14 +49,14 @@ def index_files(
         progress: called with (files done, files found so far).
 
     Raises:
-        InputMissingError: no such source, or no DICOM inside.
+        InputMissingError: no such source, no DICOM or volume inside, or an extra that reads volumes lacks.
         StoreError: the index can't be written.
     """
     cohort, groups = Cohort(), Groups()
     parts: list[Part] = []
     found = [0]
-    counted = _counted(_cut(find_entries(sources)), found)
-    for part in _read_parts(counted, folder, workers, shared=shard is not None):
+    counted = _counted(_cut(find_entries(given.paths)), found)
+    for part in _read_parts(counted, given, folder, workers, shared=shard is not None):
         parts.append(part)
         cohort.n_files += part.n_files
         if progress:
@@ -64,10 +67,10 @@ def index_files(
     groups.into(cohort, shard=shard, known=known)
     if not cohort.patient:
         raise InputMissingError(
-            where=", ".join(map(str, sources[:3])),
-            expected="DICOM files",
+            where=", ".join(map(str, given.paths[:3])),
+            expected="DICOM files or volumes",
             found=f"none among {cohort.n_files} files",
-            fix="check the path",
+            fix="check the path; NumPy arrays in a folder count with --spacing alone",
         )
     return cohort
 
@@ -91,12 +94,12 @@ def _counted(parts: Iterable[list[FileEntry]], found: list[int]) -> Iterator[tup
 
 
 def _read_parts(
-    parts: Iterable[tuple[int, list[FileEntry]]], folder: Path, workers: int, *, shared: bool
+    parts: Iterable[tuple[int, list[FileEntry]]], given: Given, folder: Path, workers: int, *, shared: bool
 ) -> Iterator[Part]:
     """Read all parts; those that another job is reading are asked for again until they are there."""
     while True:
         postponed: list[tuple[int, list[FileEntry]]] = []
-        read = partial(_read_part, folder=folder, shared=shared)
+        read = partial(_read_part, given=given, folder=folder, shared=shared)
         for number, entries, part in run_in_processes(read, parts, workers=workers, preload=_PRELOAD, name=_name):
             if part is None:
                 postponed.append((number, entries))
@@ -113,13 +116,14 @@ def _name(numbered: tuple[int, list[FileEntry]]) -> str:
 
 
 def _read_part(
-    numbered: tuple[int, list[FileEntry]], *, folder: Path, shared: bool
+    numbered: tuple[int, list[FileEntry]], *, given: Given, folder: Path, shared: bool
 ) -> tuple[int, list[FileEntry], Part | None]:
     """Read one part, from the index where it is there; None where another job is reading it."""
     number, entries = numbered
     cache = HeaderCache(folder)
     name = cache.place(entries[0].path)
-    files = _cached(cache, name, entries)
+    volumes = [entry for entry in entries if _is_volume(entry, given)]
+    files = _cached(cache, name, [entry for entry in entries if entry not in volumes])
     if None in (known for _, known in files):
         if shared and not cache.claim(name):
             return number, entries, None
@@ -129,7 +133,24 @@ def _read_part(
         finally:
             if shared:
                 cache.release(name)
-    return number, [], group_files(number, [(entry, known) for entry, known in files if known])
+    part = group_files(number, [(entry, known) for entry, known in files if known])
+    part.add_volumes([(entry, whole_file(entry.path, given.stated)) for entry in volumes], given.stated)
+    return number, [], part
+
+
+def _is_volume(entry: FileEntry, given: Given) -> bool:
+    """Tell whether a file is a volume by its name; arrays in a folder may be anything, so the user has to say so.
+
+    Raises:
+        InputMissingError: what reads it isn't installed.
+    """
+    suffix = suffix_of(entry.path)
+    if not suffix or entry.size < 0:
+        return False
+    if suffix in WITHOUT_SPACING and given.stated.spacing_mm is None and entry.path not in given.paths:
+        return False
+    check_readable(suffix)
+    return True
 
 
 def _cached(cache: HeaderCache, name: str, entries: list[FileEntry]) -> list[tuple[FileEntry, Known | None]]:

@@ -12,7 +12,9 @@ from pectl.core.intake.coarse import Coarse, body_mask, coarsen, edge_in_body
 from pectl.core.intake.contrast import contrast_findings
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.lungmask_model import load_lungmask, segment_lungs
+from pectl.core.intake.upside_down import check_upright
 from pectl.core.intake.volume import Volume
+from pectl.core.volumes.slices import is_volume
 from pectl.errors import StudyRefusedError
 
 _AERATED_BELOW_HU = -400
@@ -86,6 +88,8 @@ def _box(
             found=f"{size_ml:.0f} ml",
             fix="give the chest series of this study",
         )
+    if is_volume(volume.stack.headers[0]):
+        check_upright(coarse, body, lungs)
     ranges = _complete(lungs, body, coarse.spacing_mm)
     findings = _cut_off(lungs, coarse)
     extent = [(stop - start) * step for (start, stop), step in zip(ranges, coarse.spacing_mm, strict=True)]

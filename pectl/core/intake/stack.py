@@ -1,6 +1,7 @@
 """The slices of one series as a stack: same geometry, ordered along the normal, steps and shifts known."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ _OBLIQUE_DEG = 5.0
 _SHIFT_TOLERANCE_PX = 0.5
 
 
+Value = TypeVar("Value", bound=np.generic)
+
+
 @dataclass(frozen=True)
 class Axes:
     """The axes of a stack: LPS unit vectors along D (up), H (back) and W (to the patient's left).
@@ -39,7 +43,7 @@ class Axes:
     flip_h: bool
     flip_w: bool
 
-    def canonical(self, pixels: NDArray[np.int16]) -> NDArray[np.int16]:
+    def canonical(self, pixels: NDArray[Value]) -> NDArray[Value]:
         """View a stored slice (rows, columns) as (H, W)."""
         turned = pixels.T if self.transpose else pixels
         return turned[:: -1 if self.flip_h else 1, :: -1 if self.flip_w else 1]

@@ -16,6 +16,7 @@ from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.storage.estimate import Expect
+from pectl.core.volumes.stated import Given, Stated
 
 if TYPE_CHECKING:  # pandas comes with it
     from pectl.core.labels.table import Breach, Labels
@@ -34,6 +35,7 @@ class Sources:
         workers: processes; 1 works in this one.
         shard: (index from 0, count): only this share of the studies.
         series: those that the user names.
+        stated: of volumes that aren't DICOM.
     """
 
     paths: Sequence[Path]
@@ -42,6 +44,12 @@ class Sources:
     workers: int = 1
     shard: tuple[int, int] | None = None
     series: NamedSeries = field(default_factory=NamedSeries)
+    stated: Stated = field(default_factory=Stated)
+
+    @property
+    def given(self) -> Given:
+        """Return what the user gave."""
+        return Given(self.paths, self.stated)
 
     def index_in(self, out: Path) -> Path:
         """Return the folder of the index."""

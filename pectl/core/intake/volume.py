@@ -10,8 +10,10 @@ from pectl.core.dicom.headers import SliceHeader
 from pectl.core.dicom.pixels import PixelReader, check_pixel_header
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.geometry import SAME_POSITION_MM
+from pectl.core.intake.hu_scale import hu_scale
 from pectl.core.intake.stack import Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
 from pectl.core.storage.hounsfield import AIR_HU
+from pectl.core.volumes.slices import is_volume, load_planes
 
 _AIR_BELOW_HU = -700
 _SOFT_TISSUE_HU = (-150, 250)
@@ -52,10 +54,13 @@ def read_volume(headers: tuple[SliceHeader, ...], *, min_slices: int, max_gap_mm
     distinct, more = _distinct_positions(same)
     if len(distinct) < min_slices:
         raise refused("too_few_slices", f"{min_slices} slices or more", f"{len(distinct)} at different positions")
-    for header in distinct:
+    of_file = is_volume(distinct[0])
+    for header in () if of_file else distinct:
         check_pixel_header(header)
     stack = build_stack(distinct, max_gap_mm=max_gap_mm)
-    hu, n_padded = _read_pixels(stack)
+    _check_size(stack)
+    hu, n_padded, scaled = _read_file(stack) if of_file else _read_pixels(stack)
+    findings += scaled
     _undo_shifts(hu, stack)
     findings += _check_hu(hu)
     if n_padded:
@@ -91,12 +96,26 @@ def _check_identical(first: SliceHeader, second: SliceHeader, position_mm: float
         raise refused("conflicting_slices", "one image at each position", f"two different ones at {position_mm:.1f} mm")
 
 
-def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
-    """Read all slices; return them and in how many there was padding."""
+def _check_size(stack: Stack) -> None:
     shape = stack.shape
     if np.prod(shape, dtype=np.int64) > _LARGEST_VOXELS:
         raise refused("absurd_size", f"at most {_LARGEST_VOXELS} voxels", f"{shape[0]} x {shape[1]} x {shape[2]}")
-    hu = np.empty(shape, np.int16)
+
+
+def _read_file(stack: Stack) -> tuple[NDArray[np.int16], int, list[Finding]]:
+    """Read the slices of a volume file as `_read_pixels` does, with what is found out about its values."""
+    first = stack.headers[0]
+    planes = load_planes(first)
+    scale = hu_scale(planes, (first.slope, first.intercept))
+    hu = np.empty(stack.shape, np.int16)
+    for header, target in zip(stack.headers, hu, strict=True):
+        scale.convert(stack.axes.canonical(planes.values[header.frame]), target)
+    return hu, scale.n_padded, scale.findings
+
+
+def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int, list[Finding]]:
+    """Read all slices; return them, in how many there was padding, and no finding."""
+    hu = np.empty(stack.shape, np.int16)
     axes = stack.axes
     in_place = not (axes.transpose or axes.flip_h or axes.flip_w)
     stored = np.empty((stack.headers[0].rows, stack.headers[0].columns), np.int16)
@@ -106,7 +125,7 @@ def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int]:
             n_padded += reader.read(header, target if in_place else stored)
             if not in_place:
                 target[...] = axes.canonical(stored)
-    return hu, n_padded
+    return hu, n_padded, []
 
 
 def _check_hu(hu: NDArray[np.int16]) -> list[Finding]:

@@ -15,6 +15,7 @@ from pectl.core.dicom import archives
 from pectl.core.dicom.archives import is_archive, read_members, unpacked
 from pectl.core.intake.examine import StudyLabels, examine
 from pectl.core.intake.index import index_files
+from pectl.core.volumes.stated import Given
 from pectl.errors import StoreError, StudyRefusedError
 
 CONFIG = PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0)
@@ -28,7 +29,7 @@ def series(tmp_path, write_series):
 
 @pytest.fixture
 def index(tmp_path):
-    return lambda *sources: index_files(sources, folder=tmp_path / "index", known=lambda uid: False)
+    return lambda *sources: index_files(Given(sources), folder=tmp_path / "index", known=lambda uid: False)
 
 
 def make_zip(path, folder, name="{}"):

@@ -16,6 +16,7 @@ from pectl.core.intake.examine import StudyLabels, examine, make_study
 from pectl.core.intake.index import index_files
 from pectl.core.intake.series import exclusion
 from pectl.core.intake.volume import read_volume
+from pectl.core.volumes.stated import Given
 
 N, SIDE = 36, 64
 CONFIG = PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0)
@@ -131,7 +132,7 @@ def enhanced(tmp_path, classic):
 
 
 def headers_of(path, tmp_path):
-    cohort = index_files([path], folder=tmp_path / "index", known=lambda uid: False)
+    cohort = index_files(Given([path]), folder=tmp_path / "index", known=lambda uid: False)
     return cohort.task("1.2.3").headers
 
 

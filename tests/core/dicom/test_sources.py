@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from pectl.core.dicom.sources import find_entries, listed_files
 from pectl.core.intake.index import index_files
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # pydicom, while writing
@@ -34,11 +35,11 @@ def test_a_medium_is_read_by_its_dicomdir(tmp_path, write_series):
     uids = write_series(tmp_path / "medium" / "IMAGES", n_slices=4, size=(16, 16))
     names = sorted(path.name for path in (tmp_path / "medium" / "IMAGES").iterdir())
     write_dicomdir(tmp_path / "medium" / "DICOMDIR", *(("IMAGES", name) for name in names[:3]))
-    cohort = index_files([tmp_path / "medium" / "DICOMDIR"], folder=tmp_path / "index", known=lambda uid: False)
+    cohort = index_files(Given([tmp_path / "medium" / "DICOMDIR"]), folder=tmp_path / "index", known=lambda uid: False)
     found = {header.sop_uid for header in cohort.task("1.2.3").headers}
     assert len(found) == 3
     assert found < set(uids)
-    whole = index_files([tmp_path / "medium"], folder=tmp_path / "index", known=lambda uid: False)
+    whole = index_files(Given([tmp_path / "medium"]), folder=tmp_path / "index", known=lambda uid: False)
     assert len(whole.task("1.2.3").headers) == 4
     assert whole.n_other == 1
 
@@ -58,7 +59,7 @@ def test_a_way_out_is_not_followed(tmp_path):
 def test_files_that_are_listed_and_not_there_are_named(tmp_path, write_series):
     write_series(tmp_path / "A", n_slices=2, size=(16, 16))
     path = write_dicomdir(tmp_path / "DICOMDIR", ("A", "0000.dcm"), ("A", "0001.dcm"), ("A", "GONE"))
-    cohort = index_files([path], folder=tmp_path / "index", known=lambda uid: False)
+    cohort = index_files(Given([path]), folder=tmp_path / "index", known=lambda uid: False)
     assert [(fault.path.name, fault.code) for fault in cohort.faults] == [("GONE", "unreadable_file")]
     assert [note.detail for note in cohort.task("1.2.3").notes] == ["1 file (unreadable_file)"]
 

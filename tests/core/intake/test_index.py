@@ -12,6 +12,7 @@ from pectl.core.dicom.sources import FileEntry, find_entries
 from pectl.core.intake import index as dicom_index
 from pectl.core.intake.cohort import in_shard
 from pectl.core.intake.index import index_files
+from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 
 
@@ -31,7 +32,7 @@ def nothing_known(uid):
 @pytest.fixture
 def index(tmp_path):
     def index(*sources, known=nothing_known, **options):
-        return index_files(sources, folder=tmp_path / "index", known=known, **options)
+        return index_files(Given(sources), folder=tmp_path / "index", known=known, **options)
 
     return index
 
@@ -98,7 +99,9 @@ def test_no_such_folder(tmp_path, index):
 
 def test_no_dicom_inside(tmp_path, index):
     (tmp_path / "notes.txt").write_text("nothing here\n")
-    with pytest.raises(InputMissingError, match="expected DICOM files, found none among 1 files; check the path"):
+    with pytest.raises(
+        InputMissingError, match="expected DICOM files or volumes, found none among 1 files; check the path"
+    ):
         index(tmp_path / "notes.txt")
 
 
@@ -321,7 +324,7 @@ def test_workers_give_the_same_index(root, tmp_path, index, monkeypatch):
     monkeypatch.setattr(dicom_index, "_MEAN_PART", 3)
     first = index(root)
     monkeypatch.setattr(dicom_index, "_LARGEST_PART", 2)
-    other = index_files([root], folder=tmp_path / "other", known=nothing_known, workers=2)
+    other = index_files(Given([root]), folder=tmp_path / "other", known=nothing_known, workers=2)
     assert len(list((tmp_path / "other").rglob("*.gz"))) >= 6
     assert [other.task(uid).headers for uid in other.todo] == [
         [header._replace(patient_id=other.patient[uid]) for header in first.task(uid).headers] for uid in first.todo
@@ -358,7 +361,7 @@ def test_jobs_at_once_share_the_reading(root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(dicom_index.time, "sleep", done_elsewhere)
     monkeypatch.setattr(dicom_index, "read_file", lambda entry, cache: read.append(entry) or read_file(entry, cache))
-    cohort = index_files([root], folder=folder, shard=(0, 1), known=nothing_known)
+    cohort = index_files(Given([root]), folder=folder, shard=(0, 1), known=nothing_known)
     assert counts(cohort) == {"1.1": 5, "1.2": 3, "1.3": 3}
     assert read == [entry for part in parts[1::2] for entry in part]
 
