@@ -12,6 +12,7 @@ import pytest
 
 from pectl.config import Config
 from pectl.core.intake.tasks import Sources
+from pectl.core.volumes.stated import Given
 from pectl.dicom_output import write
 from pectl.dicom_output.result import Call, Kind
 from pectl.errors import DicomOutputError, StoreError
@@ -199,7 +200,7 @@ def test_without_the_extra_nothing_begins(study, tmp_path, monkeypatch):
 def test_ventricles_are_answered_only_where_pe_is_called(study):
     from pectl.inference.reading import read_one_study
 
-    read = read_one_study(study, PREPROCESS, model="tiny")
+    read = read_one_study(Given((study,)), PREPROCESS, model="tiny")
     for rules, calls, n_answers in (((0.1, 0.05), Call.PRESENT, 10), ((1.0, 0.05), Call.UNDETERMINED, 8)):
         model = load(rule_in=rules[0], rule_out=rules[1])
         said = model.answer(read.verdict, read.study, model.engine("cpu")).prediction
