@@ -19,6 +19,7 @@ from benchmarks.explaining import write_untrained_runs
 from benchmarks.series import write_series
 from benchmarks.timing import Row
 from pectl.bundle.load import load_bundle
+from pectl.core.volumes.stated import Given
 from pectl.inference.encoder import StudyEncoder
 from pectl.inference.reading import read_one_study
 from pectl.steps.bundle import make_bundle
@@ -72,7 +73,7 @@ class _Forward:
 
     def __init__(self, dicom: Path, bundle: Path) -> None:
         instrument = load_bundle(bundle)
-        study = read_one_study(dicom, instrument.preprocess, model=instrument.name).study
+        study = read_one_study(Given([dicom]), instrument.preprocess, model=instrument.name).study
         if study is None:
             raise ValueError(f"{dicom}: expected a study that can be used")
         encoder = StudyEncoder(
