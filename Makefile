@@ -35,7 +35,8 @@ test-slow: setup  ## minutes: training that must learn, and must not where label
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slow"
 
 test-slurm: setup  ## the chain through a real Slurm of one node, which it installs if there is none (Debian, Ubuntu)
-	PATH="$$PATH:/usr/sbin" && command -v slurmctld slurmd munged > /dev/null || tests/slurm/install.sh
+	PATH="$$PATH:/usr/sbin" && command -v slurmctld slurmd munged > /dev/null || \
+		tests/debian_install.sh slurmctld slurmd slurm-client munge
 	$(BIN)/python -m pytest $(TEST_FLAGS) -m "slurm"
 
 test-pacs: setup  ## the node beside a real Orthanc, and DICOM output before the judges of a PACS; installs what is missing (Debian, Ubuntu)

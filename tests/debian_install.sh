@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs Debian's Slurm and munge, and starts neither: the tests start their own, in a folder of their own.
+# Installs Debian packages, and starts no daemon of theirs: the tests start their own, in a folder of their own.
 set -euo pipefail
 
 as_root=()
@@ -12,4 +12,4 @@ if [ ! -e "$policy" ]; then  # 101: no daemon is started by its installation
     trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" > /dev/null
