@@ -12,6 +12,7 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple, Self
 
+from pectl.bundle.unloaded import UnloadedBundle
 from pectl.core.storage.workers import Helper
 from pectl.errors import PectlError, StoreError
 from pectl.inference.prediction import Model
@@ -19,7 +20,7 @@ from pectl.pacs.address import Node, parse_destination
 from pectl.pacs.metrics import Metrics
 from pectl.pacs.send import Destination, deliver
 from pectl.pacs.spool import Spool, State
-from pectl.steps.listen_predictor import Order, load, model_of, predict_received
+from pectl.steps.listen_predictor import Order, load, predict_received
 from pectl.steps.listen_settings import Listening
 from pectl.steps.prediction_folder import PredictionFolder
 
@@ -56,8 +57,8 @@ class Desk:
         self._settings, self.spool, self._metrics = settings, spool, metrics
         self.folder = PredictionFolder(settings.out)
         self._order = Order(settings.model, settings.out, settings.kinds, settings.device)
-        self._model_process = Helper(preload="pectl.inference.reading")
-        self._send_process = Helper(preload="pectl.inference.reading")
+        self._model_process = Helper("the process of the model", preload="pectl.inference.reading")
+        self._send_process = Helper("the process that sends", preload="pectl.inference.reading")
         self._loading: Future[None] | None = None
         self._predicting: Hand | None = None
         self._sending: Hand | None = None
@@ -73,7 +74,7 @@ class Desk:
         Raises:
             StoreError, LineageError: not a bundle; the folder can't be written, or is of another model.
         """
-        self.model: Model = model_of(self._settings.model)
+        self.model: Model = UnloadedBundle.open(self._settings.model).model
         self.folder.begin(self.model)
         self.spool.open(heard_since=0.0 if self._settings.port is None else time.time())
         self._loading = self._model_process.submit(load, self._order)

@@ -5,11 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from pectl.bundle.manifest import open_bundle
 from pectl.core.storage.workers import Helper
 from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
-from pectl.inference.prediction import Model
 from pectl.pacs.spool import State
 from pectl.steps.predict_one import StudyPredictor
 from pectl.steps.predict_studies import find_tickets, read_ticket
@@ -35,16 +33,6 @@ class Told(NamedTuple):
     state: State
     reason: str
     name: str
-
-
-def model_of(bundle: Path) -> Model:
-    """Return who answers; its weights aren't loaded for that.
-
-    Raises:
-        StoreError: not a bundle.
-    """
-    with open_bundle(bundle) as found:
-        return Model(name=bundle.stem, version=found.manifest.package_version, digest=found.manifest.digest)
 
 
 def load(order: Order) -> None:
@@ -100,4 +88,6 @@ def _loaded(order: Order) -> _Loaded:
     folder.begin(instrument.model)
     kinds = tuple(map(Kind, order.kinds))
     predictor = StudyPredictor(instrument, folder, device=order.device, kinds=kinds)
-    return _Loaded(instrument, folder, predictor, Helper(preload="pectl.inference.reading"))
+    return _Loaded(
+        instrument, folder, predictor, Helper("the process that reads studies", preload="pectl.inference.reading")
+    )

@@ -122,7 +122,7 @@ def predict_studies(sources: Sequence[Path], model: Loadable, out: Path, wish: W
 
         check_extra()
     folder = PredictionFolder(out)
-    with Helper(preload="pectl.inference.reading") as helper:
+    with Helper("the process that reads studies", preload="pectl.inference.reading") as helper:
         with nothing_left(out, PectlError), ThreadPoolExecutor(1) as beside:
             # this thread imports torch: another one would take a third longer, as its memory is managed otherwise
             beginning = beside.submit(_begin_reading, helper, sources, model, folder, wish)

@@ -6,9 +6,11 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
 
 import pytest
 
+from pectl.bundle.unloaded import UnloadedBundle
 from pectl.errors import Interrupted, PacsError, StoreError
 from pectl.inference.prediction import Model
 from pectl.pacs.metrics import Metrics
@@ -23,7 +25,7 @@ from pectl.steps.listen_settings import Listening
 class Inline:
     """A helper that does its task at once, in this process."""
 
-    def __init__(self, preload: str) -> None:
+    def __init__(self, name: str, *, preload: str) -> None:
         pass
 
     def submit(self, work, *arguments):
@@ -73,7 +75,8 @@ class Stubs:
 def stubs(monkeypatch):
     one = Stubs()
     monkeypatch.setattr(listen_desk, "Helper", Inline)
-    monkeypatch.setattr(listen_desk, "model_of", lambda bundle: Model(name="m", version="1", digest="d"))
+    model = Model(name="m", version="1", digest="d")
+    monkeypatch.setattr(UnloadedBundle, "open", lambda bundle: SimpleNamespace(model=model))
     monkeypatch.setattr(listen_desk, "load", one.load)
     monkeypatch.setattr(listen_desk, "predict_received", one.predict)
     monkeypatch.setattr(listen_desk, "send_answer", one.send)

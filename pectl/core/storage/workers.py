@@ -95,10 +95,14 @@ class Helper:
     """One process beside this one, which does tasks in their order while this one does something else.
 
     It is started with the first task. Where a task kills it, another takes its place.
+
+    Args:
+        name: what to call it where it dies, such as "the process that reads studies".
+        preload: the module that it imports before it is forked.
     """
 
-    def __init__(self, preload: str) -> None:
-        self._preload = preload
+    def __init__(self, name: str, *, preload: str) -> None:
+        self._name, self._preload = name, preload
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -123,8 +127,9 @@ class Helper:
         try:
             return future.result()
         except BrokenProcessPool as error:
+            self.stop()
             raise WorkerError(
-                where="the process that reads studies",
+                where=self._name,
                 expected="it to live",
                 found=f"it was killed: {_CAUSES}",
                 fix='run the command again; in a script, put the call under if __name__ == "__main__":',
@@ -145,8 +150,7 @@ class Helper:
         running: "deque[tuple[Task, Future[Result]]]",
     ) -> Iterator[Result | None]:
         while True:
-            fresh = [task for _, task in zip(range(AHEAD - len(running)), waiting, strict=False)]
-            running += [(task, self.submit(work, task)) for task in fresh]
+            running += [(task, self.submit(work, task)) for task in islice(waiting, AHEAD - len(running))]
             if not running:
                 return
             try:

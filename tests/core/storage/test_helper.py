@@ -23,7 +23,7 @@ def work(number: int) -> tuple[int, int]:
 
 
 def test_results_in_order_and_the_others_go_on_where_one_kills_the_process():
-    with Helper(preload=__name__) as helper:
+    with Helper("the helper", preload=__name__) as helper:
         first = helper.value(helper.submit(work, 0))
         found = list(helper.results(work, iter(range(5))))
     assert [one and one[0] for one in found] == [0, 1, 2, None, 4]
@@ -32,14 +32,24 @@ def test_results_in_order_and_the_others_go_on_where_one_kills_the_process():
 
 
 def test_what_a_task_raises_comes_out_as_it_is():
-    with Helper(preload=__name__) as helper, pytest.raises(StoreError, match="No space left on device; free space"):
+    with (
+        Helper("the helper", preload=__name__) as helper,
+        pytest.raises(StoreError, match="No space left on device; free space"),
+    ):
         list(helper.results(work, [4, 5]))
 
 
 def test_a_task_that_kills_the_process_is_told():
     told = "expected it to live, found it was killed: by the system for want of memory or by a crash in a decoder; run"
-    with Helper(preload=__name__) as helper, pytest.raises(WorkerError, match=told):
+    with Helper("the helper", preload=__name__) as helper, pytest.raises(WorkerError, match=told):
         helper.value(helper.submit(work, 3))
+
+
+def test_after_a_task_that_kills_the_process_another_does_the_next():
+    with Helper("the helper", preload=__name__) as helper:
+        with pytest.raises(WorkerError, match="the helper: expected it to live"):
+            helper.value(helper.submit(work, 3))
+        assert helper.value(helper.submit(work, 4))[0] == 4
 
 
 KILLED = """
@@ -48,7 +58,7 @@ from tests.core.storage.test_helper import work
 from pectl.core.storage.workers import Helper, run_in_processes
 
 if __name__ == "__main__":
-    with Helper(preload="tests.core.storage.test_helper") as helper:
+    with Helper("the helper", preload="tests.core.storage.test_helper") as helper:
         print(helper.submit(work, 0).result()[1], flush=True)
         pool = run_in_processes(work, [0, 1], workers=2, preload="tests.core.storage.test_helper")
         print(next(pool)[1], flush=True)
