@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from pectl.config import EvaluateConfig
 from pectl.core.labels.names import EXAM_LABELS, IMAGE, PE_PRESENT, STUDY, UNKNOWN
 from pectl.core.statistics.bootstrap import IntArray, percentile_interval, replicate_auroc, study_weights
 from pectl.core.statistics.delong import auc_covariance
-from pectl.core.statistics.intervals import UNDEFINED, Interval
+from pectl.core.statistics.intervals import UNDEFINED, Interval, normal_quantile
 from pectl.core.statistics.ranking import BoolArray, FloatArray
 from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.files import atomic_path, read_json, write_json
@@ -200,7 +199,7 @@ def _why_untested(n_positive: int, n_negative: int) -> str:
 def _wald(difference: float, variance: float, confidence: float) -> Interval:
     if not variance > 0:
         return UNDEFINED
-    half = float(ndtri((1 + confidence) / 2) * np.sqrt(variance))
+    half = float(normal_quantile(confidence) * np.sqrt(variance))
     return difference - half, difference + half
 
 

@@ -122,8 +122,11 @@ def _read_part(
     number, entries = numbered
     cache = HeaderCache(folder)
     name = cache.place(entries[0].path)
-    volumes = [entry for entry in entries if _is_volume(entry, given)]
-    files = _cached(cache, name, [entry for entry in entries if entry not in volumes])
+    volumes: list[FileEntry] = []
+    others: list[FileEntry] = []
+    for entry in entries:
+        (volumes if _is_volume(entry, given) else others).append(entry)
+    files = _cached(cache, name, others)
     if None in (known for _, known in files):
         if shared and not cache.claim(name):
             return number, entries, None

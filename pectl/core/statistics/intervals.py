@@ -18,7 +18,7 @@ def wilson(hits: int, n: int, confidence: float) -> Interval:
     """
     if n == 0:
         return UNDEFINED
-    z2 = _z(confidence) ** 2
+    z2 = normal_quantile(confidence) ** 2
     centre = (hits + z2 / 2) / (n + z2)
     half = np.sqrt(z2 * (hits * (n - hits) / n + z2 / 4)) / (n + z2)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
@@ -72,7 +72,7 @@ def wald(value: float, variance: float, confidence: float) -> Interval:
     """Return value -+ z * standard error, cut at 0 and 1, as is usual for DeLong's variance."""
     if not variance >= 0:
         return UNDEFINED
-    half = _z(confidence) * float(np.sqrt(variance))
+    half = normal_quantile(confidence) * float(np.sqrt(variance))
     return max(0.0, value - half), min(1.0, value + half)
 
 
@@ -88,7 +88,7 @@ def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) ->
     """
     from scipy.optimize import brentq  # a second of imports, for separated classes alone
 
-    z, pairs = _z(confidence), n_positive * n_negative
+    z, pairs = normal_quantile(confidence), n_positive * n_negative
     extra = (n_positive + n_negative) / 2 - 1
 
     def excess(true: float) -> float:
@@ -100,5 +100,6 @@ def newcombe(auc: float, n_positive: int, n_negative: int, confidence: float) ->
     return low, high
 
 
-def _z(confidence: float) -> float:
+def normal_quantile(confidence: float) -> float:
+    """Return how many standard deviations to either side hold so large a share of a normal distribution."""
     return float(ndtri((1 + confidence) / 2))

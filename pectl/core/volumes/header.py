@@ -1,6 +1,7 @@
 """What a volume file says of itself before its voxels are read."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,7 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> tuple[in
             aren't one real number each.
     """
     if dtype.kind not in "iuf":
-        kind = "colours or vectors" if dtype.kind == "V" else str(dtype)
-        raise refused("not_scalar", "one real number a voxel", kind, "export the CT in Hounsfield units")
+        raise not_scalar("colours or vectors" if dtype.kind == "V" else str(dtype))
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]
     found = " x ".join(map(str, shape))
@@ -63,6 +63,16 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> tuple[in
     if np.prod(shape, dtype=np.int64) > _MOST_VOXELS:
         raise refused("absurd_size", f"at most {_MOST_VOXELS} voxels", found, "leave this file out")
     return shape[0], shape[1], shape[2]
+
+
+def lies_beside(name: str) -> bool:
+    """Tell whether a header names one data file in its own folder: no list, no pattern, no other place."""
+    return len(PurePath(name).parts) == 1 and name not in ("..", "LIST") and "%" not in name
+
+
+def not_scalar(found: str) -> StudyRefusedError:
+    """Make the refusal of voxels that aren't one real number each."""
+    return refused("not_scalar", "one real number a voxel", found, "export the CT in Hounsfield units")
 
 
 def refused(code: str, expected: str, found: str, fix: str) -> StudyRefusedError:

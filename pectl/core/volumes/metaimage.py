@@ -1,12 +1,12 @@
 """MetaImage: SimpleITK reads it, in LPS; it takes a missing spacing for 1 mm, so whether there is one is looked up."""
 
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name its manual gives it
 from numpy.typing import NDArray
 
-from pectl.core.volumes.header import VolumeHeader, assumed_axes, check_shape, refused
+from pectl.core.volumes.header import VolumeHeader, assumed_axes, check_shape, lies_beside, not_scalar, refused
 
 _LONGEST_HEADER = 16384
 _ENDS = "ElementDataFile"
@@ -15,14 +15,9 @@ _ENDS = "ElementDataFile"
 
 def describe(path: Path) -> VolumeHeader:
     """Read the header: size, spacing, TransformMatrix, Offset."""
-    fields = _fields(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    fields, reader = _fields(path), _information(path)
     if reader.GetNumberOfComponents() != 1:
-        raise refused(
-            "not_scalar", "one real number a voxel", "colours or vectors", "export the CT in Hounsfield units"
-        )
+        raise not_scalar("colours or vectors")
     shape = check_shape(tuple(reader.GetSize())[::-1], _dtype(reader.GetPixelID()))
     if not {"ElementSpacing", "ElementSize"} & fields.keys():
         return VolumeHeader(shape, None, oriented=False)
@@ -47,6 +42,14 @@ def load(path: Path) -> NDArray[np.generic]:
     return values.reshape(values.shape[-3:])
 
 
+def _information(path: Path) -> sitk.ImageFileReader:
+    """Read what the header says, without the voxels."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
 def _dtype(pixel_id: int) -> np.dtype[np.generic]:
     dtype: np.dtype[np.generic] = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], pixel_id)).dtype
     return dtype
@@ -58,12 +61,9 @@ def _check_whole(path: Path) -> None:
     Raises:
         StudyRefusedError: the file is too short.
     """
-    fields = _fields(path)
+    fields, reader = _fields(path), _information(path)
     name = fields[_ENDS]
     data = path if name == "LOCAL" else path.with_name(name)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
     n_bytes = _dtype(reader.GetPixelID()).itemsize * int(np.prod(reader.GetSize(), dtype=np.int64))
     if fields.get("CompressedData", "False").lower() != "true" and data.stat().st_size < n_bytes:
         found = str(data.stat().st_size)
@@ -87,6 +87,6 @@ def _fields(path: Path) -> dict[str, str]:
         if key.strip() == _ENDS:
             break
     name = fields.get(_ENDS, "")
-    if not name or len(PurePath(name).parts) != 1 or name in ("..", "LIST") or "%" in name:
+    if not name or not lies_beside(name):
         raise refused("damaged_volume", f"{_ENDS} beside its header", "none, or another place", "export it again")
     return fields

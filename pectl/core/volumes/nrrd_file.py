@@ -1,6 +1,6 @@
 """NRRD: pynrrd reads the header; its free keys aren't kept."""
 
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import nrrd
@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.volumes.gzipped import inflate, read_plain
-from pectl.core.volumes.header import Matrix, VolumeHeader, assumed_axes, check_shape, refused
+from pectl.core.volumes.header import (
+    Matrix,
+    VolumeHeader,
+    assumed_axes,
+    check_shape,
+    lies_beside,
+    not_scalar,
+    refused,
+)
 
 _SIGNS = {
     "left-posterior-superior": (1.0, 1.0, 1.0),
@@ -37,7 +45,7 @@ def describe(path: Path) -> VolumeHeader:
     """Read the header: `space directions`, else `spacings` alone."""
     header = nrrd.read_header(str(path))
     if colours := [kind for kind in header.get("kinds", ()) if kind in _COLOURS]:
-        raise refused("not_scalar", "one real number a voxel", colours[0], "export the CT in Hounsfield units")
+        raise not_scalar(colours[0])
     shape = check_shape(_shape(header), _dtype(header))
     return VolumeHeader(shape, *_place(header))
 
@@ -80,7 +88,7 @@ def _dtype(header: dict[str, Any]) -> np.dtype[Any]:
 
 def _beside(path: Path, name: str) -> Path:
     """Return the data file of a header; one in another folder isn't followed."""
-    if len(PurePath(name).parts) != 1 or name == ".." or "%" in name or name == "LIST":
+    if not lies_beside(name):
         raise refused("undecodable_pixel_data", "one data file beside its header", "another place", "export it again")
     return path.with_name(name)
 
