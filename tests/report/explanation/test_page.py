@@ -20,6 +20,7 @@ from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation, find_peak
 from pectl.explanation.heat_geometry import left_share, source_heat
+from pectl.explanation.painting import ct_grey, paint
 from pectl.explanation.score import score_labels
 from pectl.explanation.summary import BASELINES
 from pectl.report.explanation.animation import write_animation
@@ -231,6 +232,23 @@ def test_animation_runs_from_feet_to_head_and_holds_the_peak(make_study: StudyFa
     assert hottest == 2  # slice 5 of 200: every 2.5th is shown
     rows, columns = np.unravel_index((frames[hottest][..., 0] - frames[hottest][..., 2]).argmax(), (320, 320))
     assert (rows / (320 / 24), columns / (320 / 24)) == pytest.approx((HOT[1] + 0.5, HOT[2] + 0.5), abs=1.0)
+
+
+def test_animation_shows_a_small_peak_in_broad_heat_in_its_own_colour(make_study: StudyFactory, tmp_path: Path) -> None:
+    study = make_study(shape=(40, 64, 64))
+    z, y, x = np.indices(study.hu.shape)
+    study = replace(study, hu=(10 * x + 5 * y - 400).astype(np.int16))
+    broad = np.exp(-((y - 32) ** 2 + (x - 32) ** 2) / 400) * (0.3 + 0.3 * z / 40)
+    peak = 0.6 * np.exp(-((y - 32) ** 2 + (x - 32) ** 2 + (z - 20) ** 2) / 20)
+    heat = (broad + peak).astype(np.float32)
+    write_animation(tmp_path / "x.gif", replace(explanation_of(study), heat=heat, peak=find_peak(study, heat)), study)
+    shown = np.stack([ct_grey(plane) for plane in study.hu])
+    with Image.open(tmp_path / "x.gif") as movie:
+        for k in range(movie.n_frames):
+            movie.seek(k)
+            drawn = paint(shown[k], heat[k] / heat.max())[32, 32] * 255
+            found = np.asarray(movie.convert("RGB"))[162, 162]  # within the same voxel of 5 x 5 pixels
+            assert found == pytest.approx(drawn, abs=12), k
 
 
 def test_hot_slices_and_caption(make_study: StudyFactory) -> None:
