@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.evaluation import evaluation_rows
 from benchmarks.explaining import explain_rows
+from benchmarks.growth import growth_rows
 from benchmarks.intake import intake_rows
 from benchmarks.predicting import predict_rows
 from benchmarks.timing import Row, shortest
@@ -23,6 +24,7 @@ def main() -> None:
         rows = intake_rows(Path(folder))
         rows += volume_rows(Path(folder))
         rows.append(_random_windows(Path(folder) / "store"))
+        rows += growth_rows(Path(folder))
         rows += evaluation_rows(Path(folder))
         rows += explain_rows(Path(folder))
         rows += predict_rows(Path(folder))

@@ -5,26 +5,26 @@ from typing import Annotated
 
 import typer
 
-from pectl.cli import (
-    command_bundle,
-    command_calibrate,
-    command_compare,
-    command_demo,
-    command_evaluate,
-    command_explain,
-    command_extract_features,
-    command_info,
-    command_listen,
-    command_phantom,
-    command_predict,
-    command_predict_for,
-    command_preprocess,
-    command_sanity_check,
-    command_slurm,
-    command_summary,
-    command_train_stage1,
-    command_train_stage2,
-    command_validate,
+from pectl.cli.commands import (
+    bundle,
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    explain,
+    extract_features,
+    info,
+    listen,
+    phantom,
+    predict,
+    predict_for,
+    preprocess,
+    sanity_check,
+    slurm,
+    summary,
+    train_stage1,
+    train_stage2,
+    validate,
 )
 from pectl.cli.console import say, show_error
 from pectl.cli.working_folder import leave_out_working_folder
@@ -37,25 +37,25 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(command_demo.demo)
-app.command("phantom")(command_phantom.phantom)
-app.command("validate")(command_validate.validate)
-app.command("preprocess")(command_preprocess.preprocess)
-app.command("train-stage1")(command_train_stage1.train_stage1)
-app.command("extract-features")(command_extract_features.extract_features)
-app.command("train-stage2")(command_train_stage2.train_stage2)
-app.command("predict")(command_predict.predict)
-app.command("predict-for")(command_predict_for.predict_for)
-app.command("listen")(command_listen.listen)
-app.command("evaluate")(command_evaluate.evaluate)
-app.command("calibrate")(command_calibrate.calibrate)
-app.command("compare")(command_compare.compare)
-app.command("explain")(command_explain.explain)
-app.command("sanity-check")(command_sanity_check.sanity_check)
-app.command("summary")(command_summary.summary)
-app.command("bundle")(command_bundle.bundle)
-app.command("info")(command_info.info)
-app.command("slurm")(command_slurm.slurm)
+app.command("demo")(demo.demo)
+app.command("phantom")(phantom.phantom)
+app.command("validate")(validate.validate)
+app.command("preprocess")(preprocess.preprocess)
+app.command("train-stage1")(train_stage1.train_stage1)
+app.command("extract-features")(extract_features.extract_features)
+app.command("train-stage2")(train_stage2.train_stage2)
+app.command("predict")(predict.predict)
+app.command("predict-for")(predict_for.predict_for)
+app.command("listen")(listen.listen)
+app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
+app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
+app.command("sanity-check")(sanity_check.sanity_check)
+app.command("summary")(summary.summary)
+app.command("bundle")(bundle.bundle)
+app.command("info")(info.info)
+app.command("slurm")(slurm.slurm)
 
 
 def _show_version(wanted: bool) -> None:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from pectl.config import Config
 from pectl.core.dicom.headers import SliceHeader
 from pectl.core.dicom.patients import patient_groups
+from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.cohort import Cohort, PackedStudy
 from pectl.core.intake.estimate import estimate_preprocess
 from pectl.core.intake.examine import make_study
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
-from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.tasks import (
     IntakeTask,
     IntakeWatch,

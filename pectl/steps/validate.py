@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pectl.config import Config, write_config
+from pectl.core.intake.choice.series import describe_rules
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
-from pectl.core.intake.series import describe_rules
 from pectl.core.intake.tasks import (
     IntakeTask,
     IntakeWatch,

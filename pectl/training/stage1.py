@@ -18,9 +18,8 @@ from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_h
 from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.models.stage1 import WindowEncoder, WindowLogits
 from pectl.core.statistics.ranking import auroc
-from pectl.core.storage.h5 import read_h5
+from pectl.core.stores.slice_labels import read_slice_labels
 from pectl.core.stores.study_store import StudyStore, study_path
-from pectl.core.stores.tables import MADE_BY
 from pectl.errors import TrainingError
 from pectl.training.loader import Batch, Key, Rows
 from pectl.training.losses import WINDOW_MEANS, window_sums, window_weights
@@ -33,10 +32,7 @@ def index_windows(store: StudyStore, uids: Sequence[str], config: Config) -> Win
     Raises:
         StoreError: a study file is missing or can't be read.
     """
-    labels: dict[str, NDArray[np.int8]] = {}
-    for uid in uids:
-        with read_h5(store.study_path(uid), made_by=MADE_BY) as file:
-            labels[uid] = file["slice_label"][:]
+    labels = read_slice_labels(store.path, uids)
     return WindowIndex.build(labels, length=config.windows.length, stride=config.windows.stride)
 
 

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from pectl.cli.command_predict_for import Name
+from pectl.cli.commands.predict_for import Name
 from pectl.core.intake.findings import Finding
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.inference.prediction import Answer, Model, Prediction

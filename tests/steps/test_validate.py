@@ -10,8 +10,8 @@ import pytest
 
 from pectl.config import Config, PreprocessConfig
 from pectl.core.intake import tasks as study_intake
+from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.index import index_files
-from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.volumes.stated import Given

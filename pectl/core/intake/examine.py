@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.archives import unpacked
 from pectl.core.dicom.headers import SliceHeader, is_safe_uid
+from pectl.core.intake.choice.series import SeriesChoice, rank_series
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.lungs import Box, find_lungs
 from pectl.core.intake.resample import Grid, resample_box
-from pectl.core.intake.series import SeriesChoice, rank_series
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.intake.volume import Volume, read_volume
 from pectl.core.labels.names import STUDY_LABELS, UNKNOWN

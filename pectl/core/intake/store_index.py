@@ -9,8 +9,8 @@ import pandas as pd
 
 from pectl.config import Config, write_config
 from pectl.core.dicom.patients import patient_groups
+from pectl.core.intake.choice.series import describe_rules
 from pectl.core.intake.cohort import Cohort
-from pectl.core.intake.series import describe_rules
 from pectl.core.intake.tasks import verdict_path
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
 from pectl.core.labels.names import STUDY, STUDY_LABELS
@@ -18,6 +18,7 @@ from pectl.core.labels.split_shares import check_filled
 from pectl.core.labels.splits import make_splits
 from pectl.core.storage.files import atomic_path, file_digest
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
+from pectl.core.stores.slice_labels import write_slice_labels
 from pectl.core.stores.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_path, study_row
 from pectl.core.stores.tables import MADE_BY
 
@@ -68,6 +69,7 @@ def finish_store(out: Path, cohort: Cohort, config: Config, labels: Path | None,
     _write_csv(out / "refused.csv", pd.DataFrame(refused, columns=["study", "code", "reason"]))
     studies = _studies(out, cohort.patient)
     _write_csv(out / "studies.csv", studies)
+    write_slice_labels(out, studies.index)
     splits = make_splits(studies, config.split, seed=config.seed)
     check_filled(config.split, splits, studies["patient_group"])
     _write_csv(out / "splits.csv", splits)

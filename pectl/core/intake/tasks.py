@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pectl.config import PreprocessConfig
+from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.cohort import Cohort, PackedStudy, in_shard
 from pectl.core.intake.examine import Examined, StudyLabels, examine
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.named_series import NamedSeries
 from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS

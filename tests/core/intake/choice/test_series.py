@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.intake.candidates import Candidate
+from pectl.core.intake.choice.candidates import Candidate
+from pectl.core.intake.choice.series import describe_rules, exclusion, rank_series
 from pectl.core.intake.geometry import lean_deg
-from pectl.core.intake.series import describe_rules, exclusion, rank_series
 from pectl.errors import StudyRefusedError
 
 CONFIG = PreprocessConfig()

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pectl.cli import (
-    command_evaluate,
-    command_explain,
-    command_extract_features,
-    command_phantom,
-    command_preprocess,
-    command_train_stage1,
-    command_train_stage2,
+from pectl.cli.commands import (
+    evaluate,
+    explain,
+    extract_features,
+    phantom,
+    preprocess,
+    train_stage1,
+    train_stage2,
 )
 from pectl.cli.console import say
 from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption, WorkersOption
@@ -35,18 +35,18 @@ def demo(
     cohort, store, features = out / "cohort", out / "store", out / "features"
     stage1, stage2 = out / "stage1", out / "stage2"
     say("1/7 phantom cohort")
-    command_phantom.phantom(cohort, workers=workers, **shared)
+    phantom.phantom(cohort, workers=workers, **shared)
     say("2/7 preprocess")
-    command_preprocess.preprocess([cohort / "train"], out=store, labels=cohort / "train.csv", workers=workers, **shared)
+    preprocess.preprocess([cohort / "train"], out=store, labels=cohort / "train.csv", workers=workers, **shared)
     say("3/7 train stage 1")
-    command_train_stage1.train_stage1(store, out=stage1, resume=True, device=device, **shared)
+    train_stage1.train_stage1(store, out=stage1, resume=True, device=device, **shared)
     say("4/7 extract features")
-    command_extract_features.extract_features(store, stage1=stage1, out=features, device=device, **shared)
+    extract_features.extract_features(store, stage1=stage1, out=features, device=device, **shared)
     say("5/7 train stage 2")
-    command_train_stage2.train_stage2(features, out=stage2, resume=True, device=device, **shared)
+    train_stage2.train_stage2(features, out=stage2, resume=True, device=device, **shared)
     say("6/7 explain the test studies")
     explanations = out / "explanations"
-    command_explain.explain(
+    explain.explain(
         store,
         stage1=stage1,
         stage2=stage2,
@@ -57,7 +57,7 @@ def demo(
         **shared,
     )
     say("7/7 evaluate on the test studies, which neither stage saw")
-    command_evaluate.evaluate(
+    evaluate.evaluate(
         out / "evaluation",
         features,
         stage2=stage2,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pectl.cli.command_predict import parse_kinds
+from pectl.cli.commands.predict import parse_kinds
 from pectl.cli.console import log_lines, say
 from pectl.cli.options import DeviceOption, QuietOption
 

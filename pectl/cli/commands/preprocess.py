@@ -58,7 +58,7 @@ def preprocess(
     It holds one upright lung box in HU per study, and the verdicts that `validate` gives.
     """
     from pectl.config import load_config
-    from pectl.core.intake.named_series import read_named_series
+    from pectl.core.intake.choice.named_series import read_named_series
     from pectl.core.intake.tasks import IntakeWatch, Sources
     from pectl.steps.preprocess import preprocess as run
 

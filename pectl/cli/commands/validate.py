@@ -64,8 +64,8 @@ def validate(
     Nothing is preprocessed. The codes are those of docs/reference/codes.md.
     """
     from pectl.config import load_config
-    from pectl.core.intake.named_series import read_named_series
-    from pectl.core.intake.series import describe_rules
+    from pectl.core.intake.choice.named_series import read_named_series
+    from pectl.core.intake.choice.series import describe_rules
     from pectl.core.intake.tasks import Sources
     from pectl.steps.validate import validate as run
 

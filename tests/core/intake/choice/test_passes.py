@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pectl.core.intake.assembly import assemble
-from pectl.core.intake.passes import find_passes
+from pectl.core.intake.choice.assembly import assemble
+from pectl.core.intake.choice.passes import find_passes
 
 N, STEP = 30, 2.0
 DAY = 86400.0

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pectl.cli.command_explain import LabelOption, MethodOption, SourceArgument, Stage1Option, Stage2Option
+from pectl.cli.commands.explain import LabelOption, MethodOption, SourceArgument, Stage1Option, Stage2Option
 from pectl.cli.console import say
 from pectl.cli.options import ConfigOption, DeviceOption, QuietOption, SeedOption, SetOption
 from pectl.cli.watched import watched

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pectl.cli.command_predict import parse_kinds, show_without_dicom
+from pectl.cli.commands.predict import parse_kinds, show_without_dicom
 from pectl.cli.console import say
 from pectl.cli.intake import STRICT_EXIT, show_faults
 from pectl.cli.options import Device, QuietOption

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.intake.brightness import other_phase
-from pectl.core.intake.candidates import Candidate
+from pectl.core.intake.choice.brightness import other_phase
+from pectl.core.intake.choice.candidates import Candidate
+from pectl.core.intake.choice.passes import find_passes
 from pectl.core.intake.geometry import (
     SAME_POSITION_MM,
     STEP_TOLERANCE,
@@ -24,7 +25,6 @@ from pectl.core.intake.geometry import (
     normal_of,
     same_geometry,
 )
-from pectl.core.intake.passes import find_passes
 
 _GAP_STEPS = 1.5
 _STEEPEST = 0.6  # tangent of the largest tilt of a gantry, 30 degrees

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pectl.core.dicom.archives import unpacked
 from pectl.core.dicom.headers import SliceHeader
 from pectl.core.dicom.pixels import PixelReader, check_pixel_header
-from pectl.core.intake.candidates import Candidate
+from pectl.core.intake.choice.candidates import Candidate
 from pectl.core.intake.geometry import Vector, along_normal
 from pectl.errors import StudyRefusedError
 

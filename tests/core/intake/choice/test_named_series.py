@@ -2,7 +2,7 @@
 
 import pytest
 
-from pectl.core.intake.named_series import NamedSeries, read_named_series
+from pectl.core.intake.choice.named_series import NamedSeries, read_named_series
 from pectl.errors import InputMissingError
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pectl.config import PreprocessConfig, SeriesConfig
 from pectl.core.dicom.headers import SliceHeader
 from pectl.core.dicom.vocabulary import SCOUT_WORDS
-from pectl.core.intake.assembly import assemble
-from pectl.core.intake.brightness import mark_dimmer
-from pectl.core.intake.candidates import Candidate
+from pectl.core.intake.choice.assembly import assemble
+from pectl.core.intake.choice.brightness import mark_dimmer
+from pectl.core.intake.choice.candidates import Candidate
 from pectl.core.intake.findings import CODES, Finding
 from pectl.core.intake.geometry import SAME_POSITION_MM, lean_deg
 from pectl.errors import StudyRefusedError
