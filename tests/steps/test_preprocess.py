@@ -97,6 +97,7 @@ def test_the_index_files(cohort, tmp_path):
         "config.toml",
         "dicom_index",
         "refused.csv",
+        "slice_labels.h5",
         "splits.csv",
         "store.json",
         "studies",
