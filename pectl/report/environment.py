@@ -1,6 +1,7 @@
 """How reports are rendered: jinja2 that escapes everything, and pictures inlined as data URIs."""
 
 import base64
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,6 +12,7 @@ from pectl.report.text import interval, number, p_value
 _MIME_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
+@cache
 def template_environment() -> Environment:
     """Return an environment that escapes everything and fails on a name that isn't given."""
     loader = PackageLoader("pectl.report", "templates")

@@ -1,7 +1,9 @@
 """Explain studies with two finished runs: one, or all of a split and how well their heat points."""
 
 import resource
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -144,14 +146,12 @@ def _explain_split(
     """Explain what isn't there yet, and summarise all."""
     split = str(question.split)
     uids = choose_split(store, split, chain)
-    shown = {}
+    contents = {}
     progress(0, len(uids))
-    for done, uid in enumerate(uids, 1):
-        content = _finished(out / uid, question, chain)
-        if content is None:
-            content = write_explanation(out / uid, explain_case(store, uid, chain, question.truth))
-        shown[uid] = summary_row(out / uid, content)
+    for done, (uid, content) in enumerate(_explained(store, uids, question, chain, out), 1):
+        contents[uid] = content
         progress(done, len(uids))
+    shown = {uid: summary_row(out / uid, contents[uid]) for uid in uids}
     explainer = chain.explainer
     summary = summarise(
         [_score(uid, row) for uid, row in shown.items()],
@@ -164,6 +164,26 @@ def _explain_split(
     write_json(out / "summary.json", summary)
     write_summary_page(out, summary)
     return summary
+
+
+def _explained(
+    store: StudyStore, uids: list[str], question: Question, chain: Chain, out: Path
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each study and what its `explain.json` holds; its files are written while the next one is computed."""
+    written: deque[tuple[str, Future[dict[str, Any]]]] = deque()
+    with ThreadPoolExecutor(1) as writer:
+        for uid in uids:
+            content = _finished(out / uid, question, chain)
+            if content is not None:
+                yield uid, content
+                continue
+            case = explain_case(store, uid, chain, question.truth)
+            if written:
+                before, content_before = written.popleft()
+                yield before, content_before.result()
+            written.append((uid, writer.submit(write_explanation, out / uid, case)))
+        for before, content_before in written:
+            yield before, content_before.result()
 
 
 def _finished(folder: Path, question: Question, chain: Chain) -> dict[str, Any] | None:

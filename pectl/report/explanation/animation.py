@@ -40,7 +40,7 @@ def _palette(frames: list[Image.Image]) -> Image.Image:
     small, and would get the colour of duller ones.
     """
     sample = np.concatenate([np.asarray(frame)[::_SAMPLED, ::_SAMPLED].reshape(-1, 3) for frame in frames])
-    heat = np.unique(sample[sample[:, 0] != sample[:, 2]] // _ALIKE, axis=0) * _ALIKE
+    heat = _distinct(sample[sample[:, 0] != sample[:, 2]] // _ALIKE) * np.uint8(_ALIKE)
     colours = np.repeat(np.linspace(0, 255, _GREYS).astype(np.uint8)[:, None], 3, axis=1)
     if len(heat):
         rest = 256 - _GREYS
@@ -49,6 +49,14 @@ def _palette(frames: list[Image.Image]) -> Image.Image:
     palette = Image.new("P", (1, 1))
     palette.putpalette(colours.ravel().tolist())
     return palette
+
+
+def _distinct(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the rows of (n, 3) that differ, by red, green and blue; sorting them would take longer than the rest."""
+    levels = 256 // _ALIKE
+    there = np.zeros((levels, levels, levels), bool)
+    there[tuple(colours.T)] = True
+    return np.argwhere(there).astype(np.uint8)
 
 
 def _chosen(explanation: Explanation, n_slices: int) -> list[int]:

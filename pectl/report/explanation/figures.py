@@ -1,5 +1,6 @@
 """Heat over the CT: how it is coloured, which slices are shown, and their pictures."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import RESEARCH_USE
@@ -15,13 +18,15 @@ from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.heat_geometry import nearest_source_slice
 from pectl.explanation.painting import ct_grey, paint
-from pectl.report.style import MUTED, report_style, save_file
+from pectl.report.style import FONTS, INK, MUTED, PNG_LEVEL
 
 HOT_SLICES = 4
 HOT_APART_MM = 9.0
 """Hot slices shown lie at least so far apart: neighbours look alike."""
 DPI = 130
 _PREVIEW_PX = 320
+_SLICE_PX, _MARGIN_PX = 580, 7
+_PICTURE_PX, _LEFT_PX = (1170, 663), (2, 587)
 
 Array = NDArray[np.float32]
 
@@ -53,15 +58,32 @@ def slice_caption(explanation: Explanation, study: Study, index: int) -> str:
 def draw_slice(path: Path, explanation: Explanation, study: Study, index: int) -> None:
     """Draw one grid slice without and with heat, as radiologists view it: the patient's right on the left."""
     grey = ct_grey(study.hu[index])
-    with report_style():
-        figure = bare_figure(9.0, 5.1)
-        for place, image in enumerate((_grey_rgb(grey), paint(grey, relative_heat(explanation)[index]))):
-            axis = figure.add_axes((place * 0.5 + 0.002, 0.115, 0.496, 0.875))
-            _show(axis, image)
-            mark_sides(axis, "R", "L")
-        figure.text(0.008, 0.07, _in_two_lines(slice_caption(explanation, study, index)), va="center", fontsize=8.5)
-        figure.text(0.992, 0.07, RESEARCH_USE, va="center", ha="right", fontsize=8, color=MUTED)
-        save_file(figure, path, dpi=DPI)
+    picture = Image.new("RGB", _PICTURE_PX, "white")
+    pen = ImageDraw.Draw(picture)
+    for left, image in zip(_LEFT_PX, (_grey_rgb(grey), paint(grey, relative_heat(explanation)[index])), strict=True):
+        picture.paste(_enlarged(image), (left, _MARGIN_PX))
+        for side, share in (("R", 0.03), ("L", 0.97)):
+            at = (left + share * _SLICE_PX, _MARGIN_PX + 0.03 * _SLICE_PX)
+            pen.text(at, side, fill="white", font=font(10), anchor="mt")
+    middle = (_MARGIN_PX + _SLICE_PX + _PICTURE_PX[1]) / 2
+    caption = _in_two_lines(slice_caption(explanation, study, index))
+    pen.multiline_text((9, middle), caption, fill=INK, font=font(8.5), anchor="lm", spacing=5)
+    pen.text((_PICTURE_PX[0] - 9, middle), RESEARCH_USE, fill=MUTED, font=font(8), anchor="rm")
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", compress_level=PNG_LEVEL)
+
+
+def _enlarged(image: Array) -> Image.Image:
+    """Return a slice (S, S, 3) in [0, 1] at the size of the pictures."""
+    small = Image.fromarray((image * 255).round().astype(np.uint8))
+    return small.resize((_SLICE_PX, _SLICE_PX), Image.Resampling.BICUBIC)
+
+
+@cache
+def font(points: float) -> ImageFont.FreeTypeFont:
+    """Return the font of the figures at a size, as they have it at DPI dots per inch."""
+    found = findfont(FontProperties(family=FONTS))
+    return ImageFont.truetype(found, points * DPI / 72)
 
 
 def write_preview(path: Path, explanation: Explanation, study: Study, index: int) -> None:
@@ -75,11 +97,6 @@ def write_preview(path: Path, explanation: Explanation, study: Study, index: int
 
 def _grey_rgb(grey: Array) -> Array:
     return np.repeat(grey[..., None], 3, axis=-1)
-
-
-def _show(axis: Axes, image: Array) -> None:
-    axis.imshow(image, interpolation="bicubic")
-    axis.set_axis_off()
 
 
 def mark_sides(axis: Axes, left: str, right: str) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,12 +81,22 @@ def test_the_file_as_the_format_says(tmp_path):
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["hu"].chunks == (1, 32, 32)
         assert file["hu"].dtype == np.int16
-        assert list(file["hu"]._filters) == ["32026"]  # blosc2
+        assert list(file["hu"]._filters) == ["32001"]  # blosc
         assert file["source/sop_instance_uid"].asstr()[1] == "1.2"
         assert file.attrs["flags"] == "padding,oblique"
         assert json.loads(file.attrs["exam_labels"])["central_pe"] == 1
         assert json.loads(file.attrs["exam_labels"])["rv_lv_ratio_lt_1"] is None
         assert file.attrs["use"] == "research use only, not for diagnosis"
+
+
+def test_a_store_compressed_as_earlier_versions_did_is_read(tmp_path):
+    study = make_study()
+    write_study(tmp_path / "a.h5", study)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["hu"]
+        earlier = hdf5plugin.Blosc2(cname="lz4", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE)
+        file.create_dataset("hu", data=study.hu, chunks=(1, 32, 32), **earlier)
+    assert_same(read_study(tmp_path / "a.h5"), study)
 
 
 def test_a_line_of_the_index(tmp_path):
