@@ -2,18 +2,22 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 
-from tests.pacs.conftest import debian, free_port, new_uid, until
+from benchmarks.explaining import write_untrained_runs
+from pectl.steps.bundle import make_bundle
+from tests.pacs.conftest import Node, debian, free_port, new_uid, until
 
 pytestmark = pytest.mark.pacs
-N_SLICES = 300
+N_SLICES, N_STUDIES = 300, 10
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +70,51 @@ def test_the_rate_of_receiving_beside_that_of_storescp(node, large, tmp_path, re
     assert np.median(ours) >= 0.7 * np.median(theirs)
 
 
-def test_receiving_goes_on_while_a_study_is_predicted_and_memory_stays(
-    node, large, write_study, tmp_path, record_property
+@pytest.fixture(scope="module")
+def slow_bundle(tmp_path_factory) -> Path:
+    """A bundle of the size of Ma et al. 2022, with random weights: a study takes it a minute or more."""
+    root = tmp_path_factory.mktemp("slow")
+    write_untrained_runs(root, stride=5)
+    make_bundle([(root / "stage1", root / "stage2")], root / "slow.pectl")
+    return root / "slow.pectl"
+
+
+def as_another_study(files: list[Path], folder: Path) -> list[Path]:
+    folder.mkdir()
+    study = new_uid()
+    for number, path in enumerate(files):
+        dataset = pydicom.dcmread(path)
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study}.1"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{study}.1.{number}"
+        dataset.save_as(folder / path.name)
+    return sorted(folder.iterdir())
+
+
+def test_ten_studies_of_300_slices_are_received_while_one_is_predicted(
+    slow_bundle, large, write_study, tmp_path, record_property
 ):
+    many = [as_another_study(large, tmp_path / f"study{k}") for k in range(N_STUDIES)]
+    first = new_uid()
+    files = write_study(tmp_path / "first", first, n_slices=N_SLICES, step_mm=1.0)
+    one = Node(slow_bundle, tmp_path / "node", "NOBODY@127.0.0.1:9", port=free_port()).start()
+    try:
+        debian("dcmsend", "-aec", "PECTL", "127.0.0.1", one.port, *files)
+        one.wait_for("complete", first)
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(1) as sender:
+            done = [sender.submit(rate, one.port, study) for study in many]
+            until(lambda: first not in one.studies("complete"), 1200, "the prediction ends")
+            predicted = time.perf_counter() - begun
+            received = sum(sent.done() for sent in done)
+        record_property("received during a prediction", {"studies": received, "seconds of the prediction": predicted})
+        record_property("objects a second meanwhile", [sent.result() for sent in done])
+        assert first in one.studies("predicted")
+        assert received == N_STUDIES
+    finally:
+        one.end(signal.SIGKILL)
+
+
+def test_memory_stays_over_50_studies(node, write_study, tmp_path, record_property):
     one = node("NOBODY@127.0.0.1:9", "--give-up", "0")
     small = [write_study(tmp_path / str(k), new_uid()) for k in range(50)]
     memory = []
