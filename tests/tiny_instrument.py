@@ -10,6 +10,7 @@ from pectl.config import Config, PreprocessConfig, WindowsConfig, write_config
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.conformal import AbstainBand
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
+from pectl.core.decisions.image_fusion import ImageFusion
 from pectl.core.models.checkpoint import save_model
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
@@ -27,12 +28,17 @@ TEMPERATURES = np.linspace(0.5, 2.0, len(EXAM_NAMES))
 
 
 def tiny_decisions(*, rule_out: float = 0.2, rule_in: float = 0.6) -> Decisions:
-    """Return decisions with another calibrator for each label."""
+    """Return decisions with another calibrator for each label, and images scored by slice and context unevenly."""
     calibrators = {
         name: Calibrator("temperature", temperature=float(value))
         for name, value in zip(EXAM_NAMES, TEMPERATURES, strict=True)
     }
-    return Decisions(split="val", calibrators=calibrators, band=AbstainBand(rule_out, rule_in, 0.05, 0.1, 40, 60))
+    return Decisions(
+        split="val",
+        calibrators=calibrators,
+        band=AbstainBand(rule_out, rule_in, 0.05, 0.1, 40, 60),
+        image_fusion=ImageFusion("logistic", slice_weight=0.9, context_weight=0.4, intercept=-0.7),
+    )
 
 
 def tiny_member(seed: int = 0, decisions: Decisions | None = None) -> Member:

@@ -10,6 +10,7 @@ import torch
 from pectl.config import Config, load_config, write_config
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
+from pectl.core.decisions.image_fusion import ImageFusion
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.labels.splits import split_fingerprint
 from pectl.core.models.checkpoint import save_model
@@ -81,7 +82,9 @@ def make_tiny_runs(root: Path, *, seed: int = 0, changes: tuple[str, ...] = ()) 
 def decisions() -> Decisions:
     """Return decisions that were fitted on the validation studies."""
     calibrators = dict.fromkeys(EXAM_NAMES, Calibrator(kind="temperature", temperature=2.0))
-    return Decisions(split="val", studies=tuple(SPLITS.index[SPLITS == "val"]), calibrators=calibrators)
+    fusion = ImageFusion("logistic", slice_weight=1.5, context_weight=0.25, intercept=-0.5)
+    studies = tuple(SPLITS.index[SPLITS == "val"])
+    return Decisions(split="val", studies=studies, calibrators=calibrators, image_fusion=fusion)
 
 
 def _finish(
@@ -129,6 +132,7 @@ def sequence(uid: str, rng: np.random.Generator) -> StudySequence:
         window_start=np.arange(6) * 3,
         window_logit=rng.normal(size=6).astype(np.float32),
         window_label=np.zeros(6, np.int8),
+        slice_logit=rng.normal(size=21).astype(np.float32),
         window_length=6,
         source=SourceSlices(
             sop_instance_uid=np.array([f"{uid}.{k}" for k in range(4)], object),

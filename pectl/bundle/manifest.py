@@ -12,7 +12,7 @@ from pectl.bundle.archive import Archive, open_archive, refused
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp
 from pectl.errors import StoreError
 
-FORMAT, VERSION = "pectl-bundle", 1
+FORMAT, VERSION = "pectl-bundle", 2
 NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 2**26

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pectl.bundle.contents import made_from
 from pectl.bundle.pairs import Pair
 from pectl.core.decisions.conformal import AbstainBand
+from pectl.core.decisions.image_fusion import ImageFusion
 from pectl.core.decisions.out_of_distribution import UNUSUAL_FINDINGS, OutOfDistribution
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp
@@ -66,6 +67,7 @@ def _member(pair: Pair) -> Json:
         "threshold": threshold.value,
         "threshold_rule": threshold.reason or threshold.rule,
         "band": _band(decisions.band),
+        "images": _images(decisions.image_fusion),
     }
 
 
@@ -87,6 +89,15 @@ def _band(band: AbstainBand) -> str:
     into = f"ruled in from {_number(band.rule_in)}" if band.rule_in <= 1 else "never ruled in (too few studies)"
     rates = f"at most {band.miss_rate:.3g} of PE missed, {band.false_alarm_rate:.3g} false alarms, on average"
     return f"PE is {out}, {into}: {rates}; no answer between."
+
+
+def _images(fusion: ImageFusion) -> str:
+    """Say how images are scored."""
+    if fusion.kind == "mean":
+        return f"Images are scored by the mean of the logits of slice and windows ({fusion.reason or 'not fitted'})."
+    weights = (fusion.slice_weight, fusion.context_weight, fusion.intercept)
+    logit = "{:.3f} x logit of the slice + {:.3f} x mean logit of its windows {:+.3f}".format(*weights)
+    return f"The score of an image has the logit {logit}."
 
 
 def _counts(pairs: Sequence[Pair]) -> dict[str, str]:

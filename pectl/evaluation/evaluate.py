@@ -55,6 +55,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     """
     decisions = decisions or Decisions()
     decisions.check_not_fitted_on(predictions)
+    predictions = decisions.scored(predictions)
     exams = judged_exams(predictions, truth, decisions)
     projection = project(exams.answers, predictions.image)
     places = feature_map(predictions, seed)
@@ -67,7 +68,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
         **_competition(predictions, exams, projection),
         "feature_map": None if places is None else {"n_windows": len(places)},
         "missing": _missing(predictions),
-        "notes": list(predictions.notes),
+        "notes": [*predictions.notes, *_image_notes(predictions, decisions)],
         "lineage": dict(lineage),
         "paper": paper_block(lineage),
     }
@@ -157,6 +158,14 @@ def _missing(predictions: Predictions) -> list[str]:
         "image": predictions.image is not None,
     }
     return [f"no {name} predictions: the {name} level isn't measured" for name, there in parts.items() if not there]
+
+
+def _image_notes(predictions: Predictions, decisions: Decisions) -> list[str]:
+    """Say so if the scores of images are made of their logits without a fit."""
+    if predictions.image_logits is None or decisions.image_fusion.kind != "mean":
+        return []
+    reason = decisions.image_fusion.reason or "not fitted"
+    return [f"images are scored by the mean of the logits of slice and windows ({reason})"]
 
 
 def _floats(column: pd.Series) -> FloatArray:

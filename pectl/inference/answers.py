@@ -65,11 +65,13 @@ class StudyAnswers:
 def answer_study(scores: Sequence[StudyScores], decisions: Sequence[Decisions]) -> StudyAnswers:
     """Turn the scores of each member on one study into answers.
 
-    With one member, scores, calibrated probabilities and consistent ones are those of `evaluate`.
+    With one member, scores, calibrated probabilities and consistent ones are those of `evaluate`. An image's score is
+    the mean of what the members' decisions make of its logits.
     """
     raw = _mean([dict(zip(EXAM_NAMES, [*one.exam, one.pe], strict=True)) for one in scores])
     calibrated = _mean([_calibrated(one, by) for one, by in zip(scores, decisions, strict=True)])
-    image = np.mean([one.image for one in scores], axis=0)
+    fused = [by.image_fusion.apply(one.image_logits) for one, by in zip(scores, decisions, strict=True)]
+    image = np.mean(fused, axis=0)
     state = Rule.of(decisions).state(calibrated[PE_PRESENT])
     of_competition = calibrated | {name: calibrated[name] * calibrated[PE_PRESENT] for name in RV_LV}
     row = np.array([[of_competition[name] for name in EXAM_LABELS]])  # (1, 9)

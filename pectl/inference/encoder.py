@@ -30,14 +30,6 @@ class Seen(NamedTuple):
     """(B, T) of each slice; the window's own without slice supervision."""
 
 
-class EncodedStudy(NamedTuple):
-    """A study as stage 1 sees it."""
-
-    sequence: StudySequence
-    slice_logit: FloatArray
-    """(D,) PE on each grid slice, the largest over the windows that cover it; not calibrated."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class StudyEncoder:
     """A trained stage 1, and how the windows of a study are cut and prepared for it.
@@ -91,8 +83,8 @@ class StudyEncoder:
         length = self.windows.length
         return runs[:, torch.arange(length, device=runs.device) * runs.shape[1] // length]
 
-    def encode(self, study: Study) -> EncodedStudy:
-        """Return the windows of a study as features.
+    def encode(self, study: Study) -> StudySequence:
+        """Return the windows of a study as features, and the logits of its slices.
 
         Raises:
             ConfigError: the study has fewer slices than a window.
@@ -103,16 +95,16 @@ class StudyEncoder:
             for one in self.passes(study, starts)
         ]
         features, logits, slices = (np.concatenate(part) for part in zip(*seen, strict=True))
-        sequence = StudySequence(
+        return StudySequence(
             uid=study.uid,
             features=features,
             window_start=starts,
             window_logit=logits,
             window_label=window_labels(study.slice_label, starts, length=self.windows.length),
+            slice_logit=_largest(slices, starts, len(study.hu)),
             window_length=self.windows.length,
             source=study.source,
         )
-        return EncodedStudy(sequence, _largest(slices, starts, len(study.hu)))
 
 
 def window_batches(n: int, size: int) -> list[slice]:

@@ -20,14 +20,14 @@ from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.storage.files import read_json
 from pectl.core.storage.stamp import check_lineage, digest_of
-from pectl.core.stores.feature_store import feature_digest
+from pectl.core.stores.feature_store import StudySequence, feature_digest
 from pectl.core.stores.runs import best_model, read_run
 from pectl.core.stores.study_store import Study, store_digest
 from pectl.core.volumes.stated import Given, Stated
 from pectl.errors import StoreError
 from pectl.inference.answers import answer_study
 from pectl.inference.device import DeviceName, Engine
-from pectl.inference.encoder import EncodedStudy, StudyEncoder
+from pectl.inference.encoder import StudyEncoder
 from pectl.inference.precision import Asked, encoder_engine
 from pectl.inference.prediction import ImageAnswer, Model, Prediction, State
 from pectl.inference.sequences import score_study
@@ -158,10 +158,10 @@ class Instrument:
         if study is None:
             return Answered(self._prediction(verdict, "refused"), None)
         encoded = [self._encoder(member, engine).encode(study) for member in self.members]
-        scores = [score_study(one.classifier.to(engine.device), seen.sequence) for one, seen in self._with(encoded)]
+        scores = [score_study(one.classifier.to(engine.device), seen) for one, seen in self._with(encoded)]
         found = answer_study(scores, [member.decisions for member in self.members])
         images = zip(study.source.sop_instance_uid, found.image_score, found.image_consistent, strict=True)
-        hottest = _hottest(study, np.mean([seen.slice_logit for seen in encoded], axis=0))
+        hottest = _hottest(study, found.image_score)
         prediction = replace(
             self._prediction(verdict, found.state),
             answers=found.labels,
@@ -170,7 +170,7 @@ class Instrument:
                 for uid, score, consistent in images
             ),
             hottest=str(study.source.sop_instance_uid[hottest]),
-            unlike=self._unlike(study, encoded[0].sequence.features),
+            unlike=self._unlike(study, encoded[0].features),
         )
         return Answered(prediction, study.hu[study.source.grid_index[hottest]])
 
@@ -183,7 +183,7 @@ class Instrument:
             engine=engine,
         )
 
-    def _with(self, encoded: Sequence[EncodedStudy]) -> Iterator[tuple[Member, EncodedStudy]]:
+    def _with(self, encoded: Sequence[StudySequence]) -> Iterator[tuple[Member, StudySequence]]:
         return zip(self.members, encoded, strict=True)
 
     def _prediction(self, verdict: Verdict, state: State) -> Prediction:
@@ -205,10 +205,13 @@ class Instrument:
         return (*far, *judge.findings(study.flags, study.slice_step_mm))
 
 
-def _hottest(study: Study, slice_logit: NDArray[np.float32]) -> int:
-    """Return the original slice, as place in `Study.source`, on the grid slice of the highest logit."""
-    index = study.source.grid_index
-    return int(np.where(index >= 0, slice_logit[np.maximum(index, 0)], -np.inf).argmax())
+def _hottest(study: Study, score: NDArray[np.float64]) -> int:
+    """Return the original slice of the highest score, as place in `Study.source`; it lies in the lung box.
+
+    Of equals, as several slices of one grid slice are, the last: the one that consistency takes for the study's PE.
+    """
+    inside = np.flatnonzero(study.source.grid_index >= 0)[::-1]
+    return int(inside[score[inside].argmax()])
 
 
 def seen_token(uid: str) -> str:
@@ -237,6 +240,7 @@ def instrument_of_runs(stage1: Path, stage2: Path) -> Instrument:
     """
     run1, described = read_run(stage1, stage="stage1")
     run2, _ = read_run(stage2, stage="stage2")
+    decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))
     windows = WindowsConfig.model_validate(described["windows"])
     features = feature_digest(store=run1.made_from["study_store"], stage1=run1.digest, windows=windows.digest())
     check_lineage(where=stage2, expected=features, found=run2.made_from["features"], what=f"features of {stage1}:")
@@ -245,7 +249,7 @@ def instrument_of_runs(stage1: Path, stage2: Path) -> Instrument:
     member = Member(
         encoder=load_stage1(best_model(stage1)),
         classifier=load_stage2(best_model(stage2)),
-        decisions=Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2")),
+        decisions=decisions,
     )
     return Instrument(
         members=(member,),

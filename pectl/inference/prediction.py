@@ -62,7 +62,7 @@ class Prediction:
         model: who answered.
         answers: of `pe_present` and the nine exam labels; empty where the study is refused.
         images: of the original slices, from feet to head.
-        hottest: SOPInstanceUID of the slice that stage 1 found most like PE; empty where the study is refused.
+        hottest: SOPInstanceUID of the image with the highest score; empty where the study is refused.
         unlike: why the study is unlike those the model was made with; empty if it isn't.
         seen: the model was made with this study, so that its answers say nothing of new ones.
     """

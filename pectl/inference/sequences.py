@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 
 class StudyScores(NamedTuple):
-    """What stage 2 says of one study of N windows and n images; scores in [0, 1], not calibrated."""
+    """What is said of one study of N windows and n images; scores in [0, 1], not calibrated."""
 
     exam: FloatArray
     """(9,) in the order of EXAM_LABELS; those of RV/LV given PE."""
@@ -23,8 +23,8 @@ class StudyScores(NamedTuple):
     """PE: neither negative nor indeterminate."""
     window: FloatArray
     """(N,) PE in each window, in the context of the study."""
-    image: FloatArray
-    """(n,) PE on each original slice."""
+    image_logits: FloatArray
+    """(n, 2) of each original slice, see `image_logits`."""
 
 
 def score_studies(model: nn.Module, sequences: Iterable[StudySequence]) -> Iterator[StudyScores]:
@@ -40,17 +40,23 @@ def score_study(model: nn.Module, sequence: StudySequence) -> StudyScores:
     device = next(model.parameters()).device
     out = model(*(part.to(device) for part in collate([sequence]).inputs()))
     exam, pe, window = (part[0].sigmoid().cpu().numpy().astype(np.float64) for part in (out.exam, out.pe, out.window))
-    return StudyScores(exam, float(pe), window, image_scores(sequence, window))
+    context = out.window[0].cpu().numpy().astype(np.float64)
+    return StudyScores(exam, float(pe), window, image_logits(sequence, context))
 
 
-def image_scores(sequence: StudySequence, window: FloatArray) -> FloatArray:
-    """Score each source slice by the least of the windows over its grid slice; 0 outside the lung box: (n,).
+def image_logits(sequence: StudySequence, context: FloatArray) -> FloatArray:
+    """Return what tells of PE on each of n original slices: (n, 2); -inf outside the lung box.
 
-    A window shows PE if any of its slices does, so no slice is likelier to than the least likely window over it.
+    First stage 1's logit of its grid slice; then the mean of stage 2's over the windows that cover that.
+
+    Args:
+        sequence: the study.
+        context: (N,) logits of its windows by stage 2.
     """
-    least = np.ones(int(sequence.window_start[-1]) + sequence.window_length)
-    for start, value in zip(sequence.window_start, window, strict=True):
-        over = slice(start, start + sequence.window_length)
-        least[over] = np.minimum(least[over], value)
+    over = sequence.window_start[:, None] + np.arange(sequence.window_length)  # (N, T)
+    total, count = np.zeros(len(sequence.slice_logit)), np.zeros(len(sequence.slice_logit))
+    np.add.at(total, over, context[:, None])
+    np.add.at(count, over, 1)
+    grid = np.stack([sequence.slice_logit.astype(np.float64), total / count], axis=1)  # (D, 2)
     index = sequence.source.grid_index
-    return np.where(index >= 0, least[np.maximum(index, 0)], 0.0)
+    return np.where(index[:, None] >= 0, grid[np.maximum(index, 0)], -np.inf)

@@ -106,7 +106,7 @@ def study_result(prediction: Prediction, study: Study) -> StudyResult:
 
 
 def key_images(prediction: Prediction, study: Study) -> tuple[str, ...]:
-    """Return the slices to show: the hottest of stage 1, then by falling score of the image, apart from each other.
+    """Return the slices to show: the hottest, then by falling score of the image, apart from each other.
 
     They follow from the prediction alone, so that they are the same whether or not heat is asked for.
     """

@@ -92,7 +92,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     if missing:
         progress(0, len(missing))
     for done, study in enumerate(filter(None, read_ahead(map(store.read_study, missing), len(missing))), 1):
-        write_sequence(study_path(out, study.uid), encoder.encode(study).sequence)
+        write_sequence(study_path(out, study.uid), encoder.encode(study))
         progress(done, len(missing))
     _finish(out, store, stamp)
     return len(missing)

@@ -1,4 +1,4 @@
-"""Apply a trained stage 2 to a split of a feature store: probabilities of studies, windows and images."""
+"""Apply a trained stage 2 to a split of a feature store: probabilities of studies and windows, logits of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +51,8 @@ def predict_split(features: FeatureStore, stage2: Path, split: str, *, device: D
 def predict(model: nn.Module, sequences: Sequence[StudySequence], split: str, fingerprint: str) -> Predictions:
     """Apply a sequence classifier to studies, each by itself.
 
-    RV/LV scores are probabilities given PE: the model learns them from positive studies alone.
+    RV/LV scores are probabilities given PE: the model learns them from positive studies alone. Images have logits;
+    decisions make scores of them.
     """
     scores = list(score_studies(model, sequences))
     scored = list(zip(sequences, scores, strict=True))
@@ -59,8 +60,9 @@ def predict(model: nn.Module, sequences: Sequence[StudySequence], split: str, fi
         split=split,
         exam=_exam_table(scored),
         window=pd.concat([_window_table(s, score.window) for s, score in scored], ignore_index=True),
-        image=pd.concat([_image_table(s, score.image) for s, score in scored], ignore_index=True),
+        image=pd.concat(map(_image_table, sequences), ignore_index=True),
         window_features=np.concatenate([s.features for s in sequences]).astype(np.float32),
+        image_logits=np.concatenate([score.image_logits for score in scores]),
         split_fingerprint=fingerprint,
         rv_lv="given-pe",
     )
@@ -84,12 +86,11 @@ def _window_table(sequence: StudySequence, score: FloatArray) -> pd.DataFrame:
     )
 
 
-def _image_table(sequence: StudySequence, score: FloatArray) -> pd.DataFrame:
+def _image_table(sequence: StudySequence) -> pd.DataFrame:
     return pd.DataFrame(
         {
             STUDY: sequence.uid,
             IMAGE: sequence.source.sop_instance_uid,
-            "score": score,
             "label": sequence.source.label,
         }
     )

@@ -60,7 +60,12 @@ def estimate_extraction(
     return Estimate(
         memory=held_bytes() + (0 if gpu else network) + 2 * study,
         gpu_memory=network if gpu else 0,
-        disk=int(count * (4 * model.feature_size + 16) + source * SLICE_BYTES + len(slices) * FEATURE_FILE_BYTES),
+        disk=int(
+            count * (4 * model.feature_size + 16)
+            + 4 * slices.sum()
+            + source * SLICE_BYTES
+            + len(slices) * FEATURE_FILE_BYTES
+        ),
     )
 
 

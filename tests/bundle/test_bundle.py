@@ -91,7 +91,7 @@ def test_it_holds_what_the_design_says(runs: TinyRuns, bundle: Path) -> None:
     }
     assert {name: one["sha256"] for name, one in content["members"].items()} == listed
     assert {name: one["bytes"] for name, one in content["members"].items()} == sizes
-    assert (content["format"], content["version"]) == ("pectl-bundle", 1)
+    assert (content["format"], content["version"]) == ("pectl-bundle", 2)
     assert content["use"] == "research use only, not for diagnosis"
     stages = {
         stage: json.loads((runs.root / stage / "run.json").read_text())["digest"] for stage in ("stage1", "stage2")
@@ -243,10 +243,10 @@ def with_manifest(bundle: Path, out: Path, **changes: Any) -> Path:
 
 MANIFESTS = {
     "another version": (
-        {"version": 2},
-        "expected pectl-bundle version 1, found pectl-bundle version 2; make the bundle",
+        {"version": 1},
+        "expected pectl-bundle version 2, found pectl-bundle version 1; make the bundle",
     ),
-    "another format": ({"format": "zip"}, "expected pectl-bundle version 1, found zip version 1"),
+    "another format": ({"format": "zip"}, "expected pectl-bundle version 2, found zip version 2"),
     "no lineage": ({"made_from": None}, "manifest.json as pectl writes it, found another one (KeyError('made_from'))"),
     "a list": ({"members": []}, "manifest.json as pectl writes it, found another one"),
     "more members": ({"n_members": 2}, "decisions of 2 members in decisions.json, found others"),
@@ -373,7 +373,8 @@ def test_the_card_says_what_is_known(runs: TinyRuns, bundle: Path) -> None:
         "Manufacturers: &lt;Maker&gt;",
         "Distance between slices: 0.625 to 0.969 mm",
         "slices 6.0 mm apart, the lungs' box at 32 px; windows of 6 slices",
-        "PE is called from a calibrated probability of 0.500 (fixed). No abstain band was fitted.",
+        "PE is called from a calibrated probability of 0.500 (fixed). No abstain band was fitted. "
+        "The score of an image has the logit 1.500 x logit of the slice + 0.250 x mean logit of its windows -0.500.",
         "Distance of a study's features from those of 12 training studies (Mahalanobis): flagged above",
         "(5 validation studies)",
         "no_contrast, lungs_cut_off",

@@ -130,7 +130,7 @@ def test_store_of_another_version(chain, pectl, tmp_path: Path, folder: str, sta
     (store / stamp_name).write_text(json.dumps(stamp | {"version": 99}))
     command = "train-stage1" if folder == "store" else "train-stage2"
     result = pectl(command, store, "--out", tmp_path / "run", "--config", chain.config)
-    one_line(result, f"expected {stamp['format']} version 1, found {stamp['format']} version 99")
+    one_line(result, f"expected {stamp['format']} version {stamp['version']}, found {stamp['format']} version 99")
     no_result(tmp_path / "run")
 
 

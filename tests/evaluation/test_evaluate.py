@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from pectl.config import EvaluateConfig
 from pectl.core.decisions.consistency import violations
 from pectl.core.decisions.decisions import fit_decisions
+from pectl.core.decisions.image_fusion import ImageFusion
 from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS
 from pectl.core.labels.predictions import as_competition
 from pectl.core.labels.predictions_csv import read_predictions
@@ -269,3 +270,31 @@ def test_the_validation_split_is_refused_and_nothing_written(run, make_cohort, d
     with pytest.raises(PredictionsError, match="studies that the decisions weren't fitted on"):
         run(*make_cohort(150, seed=1, split="val"), decisions)
     assert list(tmp_path.iterdir()) == []
+
+
+def with_logits(predictions, logits):
+    """The predictions as of a model of ours: images have logits, and no score yet."""
+    return replace(predictions, image=predictions.image.drop(columns="score"), image_logits=logits)
+
+
+def test_images_are_measured_by_what_the_decisions_make_of_their_logits(run, judged, decisions, tmp_path):
+    predictions, truth = judged
+    logits = np.random.default_rng(0).normal(size=(len(predictions.image), 2))
+    fused = replace(decisions, image_fusion=ImageFusion("logistic", 0.984, 0.406, -0.909))
+    result = run(with_logits(predictions, logits), truth, fused)
+    table = pd.read_csv(tmp_path / "image.csv")
+    wanted = 1 / (1 + np.exp(-(0.984 * logits[:, 0] + 0.406 * logits[:, 1] - 0.909)))
+    assert list(table) == ["StudyInstanceUID", "SOPInstanceUID", "score", "label", "consistent"]
+    assert table["score"].to_numpy() == pytest.approx(wanted, abs=1e-8)
+    assert result["image"]["pe_present"]["auroc"] == pytest.approx(roc_auc_score(table["label"], table["score"]))
+    assert result["notes"] == []
+
+
+def test_images_scored_without_a_fit_are_noted(run, judged, decisions):
+    predictions, truth = judged
+    given = with_logits(predictions, np.zeros((len(predictions.image), 2)))
+    unfitted = replace(decisions, image_fusion=ImageFusion(reason="not fitted: 0 of 9 validation images are positive"))
+    noted = "images are scored by the mean of the logits of slice and windows"
+    assert run(given, truth, unfitted)["notes"] == [f"{noted} (not fitted: 0 of 9 validation images are positive)"]
+    assert run(given, truth, None)["notes"] == [f"{noted} (not fitted)"]
+    assert run(predictions, truth, unfitted)["notes"] == []

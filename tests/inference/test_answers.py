@@ -7,15 +7,17 @@ import pytest
 from pectl.core.decisions.conformal import AbstainBand
 from pectl.core.decisions.consistency import project, violations
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.decisions.image_fusion import ImageFusion
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, RV_LV
 from pectl.inference.answers import answer_study
 from pectl.inference.sequences import StudyScores
 
-BAND = Decisions(split="val", band=AbstainBand(0.3, 0.7))
+FUSION = ImageFusion("logistic", slice_weight=1.0, context_weight=0.5)
+BAND = Decisions(split="val", band=AbstainBand(0.3, 0.7), image_fusion=FUSION)
 
 
 def scores(rng: np.random.Generator, pe: float) -> StudyScores:
-    return StudyScores(rng.random(9), pe, rng.random(4), rng.random(12))
+    return StudyScores(rng.random(9), pe, rng.random(4), rng.normal(scale=2.0, size=(12, 2)))
 
 
 @pytest.mark.parametrize(("pe", "state"), [(0.1, "negative"), (0.5, "undecided"), (0.9, "flagged")])
@@ -45,7 +47,10 @@ def test_a_studys_projection_has_the_bits_of_many_studies_together():
     exam = BAND.calibrated(exam.assign(**{PE_PRESENT: [one.pe for one in many]}), "given-pe")
     exam = exam.assign(**{name: exam[name] * exam[PE_PRESENT] for name in RV_LV})
     image = pd.DataFrame(
-        {"StudyInstanceUID": np.repeat(uids, 12), "score": np.concatenate([one.image for one in many])}
+        {
+            "StudyInstanceUID": np.repeat(uids, 12),
+            "score": np.concatenate([FUSION.apply(one.image_logits) for one in many]),
+        }
     )
     together = project(exam, image)
     alone = [[one.labels[name].consistent for name in EXAM_LABELS] for one in found]

@@ -39,8 +39,8 @@ def test_no_batch_of_one_window_and_none_larger_than_asked(n, size, wanted) -> N
 def test_a_window_has_the_same_bits_whatever_batch_it_is_in(make_study) -> None:
     study = make_study()
     small, large = (encoder(batch_size=size).encode(study) for size in (2, 32))
-    assert np.array_equal(small.sequence.features, large.sequence.features)
-    assert np.array_equal(small.sequence.window_logit, large.sequence.window_logit)
+    assert np.array_equal(small.features, large.features)
+    assert np.array_equal(small.window_logit, large.window_logit)
     assert np.array_equal(small.slice_logit, large.slice_logit)
 
 
@@ -48,8 +48,8 @@ def test_a_study_of_one_window_has_the_bits_of_that_window_among_others(make_stu
     study = make_study(shape=(8, 24, 24))
     short = make_study(shape=(6, 24, 24))
     short.hu[:] = study.hu[2:]
-    assert len(encoder().encode(short).sequence.features) == 1
-    assert np.array_equal(encoder().encode(short).sequence.features[0], encoder().encode(study).sequence.features[1])
+    assert len(encoder().encode(short).features) == 1
+    assert np.array_equal(encoder().encode(short).features[0], encoder().encode(study).features[1])
 
 
 def test_a_slice_has_the_largest_logit_of_the_windows_over_it(make_study) -> None:
@@ -66,7 +66,7 @@ def test_a_slice_has_the_largest_logit_of_the_windows_over_it(make_study) -> Non
 def test_without_slice_supervision_a_slice_has_the_logit_of_its_best_window(make_study) -> None:
     study, made = make_study(shape=(10, 24, 24)), encoder(slices=False)
     found = made.encode(study)
-    logits = found.sequence.window_logit
+    logits = found.window_logit
     assert found.slice_logit[0] == logits[0]
     assert found.slice_logit[5] == logits.max()
 

@@ -12,8 +12,11 @@ import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
 from pectl.config import Config, EvaluateConfig, SplitConfig
+from pectl.core.decisions.calibration import Calibrator
+from pectl.core.decisions.decisions import EXAM_NAMES
+from pectl.core.decisions.image_fusion import ImageFusion
 from pectl.core.intake.tasks import Sources
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, RV_LV, STUDY_LABELS
+from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT, RV_LV, STUDY_LABELS
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError, LineageError, StoreError
@@ -105,6 +108,7 @@ def test_scores_of_a_small_model_stay_what_they_were(cohort):
     answers = {name: round(one.probability, 4) for name, one in found.answers.items()}
     assert answers == pytest.approx(GOLDEN, abs=2e-4)
     assert (found.state, found.hottest) == GOLDEN_STATE
+    assert [found.images[place].score for place in GOLDEN_IMAGES] == pytest.approx([*GOLDEN_IMAGES.values()], abs=1e-5)
 
 
 GOLDEN = {
@@ -119,7 +123,8 @@ GOLDEN = {
     "rv_lv_ratio_gte_1": 0.5003,
     "rv_lv_ratio_lt_1": 0.4997,
 }
-GOLDEN_STATE = ("undecided", "1.1.1.26")
+GOLDEN_STATE = ("undecided", "1.1.1.7")
+GOLDEN_IMAGES = {0: 0.291991, 7: 0.292329, 15: 0.291605, 33: 0.291986}
 
 
 def test_a_split_has_the_tables_of_evaluate_to_the_bit(cohort, tmp_path):
@@ -134,6 +139,7 @@ def test_a_split_has_the_tables_of_evaluate_to_the_bit(cohort, tmp_path):
     evaluate(predictions, store.studies, tiny_decisions(), made, out=tmp_path / "out", lineage={}, seed=0)
     exam = pd.read_csv(tmp_path / "out" / "exam.csv", dtype=str).set_index("StudyInstanceUID")
     image = pd.read_csv(tmp_path / "out" / "image.csv", dtype=str).set_index("SOPInstanceUID")
+    scored = tiny_decisions().scored(predictions).image.set_index("SOPInstanceUID")["score"]
     model = instrument_of_runs(stage1, stage2)
     for uid in STUDIES:
         found = model.predict(cohort / "dicom" / uid)
@@ -145,6 +151,7 @@ def test_a_split_has_the_tables_of_evaluate_to_the_bit(cohort, tmp_path):
             assert answer.score == predictions.exam.loc[uid, name]
         for one in found.images:
             row = image.loc[one.sop_instance_uid]
+            assert one.score == scored[one.sop_instance_uid]
             assert [f"{value:.9g}" for value in (one.score, one.consistent)] == [row["score"], row["consistent"]]
 
 
@@ -156,7 +163,8 @@ def test_the_two_labels_of_rv_lv_are_one_question(cohort):
 
 def test_members_are_averaged_after_calibration(cohort):
     study, verdict = read(cohort, "1.1")
-    members = (tiny_member(0), tiny_member(1, tiny_decisions(rule_out=0.0, rule_in=1.0)))
+    other = replace(tiny_decisions(rule_out=0.0, rule_in=1.0), image_fusion=ImageFusion("logistic", 0.2, 1.5, 0.3))
+    members = (tiny_member(0), tiny_member(1, other))
     single = [tiny_instrument(one).answer(verdict, study, Engine()).prediction for one in members]
     both = tiny_instrument(*members).answer(verdict, study, Engine()).prediction
     for name in (*EXAM_LABELS, PE_PRESENT):
@@ -170,15 +178,47 @@ def read(cohort, uid):
     return StudyStore.open(cohort / "store").read_study(uid), replace_verdict(found)
 
 
-def test_the_hottest_slice_is_that_of_the_highest_logit_and_its_picture_comes_along(cohort):
+def test_the_hottest_slice_is_the_image_of_the_highest_score_and_its_picture_comes_along(cohort):
     study, verdict = read(cohort, "1.1")
-    model = tiny_instrument()
-    encoder = model._encoder(model.members[0], Engine())
-    logit = encoder.encode(study).slice_logit
-    found, hu = model.answer(verdict, study, Engine())
+    found, hu = tiny_instrument().answer(verdict, study, Engine())
+    score = np.array([one.score for one in found.images])
     (place,) = np.flatnonzero(study.source.sop_instance_uid == found.hottest)
-    assert logit[study.source.grid_index[place]] == logit.max()
-    assert np.array_equal(hu, study.hu[logit.argmax()])
+    assert score[place] == score.max() > 0
+    assert np.array_equal(hu, study.hu[study.source.grid_index[place]])
+
+
+def test_of_images_at_one_slice_of_the_grid_the_hottest_is_the_one_that_consistency_raises(cohort):
+    study, verdict = read(cohort, "1.1")
+    source = replace(study.source, grid_index=np.where(study.source.grid_index < 0, -1, 7).astype(np.int32))
+    shifted = {name: Calibrator("platt", intercept=6.0 if name == PE_PRESENT else 0.0) for name in EXAM_NAMES}
+    shifted |= {name: Calibrator("platt", intercept=-6.0) for name in (NEGATIVE, INDETERMINATE)}
+    fusion = ImageFusion("logistic", slice_weight=0.1, context_weight=0.0, intercept=-1.0)
+    says_pe = replace(tiny_decisions(), calibrators=shifted, image_fusion=fusion)
+    found, _ = tiny_instrument(tiny_member(0, says_pe)).answer(verdict, replace(study, source=source), Engine())
+    inside = [one for one, index in zip(found.images, source.grid_index, strict=True) if index == 7]
+    assert len({one.score for one in inside}) == 1
+    assert inside[0].score < 0.5 < inside[-1].consistent
+    assert found.hottest == inside[-1].sop_instance_uid
+    assert [one.consistent for one in inside[:-1]] == [inside[0].score] * (len(inside) - 1)
+
+
+def test_where_no_image_has_a_score_the_hottest_still_lies_in_the_lung_box(cohort):
+    study, verdict = read(cohort, "1.1")
+    study.source.grid_index[[0, -1]] = -1
+    none = replace(tiny_decisions(), image_fusion=ImageFusion("logistic", 0.0, 0.0, -1000.0))
+    found, hu = tiny_instrument(tiny_member(0, none)).answer(verdict, study, Engine())
+    assert {one.score for one in found.images} == {0.0}
+    (place,) = np.flatnonzero(study.source.sop_instance_uid == found.hottest)
+    assert study.source.grid_index[place] >= 0
+    assert np.array_equal(hu, study.hu[study.source.grid_index[place]])
+
+
+def test_images_outside_the_lung_box_score_0(cohort):
+    study, verdict = read(cohort, "1.1")
+    study.source.grid_index[[0, 1, -1]] = -1
+    found, _ = tiny_instrument().answer(verdict, study, Engine())
+    outside = [one.score == 0 for one in found.images]
+    assert outside == [True, True, *[False] * (len(outside) - 3), True]
 
 
 def test_a_study_that_the_model_was_made_with_is_marked(cohort):

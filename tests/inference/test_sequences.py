@@ -28,6 +28,7 @@ def sequence(uid: str, n: int) -> StudySequence:
         window_start=np.arange(n),
         window_logit=rng.random(n).astype(np.float32),
         window_label=np.zeros(n, np.int8),
+        slice_logit=rng.random(n).astype(np.float32),
         window_length=1,
         source=source,
     )

@@ -35,6 +35,7 @@ def sequence(uid: str, images: list[int]) -> StudySequence:
         window_start=np.arange(3),
         window_logit=rng.standard_normal(3).astype(np.float32),
         window_label=label[:3].clip(-1, 1),
+        slice_logit=rng.standard_normal(4).astype(np.float32),
         window_length=2,
         source=source,
     )

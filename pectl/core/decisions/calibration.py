@@ -4,11 +4,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pectl.core.statistics.logistic import FloatArray, logits, sigmoid
+from pectl.core.statistics.logistic import (
+    BoolArray,
+    FloatArray,
+    fit_logistic,
+    log_loss_of_logits,
+    logits,
+    sigmoid,
+    smoothed_targets,
+)
 
-BoolArray = NDArray[np.bool_]
 Kind = Literal["identity", "temperature", "platt", "isotonic"]
 
 _LOG_TEMPERATURE_RANGE = (-4.0, 4.0)
@@ -79,10 +85,10 @@ def _fit_temperature(label: BoolArray, score: FloatArray) -> Calibrator:
     """
     from scipy.optimize import minimize_scalar  # only fitting needs it, and pays its second
 
-    logit, target = logits(score), _targets(label)
+    logit, target = logits(score), smoothed_targets(label)
 
     def loss(log_temperature: float) -> float:
-        return _log_loss(logit * np.exp(-log_temperature), target)
+        return log_loss_of_logits(logit * np.exp(-log_temperature), target)
 
     best = float(minimize_scalar(loss, bounds=_LOG_TEMPERATURE_RANGE, method="bounded", options={"xatol": 1e-6}).x)
     if _flat(best):
@@ -92,39 +98,11 @@ def _fit_temperature(label: BoolArray, score: FloatArray) -> Calibrator:
 
 def _fit_platt(label: BoolArray, score: FloatArray) -> Calibrator:
     """Find temperature and intercept of least log loss."""
-    slope, intercept = _slope_and_intercept(logits(score), _targets(label))
+    lowest, highest = np.exp(_LOG_TEMPERATURE_RANGE)
+    (slope,), intercept = fit_logistic(logits(score)[None], smoothed_targets(label), least=1 / highest, most=1 / lowest)
     if _flat(-np.log(slope)):
         return _not_fitted(-np.log(slope), "in no order, or the wrong one", "'isotonic'")
-    return Calibrator("platt", temperature=round(1 / slope, 6), intercept=round(intercept, 6))
-
-
-def _slope_and_intercept(logit: FloatArray, target: FloatArray) -> tuple[float, float]:
-    """Minimise the log loss of slope * logit + intercept, which is convex; the slope is that of a temperature."""
-    from scipy.optimize import minimize
-
-    def loss(at: FloatArray) -> tuple[float, FloatArray]:
-        scaled = at[0] * logit + at[1]
-        pull = sigmoid(scaled) - target
-        return _log_loss(scaled, target), np.array([np.mean(pull * logit), np.mean(pull)])
-
-    lowest, highest = np.exp(_LOG_TEMPERATURE_RANGE)
-    bounds = ((1 / highest, 1 / lowest), (None, None))
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": 1e-9})
-    return float(found.x[0]), float(found.x[1])
-
-
-def _targets(label: BoolArray) -> FloatArray:
-    """Return what probabilities are fitted to.
-
-    Of n cases of a class the targets are (n + 1) / (n + 2) and, for the other class, 1 / (n + 2) (Platt 1999): scores
-    that rank without a fault would otherwise become certain.
-    """
-    positive = int(label.sum())
-    return np.where(label, (positive + 1) / (positive + 2), 1 / (label.size - positive + 2))
-
-
-def _log_loss(scaled: FloatArray, target: FloatArray) -> float:
-    return float(np.mean(np.logaddexp(0.0, scaled) - target * scaled))
+    return Calibrator("platt", temperature=round(float(1 / slope), 6), intercept=round(intercept, 6))
 
 
 def _flat(log_temperature: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations  # pandas is imported by who has tables
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pectl.config import EvaluateConfig
 from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band
+from pectl.core.decisions.image_fusion import ImageFusion, fit_image_fusion, within_box
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
-from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT, RV_LV, UNKNOWN
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, IMAGE, PE_PRESENT, RV_LV, STUDY, UNKNOWN
 from pectl.core.labels.predictions import (
     EXTERNAL,
     Predictions,
@@ -42,7 +43,7 @@ def _same_for(names: tuple[str, ...], value: T) -> dict[str, T]:
 
 @dataclass(frozen=True)
 class Decisions:
-    """Calibrators of the exam labels and `pe_present`, thresholds of those and of windows and images.
+    """Calibrators of the exam labels and `pe_present`, how images are scored, thresholds of all and of windows.
 
     Exam thresholds and the band of `pe_present` apply to calibrated probabilities, window and image
     thresholds to scores.
@@ -56,6 +57,7 @@ class Decisions:
     calibrators: Mapping[str, Calibrator] = field(default_factory=lambda: _same_for(EXAM_NAMES, Calibrator()))
     thresholds: Mapping[str, Threshold] = field(default_factory=lambda: _same_for(_ALL_NAMES, Threshold()))
     band: AbstainBand = field(default_factory=AbstainBand)
+    image_fusion: ImageFusion = field(default_factory=ImageFusion)
     made_from: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -88,6 +90,14 @@ class Decisions:
         total = large + small
         share = np.divide(large, total, out=np.full_like(total, 0.5), where=total > 0)
         return found | dict(zip(RV_LV, (share, 1 - share), strict=True))
+
+    def scored(self, predictions: Predictions) -> Predictions:
+        """Return the predictions with the `score` of each image; a table of any model has brought its own."""
+        image, logits = predictions.image, predictions.image_logits
+        if image is None or logits is None:
+            return predictions
+        scored = image.assign(score=self.image_fusion.apply(logits))
+        return replace(predictions, image=scored[[STUDY, IMAGE, "score", "label"]])
 
     def check_not_fitted_on(self, predictions: Predictions) -> None:
         """Refuse to judge a model on the data that its decisions were fitted on; another cohort may be judged.
@@ -136,6 +146,7 @@ class Decisions:
             "calibrators": {name: item.to_json() for name, item in self.calibrators.items()},
             "thresholds": {name: item.to_json() for name, item in self.thresholds.items()},
             "band": self.band.to_json(),
+            "image_fusion": self.image_fusion.to_json(),
             "made_from": dict(self.made_from),
         }
 
@@ -150,20 +161,21 @@ class Decisions:
             calibrators = {name: Calibrator.from_json(data["calibrators"][name]) for name in EXAM_NAMES}
             thresholds = {name: Threshold.from_json(data["thresholds"][name]) for name in _ALL_NAMES}
             band = AbstainBand.from_json(data["band"])
+            fusion = ImageFusion.from_json(data["image_fusion"])
             parts = {key: value for key, value in data.items() if key != "use"}
-            fitted = {"calibrators": calibrators, "thresholds": thresholds, "band": band}
+            fitted = {"calibrators": calibrators, "thresholds": thresholds, "band": band, "image_fusion": fusion}
             return cls(**parts | fitted | {"studies": tuple(parts["studies"])})
         except (KeyError, TypeError) as error:
             raise StoreError(
                 where="decisions",
                 expected="calibrators and thresholds as pectl writes them",
                 found=repr(error),
-                fix="fit the decisions again with this version of pectl",
+                fix="make them again with this version of pectl: a run's by extract-features, then train-stage2",
             ) from error
 
 
 def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: EvaluateConfig) -> Decisions:
-    """Fit calibrators and thresholds on validation predictions.
+    """Fit calibrators, the scores of images and thresholds on validation predictions.
 
     Args:
         predictions: of the validation split; windows and images carry their labels.
@@ -176,6 +188,8 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
     Raises:
         PredictionsError: a predicted study has no row in `truth`.
     """
+    fusion = _fit_image_fusion(predictions)
+    predictions = Decisions(image_fusion=fusion).scored(predictions)
     exam = predictions.exam
     truth = aligned_truth(exam, truth)
     raw = exam.assign(**{PE_PRESENT: pe_score(exam)})
@@ -195,6 +209,7 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
         calibrators=calibrators,
         thresholds=thresholds | _fit_unit_thresholds(predictions, config),
         band=_fit_band(truth[PE_PRESENT], calibrated[PE_PRESENT], config),
+        image_fusion=fusion,
     )
 
 
@@ -217,6 +232,16 @@ def aligned_truth(exam: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
             fix="give the labels of these studies, or leave out their predictions",
         )
     return truth.loc[exam.index, list(EXAM_LABELS)].astype(np.float64)
+
+
+def _fit_image_fusion(predictions: Predictions) -> ImageFusion:
+    """Fit on the images in the lung box whose label is known."""
+    image, logits = predictions.image, predictions.image_logits
+    if image is None or logits is None:
+        return ImageFusion(reason="not fitted: no logits of images on validation")
+    label = image["label"].to_numpy()
+    known = within_box(logits) & (label != UNKNOWN)
+    return fit_image_fusion(label[known] == 1, logits[known])
 
 
 def _fit_one_calibrator(truth: pd.Series, score: pd.Series, config: EvaluateConfig) -> Calibrator:

@@ -21,19 +21,21 @@ RvLv = Literal["given-pe", "with-pe"]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Scores in [0, 1] of one model for one split.
+    """What one model says of one split; scores are in [0, 1].
 
     Attributes:
         split: its name (train, val, test; `external` for a CSV of any model).
         exam: index StudyInstanceUID, the nine `EXAM_LABELS` columns, and `pe_present` where the model says it itself;
             no rows where there is no exam part.
         window: columns StudyInstanceUID, window_start, score (stage 2), stage1_score, label (-1 unknown).
-        image: columns StudyInstanceUID, SOPInstanceUID, score, label (-1 unknown).
+        image: columns StudyInstanceUID, SOPInstanceUID, label (-1 unknown), and score, which the images of our model
+            have once `Decisions.scored` has made it of `image_logits`.
         split_fingerprint: of the split of the study store; empty where there is none.
         rv_lv: what the two RV/LV columns mean: the probability given PE (a model that was trained on positive
             studies alone), or of PE with that ratio (what the competition scores).
         notes: what a reader of the result should know about them.
         window_features: (rows of `window`, F) stage 1 features; None for a table of any model.
+        image_logits: (rows of `image`, 2) see `pectl.inference.sequences.image_logits`; None for a table of any model.
     """
 
     split: str
@@ -44,6 +46,7 @@ class Predictions:
     rv_lv: RvLv = "with-pe"
     notes: tuple[str, ...] = ()
     window_features: NDArray[np.float32] | None = None
+    image_logits: NDArray[np.float64] | None = None
 
     def uids(self) -> list[str]:
         """Return the studies with any prediction, sorted."""

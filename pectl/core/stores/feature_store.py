@@ -20,19 +20,21 @@ from pectl.core.stores.tables import exam_targets, read_splits, read_studies
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT, VERSION = "pectl-feature-store", 1
+FORMAT, VERSION = "pectl-feature-store", 2
 MADE_BY = "pectl extract-features"
+_ARRAYS = ("features", "window_start", "window_logit", "window_label", "slice_logit")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudySequence:
-    """The N windows of one study, in slice order.
+    """The N windows of one study of D grid slices, in slice order.
 
     Attributes:
         features: (N, F) float32.
         window_start: (N,) first grid slice of each window.
         window_logit: (N,) float32, stage 1's PE logit.
         window_label: (N,) int8, -1 unknown.
+        slice_logit: (D,) float32, stage 1's PE logit of each grid slice, the largest over the windows that cover it.
         window_length: grid slices in a window.
         source: the original slices and their place on the grid.
     """
@@ -42,6 +44,7 @@ class StudySequence:
     window_start: NDArray[np.int64]
     window_logit: NDArray[np.float32]
     window_label: NDArray[np.int8]
+    slice_logit: NDArray[np.float32]
     window_length: int
     source: SourceSlices
 
@@ -54,7 +57,7 @@ def feature_digest(*, store: str, stage1: str, windows: str) -> str:
 def write_sequence(path: Path, sequence: StudySequence) -> None:
     """Write a study's features as a whole or not at all."""
     with create_h5(path) as file:
-        for name in ("features", "window_start", "window_logit", "window_label"):
+        for name in _ARRAYS:
             file[name] = getattr(sequence, name)
         write_source(file, sequence.source)
         file.attrs.update(study_uid=sequence.uid, window_length=sequence.window_length, use=RESEARCH_USE)
@@ -67,12 +70,11 @@ def read_sequence(path: Path) -> StudySequence:
         StoreError: the file is missing, damaged or lacks a part.
     """
     with read_h5(path, made_by=MADE_BY) as file:
-        names = ("features", "window_start", "window_logit", "window_label")
         return StudySequence(
             uid=str(file.attrs["study_uid"]),
             window_length=int(file.attrs["window_length"]),
             source=read_source(file),
-            **{name: file[name][:] for name in names},
+            **{name: file[name][:] for name in _ARRAYS},
         )
 
 

@@ -8,7 +8,8 @@ import pytest
 from pectl.config import EvaluateConfig
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
-from pectl.core.decisions.thresholds import Threshold
+from pectl.core.decisions.image_fusion import fit_image_fusion
+from pectl.core.decisions.thresholds import Threshold, fit_threshold
 from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
 from pectl.errors import LineageError, PredictionsError, StoreError
 
@@ -130,16 +131,19 @@ def test_json_keeps_every_number(fitted):
     assert Decisions.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
 
 
-@pytest.mark.parametrize("fault", ["missing", "unknown", "no calibrator"])
+@pytest.mark.parametrize("fault", ["missing", "unknown", "no calibrator", "no image scores"])
 def test_other_json_is_refused(fitted, fault):
     data = fitted.to_json()
     if fault == "missing":
         del data["thresholds"]["image"]
     elif fault == "unknown":
         data["mystery"] = 1
+    elif fault == "no image scores":  # of an earlier version
+        del data["image_fusion"]
     else:
         del data["calibrators"]
-    with pytest.raises(StoreError, match="expected calibrators and thresholds as pectl writes them"):
+    text = r"expected calibrators and thresholds as pectl writes them, found .*; make them again with this version of"
+    with pytest.raises(StoreError, match=text):
         Decisions.from_json(data)
 
 
@@ -181,3 +185,46 @@ def test_decisions_stay_with_the_model_they_were_fitted_for(fitted):
         of_run.check_fitted_for(None)
     with pytest.raises(LineageError, match="predictions of the stage 2 run abc, found a table"):
         replace(fitted, made_from={"predictions": "p.csv"}).check_fitted_for("abc")
+
+
+def with_logits(predictions, *, seed=0):
+    """The predictions as of a model of ours: images have logits, and no score yet; every tenth lies outside the box."""
+    label = predictions.image["label"].to_numpy()
+    rng = np.random.default_rng(seed)
+    logits = np.stack([2.0 * label - 1 + rng.normal(size=label.size), 3.0 * label + rng.normal(size=label.size)], 1)
+    logits[::10] = -np.inf
+    return replace(predictions, image=predictions.image.drop(columns="score"), image_logits=logits)
+
+
+def test_images_of_validation_in_the_lung_box_fit_the_fusion_and_their_threshold(make_cohort):
+    predictions, truth = make_cohort(150, seed=1, split="val")
+    given = with_logits(predictions)
+    given.image.loc[5:9, "label"] = -1
+    label, inside = given.image["label"].to_numpy(), np.arange(len(given.image)) % 10 != 0
+    known = inside & (label != -1)
+    decisions = fit_decisions(given, truth, CONFIG)
+    assert decisions.image_fusion == fit_image_fusion(label[known] == 1, given.image_logits[known])
+    assert decisions.image_fusion.kind == "logistic"
+    scored = decisions.scored(given).image
+    assert list(scored) == ["StudyInstanceUID", "SOPInstanceUID", "score", "label"]
+    assert np.array_equal(scored["score"], decisions.image_fusion.apply(given.image_logits))
+    judged = scored[scored["label"] != -1]
+    wanted = fit_threshold((judged["label"] == 1).to_numpy(), judged["score"].to_numpy(), rule="youden", target=0.85)
+    assert decisions.thresholds["image"] == wanted
+
+
+def test_without_a_positive_image_on_validation_the_logits_are_averaged_and_the_decisions_say_why(make_cohort):
+    predictions, truth = make_cohort(20, seed=1, split="val")
+    given = with_logits(predictions)
+    given.image["label"] = 0
+    fusion = fit_decisions(given, truth, CONFIG).to_json()["image_fusion"]
+    reason = "not fitted: 0 of 216 validation images are positive"
+    expected = {"kind": "mean", "slice_weight": 0.5, "context_weight": 0.5, "intercept": 0.0, "reason": reason}
+    assert fusion == expected
+
+
+def test_images_of_a_table_keep_their_scores(make_cohort):
+    predictions, truth = make_cohort(20, seed=1, split="external")
+    decisions = fit_decisions(predictions, truth, CONFIG)
+    assert decisions.scored(predictions) is predictions
+    assert decisions.image_fusion.reason == "not fitted: no logits of images on validation"

@@ -27,6 +27,7 @@ def sequence(n: int = 4, uid: str = "1.2.3") -> StudySequence:
         window_start=np.arange(n) * 5,
         window_logit=rng.random(n, np.float32),
         window_label=np.array([0, 1, -1, 0, 1, 1][:n], np.int8),
+        slice_logit=rng.random(5 * n + 5, np.float32),
         window_length=10,
         source=source,
     )
@@ -37,7 +38,7 @@ def test_sequence_comes_back(tmp_path: Path) -> None:
     write_sequence(tmp_path / "a.h5", made)
     read = read_sequence(tmp_path / "a.h5")
     assert (read.uid, read.window_length) == ("1.2.3", 10)
-    for name in ("features", "window_start", "window_logit", "window_label"):
+    for name in ("features", "window_start", "window_logit", "window_label", "slice_logit"):
         np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
         assert getattr(read, name).dtype == getattr(made, name).dtype
     for field in dataclasses.fields(SourceSlices):
