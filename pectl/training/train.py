@@ -1,5 +1,6 @@
 """A training from its plan to a finished run: what both stages do alike."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -95,7 +96,7 @@ def train(  # noqa: PLR0913 - what, where to, how, and who watches
             made_from=plan.made_from,
             config_digest=plan.config_digest,
             stage=plan.stage,
-            best=best,
+            best={name: value for name, value in best.items() if not math.isnan(value)},  # no AUROC of one class
             **plan.facts,
         )
     return best
