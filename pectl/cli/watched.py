@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 class Watch:
     """Whom a command tells how it goes; `progress` leaves by `Interrupted` where a stop was asked for."""
 
-    def __init__(self, what: str, status: "StatusFile", show: Report, stop: list[int], *, quiet: bool) -> None:
-        self._what, self._status, self._show, self._stop, self._quiet = what, status, show, stop, quiet
+    def __init__(
+        self, what: str, status: "StatusFile", show: Report, stop: list[int], *, quiet: bool, resumes: bool
+    ) -> None:
+        self._what, self._status, self._show, self._stop = what, status, show, stop
+        self._quiet, self._resumes = quiet, resumes
 
     def stoppable(self, report: Report) -> Report:
         """Return a report of what comes before the studies, that leaves where a stop was asked for."""
@@ -47,12 +50,14 @@ class Watch:
             where=self._status.path.parent,
             expected="to do all studies",
             found=f"a stop signal after {self._status.done} {self._what}",
-            fix="run the command again; only what is missing is done",
+            fix=f"run the command again; {'only what is missing' if self._resumes else 'all'} is done",
         )
 
 
 @contextmanager
-def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None = None) -> Iterator[Watch]:
+def watched(
+    what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None = None, resumes: bool = True
+) -> Iterator[Watch]:
     """Yield whom to tell how a command goes: it shows progress and keeps the heartbeat in `out`.
 
     The heartbeat begins with the first study, so that a command that refuses its input leaves no folder behind.
@@ -62,6 +67,7 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
         out: the folder of the result.
         quiet: show nothing.
         shard: (index from 0, count); each share has a heartbeat of its own.
+        resumes: whether the command, run again, goes on where it stopped.
 
     Raises:
         HeldError: another command is at work in `out`, or on this share of it.
@@ -74,7 +80,7 @@ def watched(what: str, out: Path, *, quiet: bool, shard: tuple[int, int] | None 
     status = StatusFile(out / status_name(shard))
     refuse_if_held(status.path)
     with progress(what, quiet=quiet) as show, log_lines(quiet=quiet), stop_requests() as stop:
-        watch = Watch(what, status, show, stop, quiet=quiet)
+        watch = Watch(what, status, show, stop, quiet=quiet, resumes=resumes)
         try:
             yield watch
         except BaseException as error:

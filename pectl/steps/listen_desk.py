@@ -183,7 +183,7 @@ class Desk:
         if time.time() - self.spool.since(State.PREDICTED, study) >= self._settings.give_up_seconds:
             self._move(study, State.PREDICTED, State.FAILED, _reason(error))
         else:
-            self._again(study, "not sent")
+            self._again(study, f"not sent ({_reason(error)})")
 
     def _move(self, study: str, old: State, new: State, reason: str = "") -> None:
         self._retries.pop(study, None)

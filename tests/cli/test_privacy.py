@@ -7,6 +7,8 @@ paths that a user gives are echoed in errors. Names of files and folders found b
 import base64
 import gzip
 import io
+import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -145,10 +147,10 @@ def _run_all(chain, marked: Path, folder: Path) -> None:
     (folder / "printed").write_text("\n".join(printed))
 
 
-def _in_a_shell(*arguments: object) -> str:
+def _in_a_shell(*arguments: object, **environment: str) -> str:
     """Run the program in a process of its own: what decoders and workers print is seen too."""
     command = [sys.executable, "-m", "pectl", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -231,6 +233,28 @@ def test_predict_shows_marks_in_its_dicom_objects_alone(predicted):
     assert len(list((out / "list" / "studies").glob("*.json"))) > len(REFUSALS) + 12
     assert [line for line in printed.splitlines() if marks_in(line.encode())] == []
     assert "no DICOM objects of " in printed
+
+
+def test_predict_for_shows_marks_in_its_dicom_objects_alone(predicted, marked, tmp_path):
+    """mercure gives names in `task.json` and in tags too."""
+    [sources] = marked.glob(f"{MARK}^NAME*")
+    for number, path in enumerate(sorted(min(sources.iterdir()).rglob("*.dcm"))):
+        target = tmp_path / "in" / f"series#{number}.dcm"
+        target.parent.mkdir(exist_ok=True)
+        _as_a_pacs_has_it(path, target)
+        target.with_suffix(".tags").write_text(json.dumps({"PatientName": MARK}))
+    process = {"module_name": "pectl", "settings": {}, "retain_input_images": False, "output": None}
+    info = {"action": "both", "mrn": MARK, "acc": MARK, "patient_name": MARK, "applied_rule": "chest"}
+    (tmp_path / "in" / "task.json").write_text(json.dumps({"id": "t1", "info": info, "process": process}))
+    (tmp_path / "out").mkdir()
+    folders = {"MERCURE_IN_DIR": str(tmp_path / "in"), "MERCURE_OUT_DIR": str(tmp_path / "out")}
+    kinds = ("--dicom", "sr,key-images,kos")
+    printed = _in_a_shell("predict-for", "mercure", "--model", predicted[0] / "tiny.pectl", *kinds, **folders)
+    objects = sorted(path.name for path in (tmp_path / "out").glob("*.dcm"))
+    assert len(objects) >= 3
+    assert sorted(marked_outputs(tmp_path / "out")) == objects
+    assert (tmp_path / "out" / "result.json").exists()
+    assert [line for line in printed.splitlines() if marks_in(line.encode())] == []
 
 
 def test_the_search_finds_what_is_packed(tmp_path):

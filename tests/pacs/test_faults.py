@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE
+from pydicom.dataset import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import CTImageStorage
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as Find
 
-from tests.pacs.conftest import debian, new_uid, until
+from tests.pacs.conftest import debian, free_port, new_uid, until
 
 pytestmark = [
     pytest.mark.pacs,  # pynetdicom leaves the socket to the collector where the node is away
@@ -122,6 +124,52 @@ def test_a_receiver_that_is_away_and_one_that_refuses(node, orthanc, write_study
     orthanc.start()
     one.wait_for("sent", study)
     assert len(orthanc.instances(study, "SR")) == 1
+
+
+class Troubled:
+    """A receiver that answers failures first, then lets each object wait, and says what it holds."""
+
+    def __init__(self, failures: list[int], seconds: float) -> None:
+        self.failures, self.seconds = failures, seconds
+        self.held: list[str] = []
+        self.refused: list[int] = []
+        entity = AE("TROUBLED")
+        entity.supported_contexts = AllStoragePresentationContexts
+        entity.add_supported_context(Find)
+        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_C_FIND, self._find)]
+        self.port = free_port()
+        self.server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+
+    def _store(self, event) -> int:
+        if self.failures:
+            self.refused.append(self.failures.pop(0))
+            return self.refused[-1]
+        time.sleep(self.seconds)
+        self.held.append(str(event.request.AffectedSOPInstanceUID))
+        return 0
+
+    def _find(self, event):
+        uid = event.identifier.SOPInstanceUID
+        if uid in self.held:
+            match = Dataset()
+            match.SOPInstanceUID, match.QueryRetrieveLevel = uid, "IMAGE"
+            yield 0xFF00, match
+
+
+def test_a_receiver_that_fails_for_a_while_and_then_is_slow(node, write_study, tmp_path):
+    receiver = Troubled([0xA700, 0xA700, 0xC000], seconds=4.0)
+    try:
+        study = new_uid()
+        one = node(f"TROUBLED@127.0.0.1:{receiver.port}")
+        send(write_study(tmp_path / "in", study), one.port)
+        one.wait_for("sent", study)
+        assert receiver.refused == [0xA700, 0xA700, 0xC000]
+        answer = sorted(str(pydicom.dcmread(path).SOPInstanceUID) for path in (one.out / "dicom" / study).glob("*.dcm"))
+        assert sorted(receiver.held) == answer  # each of them once
+        log = one.log.read_text()
+        assert [code for code in ("0xA700", "0xC000") if code in log] == ["0xA700", "0xC000"]
+    finally:
+        receiver.server.shutdown()
 
 
 def test_an_answer_that_nobody_takes_is_parked_with_the_reason(node, write_study, tmp_path):

@@ -61,7 +61,10 @@ def predict_for(
     asked = orchestrator.kinds(os.environ)
     wish = Wish(device=device, kinds=parse_kinds(kinds if asked is None else asked))
     bundle = UnloadedBundle.open(find_bundle(model))
-    with TemporaryDirectory(prefix="pectl-") as work, watched("items", Path(work), quiet=quiet) as watch:
+    with (
+        TemporaryDirectory(prefix="pectl-") as work,
+        watched("items", Path(work), quiet=quiet, resumes=False) as watch,
+    ):
         summaries = predict_for(orchestrator, items, bundle, wish, work=Path(work), progress=watch.progress)
     for summary in summaries:
         _show(summary)
