@@ -1,0 +1,77 @@
+"""The way of every study of every site, from those met to those analysed, as boxes and arrows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from pectl.report.external.content import OUTCOME_TITLES
+from pectl.report.style import BLUE, INK, MUTED, SavedFigure, new_figure, report_style, save
+
+_PER_ROW = 3
+_WIDTH, _HEIGHT = 3.9, 4.3
+_BOX = {"boxstyle": "round,pad=0.5", "fc": "white", "lw": 1.2}
+_INTAKE = ("unreadable", "excluded")
+_LATER = ("trained_on", "declared_overlap", "near_identical", "indeterminate", "unlabelled")
+
+Block = Mapping[str, Any]
+
+
+def draw_flow(sites: Mapping[str, Block], out: Path) -> SavedFigure:
+    """Draw the flow of each site, `_PER_ROW` beside each other."""
+    columns = min(_PER_ROW, len(sites))
+    rows = -(-len(sites) // columns)
+    with report_style():
+        figure, axes = new_figure(_WIDTH * columns, _HEIGHT * rows, columns=columns, row_heights=(1.0,) * rows)
+        for axis in axes[len(sites) :]:
+            axis.set_axis_off()
+        for axis, (name, site) in zip(axes, sites.items(), strict=False):
+            _draw_site(axis, name, site["flow"])
+        saved = SavedFigure(
+            "flow",
+            "Flow of studies",
+            "Left: studies that go on; right: those left out, by the first reason that holds. Undecided and unlike "
+            "studies stay in the figures.",
+        )
+        return save(figure, out, saved)
+
+
+def _draw_site(axis: Axes, name: str, flow: Block) -> None:
+    axis.set_axis_off()
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    axis.set_title(name)
+    predicted = flow["eligible"] - sum(flow[key] for key in _INTAKE)
+    steps = [
+        (0.90, f"{flow['eligible']:,} studies met"),
+        (0.58, f"{predicted:,} predicted"),
+        (0.20, f"{flow['analysed']:,} analysed\n{flow['with_pe']:,} with PE, {flow['without_pe']:,} without"),
+    ]
+    for height, text in steps:
+        _box(axis, 0.24, height, text, BLUE)
+    for (above, _), (below, _), keys in zip(steps, steps[1:], (_INTAKE, _LATER), strict=False):
+        axis.annotate("", (0.24, below + 0.075), (0.24, above - 0.06), arrowprops={"arrowstyle": "->", "color": MUTED})
+        middle = (above + below) / 2
+        axis.annotate("", (0.50, middle), (0.24, middle), arrowprops={"arrowstyle": "->", "color": MUTED})
+        _box(axis, 0.74, middle, _left_out(flow, keys), MUTED, size=7.5)
+    aside = f"of these {flow['abstained']:,} undecided,\n{flow['out_of_distribution']:,} unlike training"
+    axis.text(0.24, 0.03, aside, ha="center", va="bottom", fontsize=8, color=MUTED)
+
+
+def _left_out(flow: Block, keys: tuple[str, ...]) -> str:
+    told = [f"{flow[key]:,} {OUTCOME_TITLES[key]}" for key in keys if flow[key]]
+    return "\n".join(_wrapped(line) for line in told) or "none left out"
+
+
+def _wrapped(line: str, width: int = 24) -> str:
+    words, lines = line.split(), [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > width:
+            lines.append("  ")
+        lines[-1] += f"{word} "
+    return "\n".join(part.rstrip() for part in lines)
+
+
+def _box(axis: Axes, x: float, y: float, text: str, colour: str, size: float = 9.0) -> None:
+    box = _BOX | {"ec": colour}
+    axis.text(x, y, text, ha="center", va="center", fontsize=size, color=INK, bbox=box)
