@@ -37,6 +37,7 @@ def model_card(pairs: Sequence[Pair], evidence: Evidence) -> str:
         evaluated=evidence.evaluated,
         figures=_figures(evidence.metrics or {}),
         distance=evidence.distance,
+        fingerprints=len(evidence.fingerprints),
         unusual=[code for code in UNUSUAL_FINDINGS if evidence.distance is None or code not in evidence.distance.usual],
     )
 

@@ -95,6 +95,13 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, two_tested
     assert summary["statement"].replace("'", "&#39;") in page
     assert all(f'href="{uid}/index.html"' in page for uid in summary["studies"])
     assert (out / "advantage.png").stat().st_size > 0
+    froc, marks = summary["froc"], pd.read_csv(out / "marks.csv", dtype={"StudyInstanceUID": str})
+    assert (froc["n_scans"], froc["n_marks"]) == (len(summary["studies"]), len(marks))
+    assert set(marks["StudyInstanceUID"]) <= set(summary["studies"])
+    assert froc["n_emboli"] == sum(block["n_emboli"] for name, block in froc["groups"].items() if "mm3" in name) > 0
+    assert froc["within"]["5"]["n_hit"] >= froc["within"]["0"]["n_hit"]
+    assert "sensitivity against false marks" in page
+    assert (out / "froc.png").stat().st_size > 0
     one, other = (out / uid for uid in list(summary["studies"])[:2])
     kept = (one / "index.html").stat().st_mtime_ns
     (other / "index.html").unlink()  # as if it had been stopped there
@@ -106,7 +113,10 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, two_tested
     changed = pectl("explain", two_tested, *runs, "--split", "test", "--quiet")
     assert changed.code == 0, changed.err
     assert (one / "index.html").stat().st_mtime_ns != kept
-    assert "pointing_game" not in json.loads((out / "summary.json").read_text())["measures"]
+    without = json.loads((out / "summary.json").read_text())
+    assert "pointing_game" not in without["measures"]
+    assert without["froc"] is None
+    assert not (out / "marks.csv").exists()
 
 
 def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):
