@@ -11,7 +11,7 @@ MODEL = {"name": "m", "digest": "d" * 64, "training_fingerprints": 0, "trained_o
 
 @pytest.fixture
 def validate(pectl, tmp_path, monkeypatch):
-    """Run the command with a validation of two sites in the place of the real one; returns the result and the question."""
+    """Run the command with two hand-made sites in the place of stores; returns the result and the question."""
     asked = []
 
     def run(question, out, config):
@@ -31,7 +31,8 @@ def test_what_it_says(validate, tmp_path):
     assert result.code == 0, result.err
     assert [*question.stores, *question.sizes, *question.trained_on] == ["north", "south", "north", "rsna"]
     words = " ".join(result.out.split())
-    assert "north: 6 studies, 3 with PE; AUROC 0.889 (0.595–1.000); sensitivity 100 %, specificity 67 %" in words
+    figures = "AUROC 0.889 (0.581\N{EN DASH}1.000); sensitivity 100 %, specificity 67 %"
+    assert f"north: 6 studies, 3 with PE; {figures}" in words
     assert "south: 2 studies, 2 with PE; no AUROC: 2 of 2 are positive" in words
     assert "south isn't pooled: PE alone: with other sites in one heap the site would give the answer away" in words
     assert "no summary: 1 of 2 sites can be summarised, and a summary needs two" in words

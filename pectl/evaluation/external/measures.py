@@ -53,6 +53,7 @@ def flow(studies: pd.DataFrame, config: EvaluateConfig) -> Json:
     refused = studies[studies["outcome"].isin(["unreadable", "excluded"])]
     return {
         "eligible": len(studies),
+        "predicted": len(studies) - len(refused),
         **{name: count[name] for name in OUTCOMES},
         "codes": {str(code): int(n) for code, n in refused["code"].value_counts().sort_index().items()},
         "with_pe": int((truth == 1).sum()),

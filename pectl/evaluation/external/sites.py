@@ -44,16 +44,22 @@ class SiteData:
     def judged(self, outcomes: Sequence[str], config: EvaluateConfig, seed: int) -> JudgedExams:
         """Return the studies of these outcomes; a bootstrap over patients stands ready where one has several."""
         chosen = self.studies[self.studies["outcome"].isin(outcomes)]
-        patient, names = pd.factorize(chosen["patient_group"])
-        weights = study_weights(len(names), replicates=config.bootstrap_replicates, seed=seed)
         return JudgedExams(
             raw=self.score.loc[chosen.index],
             calibrated=self.probability.loc[chosen.index],
             truth=chosen[list(EXAM_LABELS)].astype(np.float64),
             studies=chosen,
             rv_lv="given-pe",
-            patients=None if len(names) == len(chosen) else Patients(patient, weights),
+            patients=_patients(chosen["patient_group"], config, seed),
         )
+
+
+def _patients(group: "pd.Series[str]", config: EvaluateConfig, seed: int) -> Patients | None:
+    """Return whose the studies are; None where each is of another patient."""
+    patient, names = pd.factorize(group)
+    if len(names) == len(group):
+        return None
+    return Patients(patient, study_weights(len(names), replicates=config.bootstrap_replicates, seed=seed))
 
 
 def outcomes(studies: pd.DataFrame, config: EvaluateConfig) -> "pd.Series[str]":

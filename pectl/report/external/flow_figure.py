@@ -41,10 +41,9 @@ def _draw_site(axis: Axes, name: str, flow: Block) -> None:
     axis.set_axis_off()
     axis.set(xlim=(0, 1), ylim=(0, 1))
     axis.set_title(name)
-    predicted = flow["eligible"] - sum(flow[key] for key in _INTAKE)
     steps = [
         (0.90, f"{flow['eligible']:,} studies met"),
-        (0.58, f"{predicted:,} predicted"),
+        (0.58, f"{flow['predicted']:,} predicted"),
         (0.20, f"{flow['analysed']:,} analysed\n{flow['with_pe']:,} with PE, {flow['without_pe']:,} without"),
     ]
     for height, text in steps:

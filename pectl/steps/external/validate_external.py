@@ -87,8 +87,8 @@ def validate_external(question: ExternalQuestion, out: Path, config: Config) -> 
     data, prints = [], {}
     for number, site in enumerate(sites):
         folder = out / "sites" / site.name
+        prints[site.name] = _fingerprints(site, folder, question.workers, watch.before(number))
         predictions = _predict(site, instrument, folder, question, watch.of(number))
-        prints[site.name] = _fingerprints(site, folder, question.workers)
         data.append(known.site_data(site, predictions, prints[site.name], config.evaluate))
     model = {
         "name": instrument.name,
@@ -114,6 +114,10 @@ class _Progress:
     def __init__(self, report: Progress, sizes: Sequence[int]) -> None:
         self._report, self._sizes = report, sizes
 
+    def before(self, number: int) -> Progress:
+        """Return what is told that the site of this number is worked on, and none of its studies is done yet."""
+        return lambda _, __: self._report(sum(self._sizes[:number]), sum(self._sizes))
+
     def of(self, number: int) -> Progress:
         """Return what the site of this number reports to: how many of those left are done."""
         before, size, total = sum(self._sizes[:number]), self._sizes[number], sum(self._sizes)
@@ -128,10 +132,10 @@ def _predict(
     return {row.prediction.study: row.prediction for row in summary.rows if row.prediction.study in site.met.index}
 
 
-def _fingerprints(site: Site, folder: Path, workers: int) -> dict[str, str]:
+def _fingerprints(site: Site, folder: Path, workers: int, progress: Progress) -> dict[str, str]:
     paths = [study_path(site.store.path, str(uid)) for uid in site.store.studies.index]
     there = [path for path in paths if path.exists()]
-    return store_fingerprints(there, folder / "fingerprints.json", workers=workers)
+    return store_fingerprints(there, folder / "fingerprints.json", workers=workers, progress=progress)
 
 
 @dataclass(frozen=True)

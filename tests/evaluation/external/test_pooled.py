@@ -90,7 +90,7 @@ def test_the_flow_says_of_each_study_the_first_reason():
     }
     found = measure_site(site("A", [0] * 9, [0.1] * 7 + [0.9, 0.2], **columns), CONFIG, seed=0)
     assert found["flow"] == {
-        "eligible": 9,
+        **{"eligible": 9, "predicted": 7},
         **dict.fromkeys(("unreadable", "excluded", "trained_on", "declared_overlap", "near_identical"), 1),
         **{"unlabelled": 1, "indeterminate": 1, "analysed": 2},
         "codes": {"not_chest": 1, "truncated_pixel_data": 1},
@@ -117,6 +117,14 @@ def test_intervals_are_by_patient_where_one_has_several_studies():
     assert (first["ci_method"], second["ci_method"]) == ("delong", "clustered-delong")
     assert np.ptp(second["auroc_ci"]) > 1.2 * np.ptp(first["auroc_ci"])
     assert second["proportion_ci_method"] == "study-cluster-bootstrap"
+
+
+def test_a_site_without_any_study_to_analyse():
+    found = measure_site(site("A", [0, 1], [0.1, 0.9], seen=True), CONFIG, seed=0)
+    assert (found["kind"], found["exam"], found["prevalence"]["value"]) == ("nothing to analyse", None, None)
+    assert found["with_overlap"]["auroc"] == 1.0
+    summary = summarise_sites({"A": found}, 0.95)
+    assert summary["refused"] == {"A": "no study is left to analyse"}
 
 
 def test_a_local_calibration_is_cross_fitted_and_keeps_patients_together():

@@ -149,7 +149,7 @@ def test_the_files_of_the_result(validated):
     assert counts == {"CLAIM 2024": 44, "TRIPOD+AI": 52}
     told = {(row["guideline"], row["item"]): row["found_in_this_run"] for row in items}
     assert told["CLAIM 2024", "44"] == "to be written by the authors"
-    assert "eligible 12, trained on 2, analysed 10" in told["CLAIM 2024", "35"]
+    assert "eligible 12, predicted 12, trained on 2, analysed 10" in told["CLAIM 2024", "35"]
     page = (validated / "report.html").read_text()
     assert "Research use only, not for diagnosis." in page
     assert 'src="http' not in page
@@ -208,6 +208,20 @@ def test_bad_input_is_one_line_and_leaves_nothing(world, tmp_path):
     refused(LabelsError, "labels of PE, which a validation compares with, found none", ask(a=tmp_path / "blank"), out)
     masks = ExternalQuestion(model=model, stores={"a": north}, sizes={"b": north}, device="cpu")
     refused(ConfigError, "--truth: expected a site: a, found b", masks, out)
+
+
+def test_a_bundle_takes_fingerprints_of_its_own_store_alone(world, tmp_path):
+    runs = [(world / "stage1", world / "stage2")]
+    south = StoreVolumes(path=world / "stores" / "south")
+    with pytest.raises(
+        InputMissingError, match="south: expected studies that the runs were made with, found none of 2"
+    ):
+        make_bundle(runs, tmp_path / "x.pectl", store=south)
+    other = Config(preprocess=PREPROCESS.model_copy(update={"in_plane_px": 40}))
+    preprocess(Sources((next((world / "north" / "train").iterdir()),)), tmp_path / "other", other)
+    with pytest.raises(LineageError, match=r"other: expected the store of .*stage1: [0-9a-f]{64}, found [0-9a-f]{64}"):
+        make_bundle(runs, tmp_path / "x.pectl", store=StoreVolumes(path=tmp_path / "other"))
+    assert not (tmp_path / "x.pectl").exists()
 
 
 def test_an_empty_store(world, write_series, tmp_path):
