@@ -47,12 +47,13 @@ def _draw_site(axis: Axes, name: str, flow: Block) -> None:
         (0.20, f"{flow['analysed']:,} analysed\n{flow['with_pe']:,} with PE, {flow['without_pe']:,} without"),
     ]
     for height, text in steps:
-        _box(axis, 0.24, height, text, BLUE)
+        axis.text(0.24, height, text, ha="center", va="center", fontsize=9, color=INK, bbox=_BOX | {"ec": BLUE})
     for (above, _), (below, _), keys in zip(steps, steps[1:], (_INTAKE, _LATER), strict=False):
-        axis.annotate("", (0.24, below + 0.075), (0.24, above - 0.06), arrowprops={"arrowstyle": "->", "color": MUTED})
+        _arrow(axis, (0.24, above - 0.05), (0.24, below + 0.07))
         middle = (above + below) / 2
-        axis.annotate("", (0.50, middle), (0.24, middle), arrowprops={"arrowstyle": "->", "color": MUTED})
-        _box(axis, 0.74, middle, _left_out(flow, keys), MUTED, size=7.5)
+        _arrow(axis, (0.24, middle), (0.50, middle))
+        gone = _left_out(flow, keys)
+        axis.text(0.53, middle, gone, ha="left", va="center", fontsize=7.5, color=INK, bbox=_BOX | {"ec": MUTED})
     aside = f"of these {flow['abstained']:,} undecided,\n{flow['out_of_distribution']:,} unlike training"
     axis.text(0.24, 0.03, aside, ha="center", va="bottom", fontsize=8, color=MUTED)
 
@@ -71,6 +72,5 @@ def _wrapped(line: str, width: int = 24) -> str:
     return "\n".join(part.rstrip() for part in lines)
 
 
-def _box(axis: Axes, x: float, y: float, text: str, colour: str, size: float = 9.0) -> None:
-    box = _BOX | {"ec": colour}
-    axis.text(x, y, text, ha="center", va="center", fontsize=size, color=INK, bbox=box)
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": MUTED, "shrinkA": 0, "shrinkB": 0})
