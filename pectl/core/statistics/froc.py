@@ -101,7 +101,8 @@ def _block(found: Detections, level: FloatArray, weights: FloatArray, rates: Seq
     hits = np.concatenate([nothing, hits])  # above all thresholds
     reached = np.stack([(false <= rate * n_scans).sum(axis=0) for rate in rates])  # (rates, r)
     best = hits[reached, np.arange(weights.shape[1])]
-    return np.divide(best, n_lesions, out=np.full_like(best, np.nan), where=n_lesions > 0)
+    share: FloatArray = np.divide(best, n_lesions, out=np.full_like(best, np.nan), where=n_lesions > 0)
+    return share
 
 
 def _levels(found: Detections) -> FloatArray:

@@ -59,7 +59,7 @@ def emboli_of(truth: PhantomTruth, central: Sequence[tuple[tuple[float, ...], bo
     voxel = np.argwhere(parts)
     owner = np.asarray(parts[tuple(voxel.T)] - 1, np.intp)
     found = Emboli(
-        volume_mm3=np.bincount(owner, minlength=count) * float(np.prod(truth.spacing_mm)),
+        volume_mm3=np.asarray(np.bincount(owner, minlength=count) * np.prod(truth.spacing_mm), np.float64),
         place=(NOT_KNOWN,) * count,
         voxel=voxel,
         owner=owner,

@@ -74,9 +74,10 @@ def _apart(
 def _slice_probability(explanation: Explanation, depth: int) -> NDArray[np.float64]:
     """Return the largest probability of PE among the windows over each grid slice: (D,)."""
     largest = np.zeros(depth)
-    for start, logit in zip(explanation.window_start, explanation.refined_logit, strict=True):
+    probability = sigmoid(explanation.refined_logit.astype(np.float64))
+    for start, value in zip(explanation.window_start, probability, strict=True):
         over = slice(int(start), int(start) + explanation.length)
-        largest[over] = np.maximum(largest[over], sigmoid(np.float64(logit)))
+        largest[over] = np.maximum(largest[over], value)
     return largest
 
 
