@@ -24,7 +24,7 @@ Bits = NDArray[np.uint64]
 """(W,) words of one fingerprint, or (n, W) of several."""
 
 BITS = 880
-NEAR = 0.085
+NEAR = 0.1
 """Share of differing bits up to which two boxes are of one scan; see docs/background/quality-overlap.md."""
 _CUBE = 24
 _HIGHEST = 9  # frequency along an axis: features of centimetres

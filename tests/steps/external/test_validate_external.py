@@ -16,6 +16,7 @@ from pectl.config import Config, EvaluateConfig
 from pectl.core.intake.tasks import Sources
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.labels.predictions import Predictions
+from pectl.core.stores.fingerprint import fingerprint_file, nearest
 from pectl.core.stores.study_store import StudyStore
 from pectl.errors import ConfigError, InputMissingError, LabelsError, LineageError, StoreError
 from pectl.evaluation.evaluate import evaluate
@@ -98,10 +99,12 @@ def test_studies_of_the_training_are_named_and_left_out_and_shown_beside(validat
 
 def write_mirrored(series: Path, out: Path) -> None:
     """Write a DICOM series as NIfTI: left for right, without saying so, and HU in steps of 10."""
-    slices = sorted(map(pydicom.dcmread, series.rglob("*.dcm")), key=lambda one: one.ImagePositionPatient[2])
+    slices = sorted(
+        map(pydicom.dcmread, filter(Path.is_file, series.rglob("*"))), key=lambda one: one.ImagePositionPatient[2]
+    )
     hu = np.stack([one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices])
     dy, dx = map(float, slices[0].PixelSpacing)
-    dz = float(slices[1].ImagePositionPatient[2] - slices[0].ImagePositionPatient[2])
+    dz = float(np.median(np.diff([float(one.ImagePositionPatient[2]) for one in slices])))
     x, y, z = map(float, slices[0].ImagePositionPatient)
     rounded = (np.round(np.maximum(hu, -1024) / 10) * 10).astype(np.int16)
     affine = np.array([[-dx, 0, 0, -x], [0, -dy, 0, -y], [0, 0, dz, z], [0, 0, 0, 1]])
@@ -131,6 +134,23 @@ def test_a_copy_in_another_container_is_found_by_its_volume(world, tmp_path):
     assert (studies["trained_on"], set(studies["near_identical"])) == ([], trained)
     pairs = {(one["site"], one["other_site"], one["study"]) for one in result["repeated"]}
     assert pairs == {("copies", "north", f"copy{number}") for number in range(12)}
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_real_chests_are_found_as_mirrored_volumes_and_told_from_each_other(real_data, tmp_path):
+    names = ("chest_thick_8mm", "chest_planning_3mm_j2k")
+    (tmp_path / "volumes").mkdir()
+    for name in names:
+        write_mirrored(real_data / "ct" / name, tmp_path / "volumes" / f"{name}.nii.gz")
+        preprocess(Sources((real_data / "ct" / name,)), tmp_path / name, CONFIG)
+    preprocess(Sources((tmp_path / "volumes",)), tmp_path / "copies", CONFIG)
+    prints = [fingerprint_file(next((tmp_path / name / "studies").iterdir())) for name in names]
+    copies = [fingerprint_file(tmp_path / "copies" / "studies" / f"{name.replace('_', '.')}.h5") for name in names]
+    assert nearest(prints[:1], prints[1:])[0][0] > 0.3
+    assert [nearest([one], [copy])[0][0] for one, copy in zip(prints, copies, strict=True)] == pytest.approx(
+        [0, 0], abs=0.01
+    )
 
 
 def test_the_files_of_the_result(validated):
