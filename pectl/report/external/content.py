@@ -47,7 +47,7 @@ def _row(name: str, site: Block) -> dict[str, Any]:
         "sort": block.get("auroc"),
         **shares,
         "threshold": number(block.get("threshold")),
-        "why": "" if block.get("auroc") is not None else block.get("reason", "nothing to analyse"),
+        "why": "" if block.get("auroc") is not None else block.get("reason", "nothing to analyse").split(":")[0],
         "with_overlap": None if site["with_overlap"] is None else _auroc(site["with_overlap"]),
     }
 
@@ -71,7 +71,7 @@ def _percent(value: float | None, bounds: list[float] | None) -> str:
 
 
 def calibration_rows(result: Block) -> list[dict[str, str]]:
-    """Return the calibration of each site, with the frozen calibrators and with local ones."""
+    """Return the calibration of each site with the frozen calibrators."""
     return [
         {
             "name": name,
@@ -79,8 +79,6 @@ def calibration_rows(result: Block) -> list[dict[str, str]]:
             "expected": f"{site['calibration']['expected']:.1f}",
             "in_the_large": _moved(site["calibration"], "in_the_large"),
             "slope": _moved(site["calibration"], "slope"),
-            "local_in_the_large": _moved(site["local"], "in_the_large"),
-            "local_slope": _moved(site["local"], "slope"),
         }
         for name, site in result["sites"].items()
     ]
@@ -90,7 +88,7 @@ def _moved(block: Block, name: str) -> str:
     return estimate(block.get(name), block.get(f"{name}_ci"), 2)
 
 
-def local_rows(result: Block) -> list[dict[str, str]]:
+def local_rows(result: Block) -> list[dict[str, Any]]:
     """Return what the frozen threshold does at each site, and what a local one would."""
     rows = []
     for name, site in result["sites"].items():
@@ -100,18 +98,14 @@ def local_rows(result: Block) -> list[dict[str, str]]:
             {
                 "name": name,
                 "frozen": number(block.get("threshold")),
-                "sensitivity": _both(block, "sensitivity"),
-                "specificity": _both(block, "specificity"),
-                "local": f"{min(thresholds):.3f} to {max(thresholds):.3f}" if thresholds else local["reason"],
-                "local_sensitivity": _both(local, "sensitivity"),
-                "local_specificity": _both(local, "specificity"),
+                "local": f"{min(thresholds):.3f} to {max(thresholds):.3f}" if thresholds else "",
+                "why": local["reason"],
+                "shares": [_share(found, key) for found in (block, local) for key in ("sensitivity", "specificity")],
+                "slope": number(local.get("slope"), 2),
+                "slope_ci": interval(local.get("slope_ci"), 2),
             }
         )
     return rows
-
-
-def _both(block: Block, name: str) -> str:
-    return _percent(block.get(name), block.get(f"{name}_ci"))
 
 
 def subgroup_rows(result: Block) -> list[tuple[str, list[Row]]]:

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from pectl.core.labels.names import PE_PRESENT
 from pectl.report.evaluation.figures import draw_reliability, unit_axes
 from pectl.report.external.content import pe_block
+from pectl.report.external.panels import new_panels
 from pectl.report.forest_figure import ForestLine, draw_forest
-from pectl.report.style import BLUE, MUTED, SavedFigure, new_figure, report_style, save
+from pectl.report.style import BLUE, MUTED, SavedFigure, report_style, save
 from pectl.report.text import estimate
 
-_PER_ROW = 3
+_INCHES = (3.7, 4.0)
 
 Block = Mapping[str, Any]
 
@@ -66,25 +68,11 @@ def draw_sites_calibration(result: Block, studies: pd.DataFrame, out: Path) -> S
     sites = [name for name, site in result["sites"].items() if site["prevalence"]["n"]]
     if not sites:
         return None
-    columns = min(_PER_ROW, len(sites))
-    rows = -(-len(sites) // columns)
     with report_style():
-        figure, axes = new_figure(3.7 * columns, 3.9 * rows, columns=columns, row_heights=(1.0,) * rows)
-        for axis in axes[len(sites) :]:
-            axis.set_axis_off()
-        for axis, name in zip(axes, sites, strict=False):
+        figure, axes = new_panels(len(sites), *_INCHES)
+        for axis, name in zip(axes, sites, strict=True):
             known = studies[(studies["site"] == name) & (studies["outcome"] == "analysed")]
-            label = np.asarray(known[f"{PE_PRESENT}_truth"].to_numpy() == 1, np.bool_)
-            found = result["sites"][name]["calibration"]
-            unit_axes(axis, "predicted probability of PE", "observed share with PE")
-            axis.set_title(name)
-            axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
-            draw_reliability(axis, label, known[f"{PE_PRESENT}_probability"].to_numpy(np.float64), BLUE, "")
-            told = [
-                f"in the large {estimate(found['in_the_large'], found['in_the_large_ci'], 2)}",
-                f"slope {estimate(found['slope'], found['slope_ci'], 2)}",
-            ]
-            axis.text(0.98, 0.03, "\n".join(told), ha="right", va="bottom", fontsize=8, transform=axis.transAxes)
+            _draw_calibration(axis, name, result["sites"][name]["calibration"], known)
         saved = SavedFigure(
             "calibration",
             "Calibration by site",
@@ -92,3 +80,16 @@ def draw_sites_calibration(result: Block, studies: pd.DataFrame, out: Path) -> S
             "large: 0 is right, below 0 probabilities are too high; slope: 1 is right, below 1 they are too extreme.",
         )
         return save(figure, out, saved)
+
+
+def _draw_calibration(axis: Axes, name: str, found: Block, known: pd.DataFrame) -> None:
+    label = np.asarray(known[f"{PE_PRESENT}_truth"].to_numpy() == 1, np.bool_)
+    unit_axes(axis, "predicted probability of PE", "observed share with PE")
+    axis.set_title(name)
+    axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
+    draw_reliability(axis, label, known[f"{PE_PRESENT}_probability"].to_numpy(np.float64), BLUE, "")
+    told = [
+        f"in the large {estimate(found['in_the_large'], found['in_the_large_ci'], 2)}",
+        f"slope {estimate(found['slope'], found['slope_ci'], 2)}",
+    ]
+    axis.text(1, 1.02, "\n".join(told), ha="right", va="bottom", fontsize=7.5, color=MUTED, transform=axis.transAxes)

@@ -7,10 +7,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from pectl.report.external.content import OUTCOME_TITLES
-from pectl.report.style import BLUE, INK, MUTED, SavedFigure, new_figure, report_style, save
+from pectl.report.external.panels import new_panels
+from pectl.report.style import BLUE, INK, MUTED, SavedFigure, report_style, save
 
-_PER_ROW = 3
-_WIDTH, _HEIGHT = 3.9, 4.3
+_INCHES = (3.9, 4.3)
 _BOX = {"boxstyle": "round,pad=0.5", "fc": "white", "lw": 1.2}
 _INTAKE = ("unreadable", "excluded")
 _LATER = ("trained_on", "declared_overlap", "near_identical", "indeterminate", "unlabelled")
@@ -19,14 +19,10 @@ Block = Mapping[str, Any]
 
 
 def draw_flow(sites: Mapping[str, Block], out: Path) -> SavedFigure:
-    """Draw the flow of each site, `_PER_ROW` beside each other."""
-    columns = min(_PER_ROW, len(sites))
-    rows = -(-len(sites) // columns)
+    """Draw the flow of each site."""
     with report_style():
-        figure, axes = new_figure(_WIDTH * columns, _HEIGHT * rows, columns=columns, row_heights=(1.0,) * rows)
-        for axis in axes[len(sites) :]:
-            axis.set_axis_off()
-        for axis, (name, site) in zip(axes, sites.items(), strict=False):
+        figure, axes = new_panels(len(sites), *_INCHES)
+        for axis, (name, site) in zip(axes, sites.items(), strict=True):
             _draw_site(axis, name, site["flow"])
         saved = SavedFigure(
             "flow",
