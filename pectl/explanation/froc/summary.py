@@ -12,6 +12,7 @@ from pectl.config import EvaluateConfig
 from pectl.core.labels.names import IMAGE, PE_PRESENT, STUDY
 from pectl.core.statistics.bootstrap import percentile_interval, study_weights
 from pectl.core.statistics.froc import RATES, Detections, froc_curve, replicate_sensitivity, sensitivity_at
+from pectl.core.statistics.intervals import wilson
 from pectl.explanation.froc.emboli import CENTRAL, PERIPHERAL, Emboli
 from pectl.explanation.froc.marks import APART_MM, LEAST_SHARE, Mark
 from pectl.explanation.gradcam import PE_WINDOW
@@ -148,21 +149,27 @@ def size_title(low: float, high: float) -> str:
 def _block(found: Detections, weights: NDArray[np.float32], confidence: float) -> Json:
     """Return sensitivity at each rate, and their average, with intervals by patient."""
     value, replicates = sensitivity_at(found), replicate_sensitivity(found, weights)
-    one_patient = len(weights) < 2
+    patients = np.unique(found.patient[found.lesion_scan]).size
+    mean = float(value.mean())
     return {
         "n_emboli": int(found.lesion.size),
         "n_hit": int(np.isfinite(found.lesion).sum()),
         "false_marks": int(found.false_mark.size),
         "sensitivity": [_short(one) for one in value],
-        "sensitivity_ci": [None if one_patient else _interval(row, confidence) for row in replicates],
-        "average": _short(value.mean()),
-        "average_ci": None if one_patient else _interval(replicates.mean(axis=0), confidence),
+        "sensitivity_ci": [
+            _interval(float(one), row, patients, confidence) for one, row in zip(value, replicates, strict=True)
+        ],
+        "average": _short(mean),
+        "average_ci": _interval(mean, replicates.mean(axis=0), patients, confidence),
     }
 
 
-def _interval(replicates: NDArray[np.float64], confidence: float) -> list[float] | None:
+def _interval(value: float, replicates: NDArray[np.float64], patients: int, confidence: float) -> list[float] | None:
+    """Return the percentile interval; Wilson's over patients where all emboli are hit or none, and all draws agree."""
+    if value in (0.0, 1.0):
+        return [_short(bound) for bound in wilson(round(value) * patients, patients, confidence)]
     bounds = percentile_interval(replicates, confidence)
-    return None if np.isnan(bounds).any() else [_short(bound) for bound in bounds]
+    return None if patients < 2 or np.isnan(bounds).any() else [_short(bound) for bound in bounds]
 
 
 def _short(value: float) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pectl.config import EvaluateConfig
+from pectl.core.statistics.intervals import wilson
 from pectl.core.stores.phantom_truth import PhantomTruth
 from pectl.explanation.froc.emboli import emboli_of
 from pectl.explanation.froc.marks import find_marks
@@ -105,6 +106,9 @@ def test_the_summary_by_distance_size_and_place():
     assert found["groups"]["1000 mm3 or more"]["n_hit"] == 0
     assert found["curve"]["false_per_scan"] == [0.0, 0.5, 0.5]
     assert froc_summary([marked(emboli=0)], ["p"], EvaluateConfig(), seed=0) is None
+    assert at_5["sensitivity_ci"][0] is None  # of one patient
+    low, high = wilson(0, 1, 0.95)
+    assert found["groups"]["1000 mm3 or more"]["average_ci"] == pytest.approx([low, high], abs=1e-4)
     alone = froc_summary(studies[:1], ["p"], EvaluateConfig(bootstrap_replicates=100), seed=0)
     assert alone["within"]["5"]["average_ci"] is None
     assert size_title(100, np.inf) == "100 mm3 or more"
