@@ -85,7 +85,7 @@ def near_pairs(prints: Sequence[str]) -> list[tuple[int, int, float]]:
     return pairs
 
 
-def _compared(first: Bits, second: Bits) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+def _compared(first: Bits, second: Bits) -> Iterator[tuple[slice, NDArray[np.int16]]]:
     """Yield for blocks of the first (n, W) in how many bits they differ from the second (m, W), mirrored as is best."""
     turned = [second ^ mask for mask in _mirrors()]
     for start in range(0, len(first), _BLOCK):
@@ -93,8 +93,8 @@ def _compared(first: Bits, second: Bits) -> Iterator[tuple[slice, NDArray[np.int
         yield block, np.min([_differing(first[block], one) for one in turned], axis=0)
 
 
-def _differing(first: Bits, second: Bits) -> NDArray[np.int64]:
-    total = np.zeros((len(first), len(second)), np.int64)
+def _differing(first: Bits, second: Bits) -> NDArray[np.int16]:
+    total = np.zeros((len(first), len(second)), np.int16)
     for word in range(_WORDS):
         total += np.bitwise_count(first[:, word, None] ^ second[None, :, word])
     return total

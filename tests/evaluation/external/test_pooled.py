@@ -1,18 +1,22 @@
 """Sites of one class are never pooled, and what a heap of them would have shown is why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pectl.config import EvaluateConfig
+from pectl.core.decisions.conformal import AbstainBand
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
+from pectl.core.decisions.thresholds import Threshold
 from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE
 from pectl.core.statistics.delong import auc_covariance
 from pectl.core.statistics.random_effects import random_effects
 from pectl.core.statistics.ranking import auroc
 from pectl.evaluation.external.measures import measure_site
 from pectl.evaluation.external.pooled import summarise_sites
-from pectl.evaluation.external.sites import SiteData, outcomes
+from pectl.evaluation.external.sites import SiteData, frozen, outcomes
 
 CONFIG = EvaluateConfig(bootstrap_replicates=100)
 
@@ -99,6 +103,19 @@ def test_the_flow_says_of_each_study_the_first_reason():
     assert found["prevalence"]["value"] == 0.5
     assert found["exam"]["pe_present"]["n"] == 2
     assert found["with_overlap"]["n"] == 5
+
+
+def test_members_decide_by_the_mean_of_their_thresholds_and_bands():
+    thresholds = [replace(one, value=value) for one in [Threshold()] for value in (0.2, 0.6)]
+    first, second = (
+        Decisions(split="val", thresholds=dict.fromkeys(Decisions().thresholds, one), band=AbstainBand(low, high))
+        for one, low, high in zip(thresholds, (0.1, 0.3), (0.7, 0.8), strict=True)
+    )
+    both = frozen([first, second])
+    assert both.thresholds["pe_present"].value == pytest.approx(0.4)
+    assert both.thresholds["pe_present"].rule == "mean of 2: fixed"
+    assert (both.band.rule_out, both.band.rule_in) == pytest.approx((0.2, 0.75))
+    assert frozen([first]) is first
 
 
 def test_intervals_are_by_patient_where_one_has_several_studies():
