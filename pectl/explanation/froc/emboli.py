@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,15 @@ from pectl.explanation.heat_geometry import lps_to_grid
 from pectl.phantom.truth import read_geometry
 
 CENTRAL, PERIPHERAL, NOT_KNOWN = "central", "peripheral", "not known"
+_WIDEST_MM = 15.0
+"""A clot lies so near to the middle line of its artery: half of the widest pulmonary trunk."""
+
+
+class KnownPlace(NamedTuple):
+    """The middle of an embolus' course in LPS mm, and whether it lies in the trunk or a main artery."""
+
+    point_mm: tuple[float, float, float]
+    central: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +58,12 @@ class Emboli:
         return np.asarray(distance, np.float64), np.asarray(self.owner[voxel], np.intp)
 
 
-def emboli_of(truth: PhantomTruth, central: Sequence[tuple[tuple[float, ...], bool]] = ()) -> Emboli:
+def emboli_of(truth: PhantomTruth, known: Sequence[KnownPlace] = ()) -> Emboli:
     """Return the connected parts of the mask (26 neighbours).
 
     Args:
         truth: with the mask.
-        central: of the emboli that are known one by one, a point in LPS mm and whether it is central.
+        known: the emboli that are known one by one.
     """
     parts, count = label(truth.embolus, np.ones((3, 3, 3)))
     voxel = np.argwhere(parts)
@@ -66,23 +76,23 @@ def emboli_of(truth: PhantomTruth, central: Sequence[tuple[tuple[float, ...], bo
         affine=truth.affine,
         spacing_mm=np.asarray(truth.spacing_mm, np.float64),
     )
-    return _with_places(found, central)
+    return _with_places(found, known)
 
 
-def _with_places(emboli: Emboli, central: Sequence[tuple[tuple[float, ...], bool]]) -> Emboli:
-    """Give each part the place of those that lie nearest to it; one central makes it central."""
+def _with_places(emboli: Emboli, known: Sequence[KnownPlace]) -> Emboli:
+    """Give each part the place of the known emboli that lie nearest to it; one central makes it central."""
     place = list(emboli.place)
-    _, nearest = emboli.nearest([(x, y, z) for (x, y, z), _ in central])
-    for owner, (_, is_central) in zip(nearest.tolist(), central, strict=True):
-        if owner >= 0 and place[owner] != CENTRAL:
-            place[owner] = CENTRAL if is_central else PERIPHERAL
+    distance, nearest = emboli.nearest([one.point_mm for one in known])
+    for away, owner, one in zip(distance.tolist(), nearest.tolist(), known, strict=True):
+        if away <= _WIDEST_MM and place[owner] != CENTRAL:
+            place[owner] = CENTRAL if one.central else PERIPHERAL
     return replace(emboli, place=tuple(place))
 
 
-def known_places(path: Path) -> list[tuple[tuple[float, ...], bool]]:
-    """Return the middle of each embolus in LPS mm and whether it is central, where the truth of a study says so."""
+def known_places(path: Path) -> list[KnownPlace]:
+    """Return the emboli that the truth of a study knows one by one; none where it doesn't."""
     try:
         emboli = read_geometry(path)["emboli"]
     except KeyError:
         return []
-    return [(tuple(one["centre_lps_mm"]), "central" in one["sides"]) for one in emboli]
+    return [KnownPlace(tuple(one["centre_lps_mm"]), "central" in one["sides"]) for one in emboli]

@@ -8,7 +8,7 @@ import pytest
 from pectl.config import EvaluateConfig
 from pectl.core.statistics.intervals import wilson
 from pectl.core.stores.phantom_truth import PhantomTruth
-from pectl.explanation.froc.emboli import emboli_of
+from pectl.explanation.froc.emboli import KnownPlace, emboli_of
 from pectl.explanation.froc.marks import find_marks
 from pectl.explanation.froc.summary import StudyMarks, detections, froc_summary, marks_table, size_title
 from pectl.explanation.heat_geometry import grid_to_lps
@@ -62,7 +62,8 @@ def test_emboli_are_connected_parts_with_size_and_place(study):
     points = [
         tuple(grid_to_lps(study.affine, np.array(place, float))) for place in ((5, 10, 11), (2, 3, 3), (6, 12, 12))
     ]
-    emboli = emboli_of(truth, [(points[0], False), (points[1], False), (points[2], True)])
+    known = [KnownPlace(*one) for one in zip(points, (False, False, True), strict=True)]
+    emboli = emboli_of(truth, [*known, KnownPlace((900.0, 0.0, 0.0), central=True)])  # the last has no mask
     assert emboli.volume_mm3.tolist() == [48.0, 96.0]  # in the order of their first voxels
     assert emboli.place == ("peripheral", "central")
     assert emboli_of(truth).place == ("not known", "not known")

@@ -32,8 +32,8 @@ from tests.tiny_instrument import PREPROCESS, tiny_member, write_runs
 
 CONFIG = Config(preprocess=PREPROCESS, evaluate=EvaluateConfig(bootstrap_replicates=100))
 SCANNERS = {
-    "north": {"studies": 12, "prevalence": 0.5},
-    "south": {"studies": 10, "prevalence": 0.3, "noise_hu": (25.0, 30.0), "slices": 24},
+    "north": {"studies": 12, "prevalence": 0.5, "kernels": ("B30f",)},
+    "south": {"studies": 10, "prevalence": 0.3, "kernels": ("LUNG", "FC08"), "noise_hu": (25.0, 30.0), "slices": 24},
 }
 
 
