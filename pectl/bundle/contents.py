@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pectl.bundle.evidence import Evidence
 from pectl.bundle.names import (
     CARD,
     CONFIG,
     DECISIONS,
+    FINGERPRINTS,
     METRICS,
     OUT_OF_DISTRIBUTION,
     SEEN,
@@ -16,17 +18,15 @@ from pectl.bundle.names import (
     model_name,
 )
 from pectl.bundle.pairs import Pair
-from pectl.core.decisions.out_of_distribution import OutOfDistribution
 from pectl.core.models.checkpoint import DESCRIPTION, WEIGHTS
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.runs import best_model
 from pectl.inference.instrument import Instrument, seen_tokens
 
 
-def contents(
-    pairs: Sequence[Pair], distance: OutOfDistribution | None, metrics: Mapping[str, Any] | None, card: str
-) -> dict[str, bytes]:
+def contents(pairs: Sequence[Pair], evidence: Evidence, card: str) -> dict[str, bytes]:
     """Return all members of a bundle but the manifest. No StudyInstanceUID is in any of them."""
+    distance, metrics = evidence.distance, evidence.metrics
     seen = sorted(frozenset().union(*(pair.instrument.seen for pair in pairs)))
     members = {CARD: card.encode(), CONFIG: _json(_config(pairs[0].instrument)), SEEN: _json({"studies": seen})}
     members[DECISIONS] = _json({"use": RESEARCH_USE, "members": [_decisions(pair) for pair in pairs]})
@@ -34,6 +34,8 @@ def contents(
         members[OUT_OF_DISTRIBUTION] = _json(distance.to_json(), indent=None)
     if metrics is not None:
         members[METRICS] = _json(metrics)
+    if evidence.fingerprints:
+        members[FINGERPRINTS] = _json({"studies": sorted(evidence.fingerprints)})
     for number, pair in enumerate(pairs, 1):
         for stage, run in (("stage1", pair.stage1), ("stage2", pair.stage2)):
             for part in (DESCRIPTION, WEIGHTS):

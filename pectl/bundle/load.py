@@ -10,13 +10,22 @@ from torch import Tensor
 
 from pectl.bundle.archive import refused
 from pectl.bundle.manifest import Bundle, open_bundle
-from pectl.bundle.names import CONFIG, DECISIONS, OUT_OF_DISTRIBUTION, SEEN, made_from_name, model_name
+from pectl.bundle.names import (
+    CONFIG,
+    DECISIONS,
+    FINGERPRINTS,
+    OUT_OF_DISTRIBUTION,
+    SEEN,
+    made_from_name,
+    model_name,
+)
 from pectl.bundle.unloaded import identity, read_preprocess
 from pectl.config import WindowsConfig
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.decisions.out_of_distribution import OutOfDistribution
 from pectl.core.models.checkpoint import DESCRIPTION, WEIGHTS, StoredModel, build_stage1, build_stage2
 from pectl.core.storage.stamp import check_lineage
+from pectl.core.stores.fingerprint import BITS, is_fingerprint
 from pectl.inference.instrument import Instrument, Member
 from pectl.inference.precision import Asked
 
@@ -69,6 +78,16 @@ def read_out_of_distribution(bundle: Bundle) -> OutOfDistribution | None:
     if OUT_OF_DISTRIBUTION not in bundle.manifest.members:
         return None
     return OutOfDistribution.from_json(bundle.read_json(OUT_OF_DISTRIBUTION))
+
+
+def read_fingerprints(bundle: Bundle) -> list[str]:
+    """Return the fingerprints of the volumes that a member was made with; none where the bundle has no such part."""
+    if FINGERPRINTS not in bundle.manifest.members:
+        return []
+    found = bundle.read_json(FINGERPRINTS).get("studies")
+    if not isinstance(found, list) or not all(map(is_fingerprint, found)):
+        raise refused(bundle.path, f"fingerprints of {BITS} bits in {FINGERPRINTS}", "others")
+    return found
 
 
 def read_decisions(bundle: Bundle) -> list[Decisions]:

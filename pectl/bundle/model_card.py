@@ -1,40 +1,23 @@
 """`MODEL_CARD.md` of a bundle, drawn from the runs, their evaluation and their features; the sections are CHAI's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pectl.bundle.contents import made_from
+from pectl.bundle.evidence import Evidence
 from pectl.bundle.pairs import Pair
 from pectl.core.decisions.conformal import AbstainBand
 from pectl.core.decisions.image_fusion import ImageFusion
-from pectl.core.decisions.out_of_distribution import UNUSUAL_FINDINGS, OutOfDistribution
+from pectl.core.decisions.out_of_distribution import UNUSUAL_FINDINGS
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp
 
 _LEVELS = ("exam", "window", "image")
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What is known of the runs besides themselves.
-
-    Attributes:
-        studies: rows of `studies.csv` of the training split; None where no feature store was given.
-        distance: from training.
-        metrics: content of `metrics.json`.
-        evaluated: the number of the pair that was evaluated, from 1.
-    """
-
-    studies: pd.DataFrame | None = None
-    distance: OutOfDistribution | None = None
-    metrics: Mapping[str, Any] | None = None
-    evaluated: int = 1
 
 
 def model_card(pairs: Sequence[Pair], evidence: Evidence) -> str:
@@ -54,6 +37,7 @@ def model_card(pairs: Sequence[Pair], evidence: Evidence) -> str:
         evaluated=evidence.evaluated,
         figures=_figures(evidence.metrics or {}),
         distance=evidence.distance,
+        fingerprints=len(evidence.fingerprints),
         unusual=[code for code in UNUSUAL_FINDINGS if evidence.distance is None or code not in evidence.distance.usual],
     )
 

@@ -1,7 +1,7 @@
 """How the members of a bundle are named, for who writes and who reads them."""
 
 CARD, CONFIG, DECISIONS, METRICS = "MODEL_CARD.md", "config.json", "decisions.json", "metrics.json"
-OUT_OF_DISTRIBUTION, SEEN = "ood.json", "seen.json"
+OUT_OF_DISTRIBUTION, SEEN, FINGERPRINTS = "ood.json", "seen.json", "fingerprints.json"
 
 
 def model_name(stage: str, number: int, part: str) -> str:

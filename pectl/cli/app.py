@@ -25,6 +25,7 @@ from pectl.cli.commands import (
     train_stage1,
     train_stage2,
     validate,
+    validate_external,
 )
 from pectl.cli.console import say, show_error
 from pectl.cli.working_folder import leave_out_working_folder
@@ -48,6 +49,7 @@ app.command("predict")(predict.predict)
 app.command("predict-for")(predict_for.predict_for)
 app.command("listen")(listen.listen)
 app.command("evaluate")(evaluate.evaluate)
+app.command("validate-external")(validate_external.validate_external)
 app.command("calibrate")(calibrate.calibrate)
 app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)

@@ -19,6 +19,7 @@ from pectl.core.labels.predictions import (
     pe_score,
     pe_truth,
 )
+from pectl.core.statistics.bootstrap import IntArray, Weights
 from pectl.core.statistics.metrics import Confusion
 from pectl.evaluation.measure import Json, Units, jsonable, measure_decided
 from pectl.evaluation.subgroups import attributes, subgroups
@@ -27,6 +28,14 @@ _OTHER_WAY: Mapping[str, tuple[Indeterminate, str]] = {
     "exclude": ("as-negative", "pe_present_as_negative"),
     "as-negative": ("exclude", "pe_present_excluded"),
 }
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Whose studies exams are: `of_study` (n,) is a row of the `weights` (C, R) of a bootstrap over patients."""
+
+    of_study: IntArray
+    weights: Weights
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class JudgedExams:
         truth: the nine labels, 0, 1 or NaN.
         rv_lv: what the RV/LV columns of `raw` and `calibrated` mean.
         studies: all that is known of the studies: QA labels, scanner and so on.
+        patients: whose they are, where a patient has several; None where each stands for itself.
     """
 
     raw: pd.DataFrame
@@ -46,6 +56,7 @@ class JudgedExams:
     truth: pd.DataFrame
     studies: pd.DataFrame
     rv_lv: RvLv
+    patients: Patients | None = None
 
     @property
     def answers(self) -> pd.DataFrame:
@@ -62,7 +73,9 @@ class JudgedExams:
         known = truth.notna().to_numpy()
         columns = (truth, self.raw[name], self.calibrated[name])
         label, raw, calibrated = (column.to_numpy(np.float64)[known] for column in columns)
-        return Units(label == 1, raw, calibrated)
+        if self.patients is None:
+            return Units(label == 1, raw, calibrated)
+        return Units(label == 1, raw, calibrated, self.patients.of_study[known], self.patients.weights)
 
 
 def judged_exams(predictions: Predictions, truth: pd.DataFrame, decisions: Decisions) -> JudgedExams:

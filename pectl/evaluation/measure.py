@@ -29,8 +29,9 @@ class Units:
         label: bool.
         score: ranks the units, in [0, 1].
         probability: calibrated, compared with the threshold.
-        study: row of the bootstrap's weights for units that come several to a study; None for exams.
-        weights: (C, R) of the study-cluster bootstrap; None for exams.
+        study: row of the bootstrap's weights for units that come several to a study, or exams that come several to a
+            patient; None where each stands for itself.
+        weights: (C, R) of the cluster bootstrap; None where each stands for itself.
     """
 
     label: BoolArray
@@ -38,6 +39,11 @@ class Units:
     probability: FloatArray
     study: IntArray | None = None
     weights: Weights | None = None
+
+    def part(self, chosen: BoolArray) -> "Units":
+        """Return the units of a mask (n,)."""
+        study = None if self.study is None else self.study[chosen]
+        return Units(self.label[chosen], self.score[chosen], self.probability[chosen], study, self.weights)
 
 
 def measure(units: Units, *, threshold: float, confidence: float) -> Json:

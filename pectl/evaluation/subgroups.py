@@ -101,8 +101,7 @@ def subgroups(units: Units, known: Mapping[str, Attribute], *, threshold: float,
 
 
 def _measured(units: Units, chosen: BoolArray, threshold: float, confidence: float) -> Json:
-    part = Units(units.label[chosen], units.score[chosen], units.probability[chosen])
-    block = measure(part, threshold=threshold, confidence=confidence)
+    block = measure(units.part(chosen), threshold=threshold, confidence=confidence)
     n_positive = block["n_positive"]
     fewest = min(n_positive, block["n"] - n_positive)
     few = f"only {fewest} in the smaller class" if fewest else "one class only"

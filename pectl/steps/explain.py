@@ -2,7 +2,7 @@
 
 import resource
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +10,16 @@ from time import perf_counter
 from typing import Any
 
 from pectl.config import Config, write_config
-from pectl.core.storage.files import write_json
-from pectl.core.stores.phantom_truth import read_phantom_truth
+from pectl.core.storage.files import atomic_path, write_json
+from pectl.core.stores.phantom_truth import PhantomTruth, read_phantom_truth
 from pectl.core.stores.study_store import Study, StudyStore
 from pectl.core.volumes.stated import Stated
 from pectl.errors import InputMissingError
 from pectl.explanation.baselines import Measured
 from pectl.explanation.explainer import Explanation
+from pectl.explanation.froc.emboli import emboli_of, known_places
+from pectl.explanation.froc.marks import find_marks
+from pectl.explanation.froc.summary import ASKS_FOR_PE, StudyMarks, froc_summary, marks_table
 from pectl.explanation.gradcam import Method
 from pectl.explanation.masks import score_truth
 from pectl.explanation.score import Measures, score_labels
@@ -116,24 +119,30 @@ def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) 
     study = store.read_study(uid)
     explanation = chain.explainer.explain(study)
     seen_as = chain.splits.get(uid)
+    path = None if truth is None else truth / f"{uid}.npz"
+    masks = None if path is None else read_phantom_truth(path)
     return Case(
         study=study,
         explanation=explanation,
-        measures=_measures(study, explanation, truth),
+        measures=_measures(study, explanation, masks),
         measured_against=_measured_against(truth),
         decisions=chain.decisions,
         lineage=chain.lineage,
         seen_as=None if seen_as is None else str(seen_as),
+        marks=None if path is None or masks is None else _marks(study, explanation, masks, path),
     )
 
 
-def _measures(study: Study, explanation: Explanation, truth: Path | None) -> Measures:
+def _measures(study: Study, explanation: Explanation, masks: PhantomTruth | None) -> Measures:
     measures = score_labels(study, explanation)
-    return (
-        measures
-        if truth is None
-        else measures | score_truth(study, explanation, read_phantom_truth(truth / f"{study.uid}.npz"))
-    )
+    return measures if masks is None else measures | score_truth(study, explanation, masks)
+
+
+def _marks(study: Study, explanation: Explanation, masks: PhantomTruth, path: Path) -> StudyMarks | None:
+    """Return the marks beside the emboli, where the heat is to point at every embolus."""
+    if explanation.label not in ASKS_FOR_PE:
+        return None
+    return StudyMarks.of(find_marks(study, explanation), emboli_of(masks, known_places(path)))
 
 
 def _measured_against(truth: Path | None) -> tuple[str, ...]:
@@ -152,6 +161,7 @@ def _explain_split(
         contents[uid] = content
         progress(done, len(uids))
     shown = {uid: summary_row(out / uid, contents[uid]) for uid in uids}
+    marks = {uid: StudyMarks.from_json(found) for uid in uids if (found := contents[uid]["froc"]) is not None}
     explainer = chain.explainer
     summary = summarise(
         [_score(uid, row) for uid, row in shown.items()],
@@ -160,7 +170,7 @@ def _explain_split(
         split=split,
         config=config.evaluate,
         seed=config.seed,
-    ) | {"studies": shown}
+    ) | {"studies": shown, "froc": _froc(store, marks, out, config)}
     write_json(out / "summary.json", summary)
     write_summary_page(out, summary)
     return summary
@@ -184,6 +194,18 @@ def _explained(
             written.append((uid, writer.submit(write_explanation, out / uid, case)))
         for before, content_before in written:
             yield before, content_before.result()
+
+
+def _froc(store: StudyStore, marks: Mapping[str, StudyMarks], out: Path, config: Config) -> dict[str, Any] | None:
+    """Write `marks.csv`, and return what the marks are worth; None without masks, or without any embolus in them."""
+    path = out / "marks.csv"
+    if not marks:
+        path.unlink(missing_ok=True)
+        return None
+    with atomic_path(path) as temporary:
+        marks_table(list(marks.items())).to_csv(temporary, index=False, float_format="%.6g")
+    patients = store.studies.loc[list(marks), "patient_group"]
+    return froc_summary(list(marks.values()), patients.tolist(), config.evaluate, seed=config.seed)
 
 
 def _finished(folder: Path, question: Question, chain: Chain) -> dict[str, Any] | None:

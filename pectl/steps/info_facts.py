@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.bundle.load import load_bundle, read_config, read_decisions, read_out_of_distribution
+from pectl.bundle.load import load_bundle, read_config, read_decisions, read_fingerprints, read_out_of_distribution
 from pectl.bundle.manifest import VERSION, open_bundle
 from pectl.bundle.pairs import check_weights
 from pectl.config import PreprocessConfig, WindowsConfig
@@ -55,7 +55,7 @@ def bundle_facts(path: Path) -> Facts:
     with open_bundle(path) as bundle:
         config = read_config(bundle)
         threshold = [decisions.thresholds[PE_PRESENT].value for decisions in read_decisions(bundle)]
-        distance = read_out_of_distribution(bundle)
+        distance, prints = read_out_of_distribution(bundle), len(read_fingerprints(bundle))
         manifest = bundle.manifest
     facts = {
         "use": RESEARCH_USE,
@@ -68,6 +68,7 @@ def bundle_facts(path: Path) -> Facts:
         "distance from training": "none"
         if distance is None
         else f"flagged above {distance.threshold:.4g} ({distance.n_fit} + {distance.n_threshold} studies)",
+        "fingerprints": f"of {prints} studies" if prints else "none",
         "figures": "metrics.json, MODEL_CARD.md" if "metrics.json" in manifest.members else "none",
     }
     return Facts(facts=facts, made_from=manifest.made_from)
@@ -121,6 +122,16 @@ def comparison_facts(path: Path) -> Facts:
     content = read_json(path / "comparison.json", made_by="pectl compare")
     _need(path / "comparison.json", content, ("first", "second", "rows"))
     return Facts(facts={"first": content["first"], "second": content["second"], "rows": len(content["rows"])})
+
+
+def external_facts(path: Path) -> Facts:
+    """Describe an external validation; the predictions of each site are read."""
+    content = read_json(path / "external.json", made_by="pectl validate-external")
+    _need(path / "external.json", content, ("model", "sites", "summary"))
+    sites = {name: site["prevalence"]["n"] for name, site in content["sites"].items()}
+    facts = {"sites": sites, "AUROC by random effects": content["summary"]["auroc"]}
+    problem = _damaged(sites, lambda name: PredictionFolder(path / "sites" / name).rows())
+    return Facts(facts=facts, made_from={"model": content["model"]["digest"]}, problem=problem)
 
 
 def explanations_facts(path: Path) -> Facts:

@@ -94,7 +94,7 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, two_tested
     page = (out / "index.html").read_text()
     assert summary["statement"].replace("'", "&#39;") in page
     assert all(f'href="{uid}/index.html"' in page for uid in summary["studies"])
-    assert (out / "advantage.png").stat().st_size > 0
+    check_froc(out, summary, result.out)
     one, other = (out / uid for uid in list(summary["studies"])[:2])
     kept = (one / "index.html").stat().st_mtime_ns
     (other / "index.html").unlink()  # as if it had been stopped there
@@ -106,7 +106,24 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, two_tested
     changed = pectl("explain", two_tested, *runs, "--split", "test", "--quiet")
     assert changed.code == 0, changed.err
     assert (one / "index.html").stat().st_mtime_ns != kept
-    assert "pointing_game" not in json.loads((out / "summary.json").read_text())["measures"]
+    check_no_masks(out)
+
+
+def check_froc(out, summary, said):
+    froc, marks = summary["froc"], pd.read_csv(out / "marks.csv", dtype={"StudyInstanceUID": str})
+    assert (froc["n_scans"], froc["n_marks"]) == (len(summary["studies"]), len(marks))
+    assert set(marks["StudyInstanceUID"]) <= set(summary["studies"])
+    assert froc["n_emboli"] == sum(block["n_emboli"] for name, block in froc["groups"].items() if "mm3" in name) > 0
+    assert f"{froc['n_emboli']} emboli: mean share marked at 0.125 to 8 false marks per scan, within 0 mm 0." in said
+    assert froc["within"]["5"]["n_hit"] >= froc["within"]["0"]["n_hit"]
+    assert "sensitivity against false marks" in (out / "index.html").read_text()
+    assert all((out / name).stat().st_size > 0 for name in ("advantage.png", "froc.png"))
+
+
+def check_no_masks(out):
+    summary = json.loads((out / "summary.json").read_text())
+    assert ("pointing_game" in summary["measures"], summary["froc"]) == (False, None)
+    assert not (out / "marks.csv").exists()
 
 
 def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):

@@ -17,6 +17,7 @@ WITH_EXAMPLES = [
     "pectl.core.decisions.thresholds",
     "pectl.core.statistics.bootstrap",
     "pectl.core.statistics.delong",
+    "pectl.core.statistics.froc",
     "pectl.core.statistics.intervals",
     "pectl.core.statistics.metrics",
     "pectl.core.statistics.ranking",

@@ -35,9 +35,9 @@ def test_the_examples_of_the_page_run(monkeypatch, tmp_path, write_series, capsy
 def test_the_functions_that_the_page_names_are_there():
     page = (ROOT / "docs" / "how-to" / "python.md").read_text()
     table = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
-    named = [name.split(".") for cell in table for name in re.findall(r"`(.*?)`", cell)]
-    assert len(named) == 17
-    for module, function in named:
+    named = [name.rpartition(".") for cell in table for name in re.findall(r"`(.*?)`", cell)]
+    assert len(named) == 18
+    for module, _, function in named:
         assert callable(getattr(importlib.import_module(f"pectl.steps.{module}"), function))
 
 

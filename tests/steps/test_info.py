@@ -175,6 +175,9 @@ OTHERS: dict[str, Callable[[Path], Path]] = {
     "verdicts": verdicts,
     "phantom cohort": cohort,
     "comparison": lambda folder: write(folder, "comparison.json", {"first": "a", "second": "b", "rows": []}),
+    "external validation": lambda folder: write(
+        folder, "external.json", {"model": {"digest": "a"}, "sites": {}, "summary": {"auroc": None}}
+    ),
     "sanity check": lambda folder: write(
         folder, "sanity_check.json", {"statement": "Passed.", "passed": True, "lineage": {"a": "b"}}
     ),

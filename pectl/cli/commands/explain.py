@@ -64,8 +64,20 @@ def explain(
         result = run(question, out, config=resolved, device=device, progress=watch.progress)
     if split is not None and not quiet:
         _show(result)
+        _show_froc(result["froc"])
         say(f"summary: {out / 'index.html'}")
     say(result["statement"])
+
+
+def _show_froc(froc: dict[str, Any] | None) -> None:
+    """Print the average sensitivity per embolus, where there are masks of emboli."""
+    if froc is None:
+        return
+    from pectl.report.text import estimate
+
+    nearest, widest = f"{froc['rates'][0]:g}", f"{froc['rates'][-1]:g}"
+    told = ", ".join(f"{mm} mm {estimate(one['average'], one['average_ci'], 2)}" for mm, one in froc["within"].items())
+    say(f"{froc['n_emboli']} emboli: mean share marked at {nearest} to {widest} false marks per scan, within {told}")
 
 
 def _show(summary: dict[str, Any]) -> None:

@@ -65,7 +65,7 @@ def draw_label_rocs(labels: Sequence[Scored], out: Path) -> SavedFigure:
     with report_style():
         figure, axes = new_figure(9.2, 9.6, columns=3, row_heights=(1, 1, 1))
         for axis, scored in zip(axes, labels, strict=True):
-            _unit_axes(axis, "", "")
+            unit_axes(axis, "", "")
             axis.set_title(scored.title, fontsize=10)
             found = _curves(scored)
             if found is None:
@@ -90,10 +90,10 @@ def draw_calibration(label: BoolArray, versions: Mapping[str, FloatArray], out: 
     """Draw observed share against predicted probability, before and after calibration, and their spread."""
     with report_style():
         figure, (axis, spread) = new_figure(5.4, 6.6, row_heights=(3.6, 1))
-        _unit_axes(axis, "predicted probability of PE", "observed share with PE")
+        unit_axes(axis, "predicted probability of PE", "observed share with PE")
         axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
         for (name, score), colour in zip(versions.items(), (ORANGE, BLUE), strict=False):
-            _draw_reliability(axis, label, score, colour, name)
+            draw_reliability(axis, label, score, colour, name)
             spread.hist(score, bins=_HISTOGRAM_BINS, color=colour, histtype="step", lw=1.6)
         axis.legend(loc="upper left")
         spread.set(xlim=(-0.02, 1.02), ylabel="studies")
@@ -140,7 +140,7 @@ def _curves(scored: Scored) -> Curves | None:
 
 def _draw_roc(drawn: Sequence[tuple[Scored, Curves]], out: Path) -> SavedFigure:
     figure, (axis,) = new_figure(5.4, 5.6)
-    _unit_axes(axis, "1 - specificity", "sensitivity")
+    unit_axes(axis, "1 - specificity", "sensitivity")
     axis.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
     for (scored, found), colour in zip(drawn, _COLOURS, strict=False):
         _draw_curve(axis, found.roc, colour, f"{scored.title}: {scored.auroc}")
@@ -156,7 +156,7 @@ def _draw_roc(drawn: Sequence[tuple[Scored, Curves]], out: Path) -> SavedFigure:
 
 def _draw_precision_recall(drawn: Sequence[tuple[Scored, Curves]], out: Path) -> SavedFigure:
     figure, (axis,) = new_figure(5.4, 5.6)
-    _unit_axes(axis, "sensitivity (recall)", "positive predictive value (precision)")
+    unit_axes(axis, "sensitivity (recall)", "positive predictive value (precision)")
     for (scored, found), colour in zip(drawn, _COLOURS, strict=False):
         _draw_curve(axis, found.precision_recall, colour, scored.title)
         axis.axhline(scored.label.mean(), color=colour, lw=1, ls=(0, (2, 3)))
@@ -170,7 +170,8 @@ def _draw_precision_recall(drawn: Sequence[tuple[Scored, Curves]], out: Path) ->
     return save(figure, out, saved)
 
 
-def _unit_axes(axis: Axes, x: str, y: str) -> None:
+def unit_axes(axis: Axes, x: str, y: str) -> None:
+    """Let both axes of a square run from 0 to 1."""
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y)
     axis.set_box_aspect(1)
     ticks = [0, 0.25, 0.5, 0.75, 1]
@@ -188,7 +189,8 @@ def _mark(axis: Axes, point: tuple[float, float] | None, colour: str) -> None:
         axis.plot(*point, "o", ms=7, mfc="white", mec=colour, mew=2)
 
 
-def _draw_reliability(axis: Axes, label: BoolArray, score: FloatArray, colour: str, name: str) -> None:
+def draw_reliability(axis: Axes, label: BoolArray, score: FloatArray, colour: str, name: str) -> None:
+    """Draw the observed share of each bin of scores, with Wilson's interval."""
     if not label.size:
         return
     _, mean_score, rate, n = calibration_bins(label, score)

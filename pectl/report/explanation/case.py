@@ -9,6 +9,7 @@ from pectl.core.decisions.decisions import Decisions
 from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
+from pectl.explanation.froc.summary import StudyMarks
 from pectl.explanation.score import Measures
 
 
@@ -42,6 +43,7 @@ class Case:
         decisions: calibrators and thresholds of stage 2.
         lineage: digests of store, stage 1, features, stage 2 by name.
         seen_as: the split that the study was in when the model was trained; None if it wasn't there.
+        marks: what the heat's peaks hit of its emboli; None where there are no masks, or other heat was asked for.
     """
 
     study: Study
@@ -51,6 +53,7 @@ class Case:
     decisions: Decisions
     lineage: dict[str, str]
     seen_as: str | None
+    marks: StudyMarks | None = None
 
     def answers(self) -> dict[str, Answer]:
         """Return the answer for `pe_present` and the nine exam labels."""

@@ -13,7 +13,7 @@ from pectl.explanation.summary import measures_to_json
 from pectl.report.explanation.case import Case
 from pectl.report.text import label_title
 
-FORMAT, VERSION = "pectl-explanation", 1
+FORMAT, VERSION = "pectl-explanation", 2
 
 Json = dict[str, Any]
 
@@ -38,6 +38,7 @@ def describe(case: Case) -> Json:
         "headline": headline(case),
         "measured_against": list(case.measured_against),
         "measures": measures_to_json(case.measures),
+        "froc": None if case.marks is None else case.marks.to_json(),
         "windows": _windows(explanation),
         "attention": {name: row.tolist() for name, row in zip(EXAM_LABELS, explanation.attention, strict=True)},
         "slices": _slices(explanation, study),

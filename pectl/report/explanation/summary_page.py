@@ -6,6 +6,7 @@ from typing import Any
 
 from pectl.core.storage.files import write_text
 from pectl.report.environment import inline_file, template_environment
+from pectl.report.explanation.froc_figure import draw_froc, froc_rows
 from pectl.report.forest_figure import ForestLine, draw_forest
 from pectl.report.style import SavedFigure
 from pectl.report.text import interval, label_title, number
@@ -29,13 +30,14 @@ Block = Mapping[str, Any]
 
 
 def write_summary_page(out: Path, summary: Block) -> None:
-    """Draw `advantage.png` and `.svg`, and write `out/index.html`; the page is written last.
+    """Draw `advantage` and `froc` as PNG and SVG, and write `out/index.html`; the page is written last.
 
     Args:
         out: folder of `explain --split`, with a folder of each study.
         summary: what `summary.json` holds.
     """
-    figure = _draw(summary["measures"], out)
+    drawn = (_draw(summary["measures"], out), draw_froc(summary["froc"], out))
+    figures = [figure for figure in drawn if figure is not None]
     page = (
         template_environment()
         .get_template("explain_summary.html.j2")
@@ -45,8 +47,9 @@ def write_summary_page(out: Path, summary: Block) -> None:
             measures=measure_rows(summary["measures"]),
             baselines=BASELINE_TITLES,
             measure_titles=MEASURE_TITLES,
-            figure=figure,
-            source=inline_file(out / f"{figure.name}.svg") if figure else None,
+            figures=[(one, inline_file(out / f"{one.name}.svg")) for one in figures],
+            froc=summary["froc"],
+            froc_rows=froc_rows(summary["froc"]),
             studies=_study_rows(summary["studies"], out),
         )
     )
