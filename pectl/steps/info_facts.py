@@ -24,9 +24,9 @@ from pectl.core.stores.study_store import StudyStore, study_path, study_row
 from pectl.core.stores.tables import read_run_splits
 from pectl.errors import PectlError, StoreError
 from pectl.report.explanation.page import read_explanation
-from pectl.steps.prediction_folder import FORMAT as WORKLIST_FORMAT
-from pectl.steps.prediction_folder import MADE_BY, PredictionFolder
-from pectl.steps.prediction_folder import VERSION as WORKLIST_VERSION
+from pectl.steps.predicted.folder import FORMAT as WORKLIST_FORMAT
+from pectl.steps.predicted.folder import MADE_BY, PredictionFolder
+from pectl.steps.predicted.folder import VERSION as WORKLIST_VERSION
 
 SHOWN = 3
 """Names of studies that a message gives."""

@@ -11,7 +11,7 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import InputMissingError
 from pectl.orchestrators.contract import Item, Orchestrator
 from pectl.steps.predict_studies import Loadable, PredictSummary, Progress, Wish, predict_studies
-from pectl.steps.prediction_folder import MADE_BY
+from pectl.steps.predicted.folder import MADE_BY
 
 _LEFT_OUT = ("images", "arrived", "source")
 """Of a study's JSON: too long for a message, or of use to a worklist alone."""

@@ -21,9 +21,9 @@ from pectl.errors import InputMissingError, Interrupted, PectlError
 from pectl.inference.prediction import Model
 from pectl.inference.studies import Found, Read, Ticket
 from pectl.inference.worklist import Row
-from pectl.steps.predict_one import StudyPredictor
-from pectl.steps.prediction_folder import PredictionFolder
-from pectl.steps.worklist import Worklist
+from pectl.steps.predicted.folder import PredictionFolder
+from pectl.steps.predicted.one import StudyPredictor
+from pectl.steps.predicted.worklist import Worklist
 
 if TYPE_CHECKING:  # torch comes with them, and is imported while studies are looked for
     from pectl.dicom_output.result import Kind

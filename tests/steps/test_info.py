@@ -11,7 +11,7 @@ from pectl.inference.prediction import Model, Prediction
 from pectl.inference.studies import Ticket
 from pectl.steps.bundle import make_bundle
 from pectl.steps.info import UNKNOWN, Artefact, describe
-from pectl.steps.prediction_folder import PredictionFolder
+from pectl.steps.predicted.folder import PredictionFolder
 from tests.tiny_runs import TinyRuns, make_tiny_runs
 
 

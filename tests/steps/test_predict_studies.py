@@ -19,8 +19,8 @@ from pectl.core.storage.files import write_json
 from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError, Interrupted, LineageError, StoreError
 from pectl.inference import reading
-from pectl.steps import prediction_folder
 from pectl.steps.predict_studies import Wish, predict_studies, read_list
+from pectl.steps.predicted import folder
 from pectl.steps.preprocess import preprocess
 from tests.tiny_instrument import PREPROCESS, tiny_decisions, tiny_instrument, tiny_member
 
@@ -177,7 +177,7 @@ def test_a_full_disk_ends_the_run_and_a_stop_leaves_the_list_of_what_is_done(coh
     def full(path, data):
         raise StoreError(where=path, expected="to write the file", found="No space left on device", fix="free space")
 
-    monkeypatch.setattr(prediction_folder, "write_json", full)
+    monkeypatch.setattr(folder, "write_json", full)
     with pytest.raises(StoreError, match=r"1\.3\.json: expected to write the file, found No space left on device"):
         predict_studies([cohort], load(), tmp_path / "out")
 

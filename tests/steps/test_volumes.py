@@ -15,7 +15,7 @@ from pectl.core.volumes.stated import Given, Stated
 from pectl.dicom_output.result import Kind
 from pectl.errors import InputMissingError
 from pectl.inference.reading import find_studies, read, read_one_study
-from pectl.steps.dicom_predicted import write_predicted
+from pectl.steps.predicted.dicom import write_predicted
 from pectl.steps.preprocess import preprocess
 from pectl.steps.validate import validate
 from tests.chests import chest_hu

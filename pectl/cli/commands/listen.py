@@ -58,8 +58,8 @@ def listen(
 
     Everything that is sent carries the patient's identity, and says: research use only.
     """
-    from pectl.steps.listen import listen as run
-    from pectl.steps.listen_settings import Listening
+    from pectl.steps.node.listen import listen as run
+    from pectl.steps.node.settings import Listening
     from pectl.training.stopping import stop_requests
 
     _check(port, bind, allow, aet, once=once)

@@ -116,7 +116,7 @@ def show_without_dicom(summary: "PredictSummary") -> None:
     """Name on stderr the studies that have no DICOM objects: those of stores in one line, others with the reason."""
     if not summary.without_dicom:
         return
-    from pectl.steps.dicom_predicted import STORED, VOLUME
+    from pectl.steps.predicted.dicom import STORED, VOLUME
 
     for reason, origin in ((STORED, "a study store"), (VOLUME, "volume files")):
         if studies := [study for study, found in summary.without_dicom if found == reason]:

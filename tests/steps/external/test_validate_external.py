@@ -25,7 +25,7 @@ from pectl.phantom.cohort import make_cohort
 from pectl.steps.bundle import StoreVolumes, make_bundle
 from pectl.steps.external.sites import named_paths
 from pectl.steps.external.validate_external import ExternalQuestion, validate_external
-from pectl.steps.prediction_folder import PredictionFolder
+from pectl.steps.predicted.folder import PredictionFolder
 from pectl.steps.preprocess import preprocess
 from tests.tiny import tiny_phantom
 from tests.tiny_instrument import PREPROCESS, tiny_member, write_runs

@@ -20,9 +20,9 @@ from pectl.pacs.address import Node, parse_destination
 from pectl.pacs.metrics import Metrics
 from pectl.pacs.send import Destination, deliver
 from pectl.pacs.spool import Spool, State
-from pectl.steps.listen_predictor import Order, load, predict_received
-from pectl.steps.listen_settings import Listening
-from pectl.steps.prediction_folder import PredictionFolder
+from pectl.steps.node.predictor import Order, load, predict_received
+from pectl.steps.node.settings import Listening
+from pectl.steps.predicted.folder import PredictionFolder
 
 GRACE_SECONDS = 5.0
 """For what is in hand when a stop is asked for; what isn't finished then is done by the next start."""

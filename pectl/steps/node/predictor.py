@@ -9,9 +9,9 @@ from pectl.core.storage.workers import Helper
 from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
 from pectl.pacs.spool import State
-from pectl.steps.predict_one import StudyPredictor
 from pectl.steps.predict_studies import find_tickets, read_ticket
-from pectl.steps.prediction_folder import PredictionFolder, name_of
+from pectl.steps.predicted.folder import PredictionFolder, name_of
+from pectl.steps.predicted.one import StudyPredictor
 
 if TYPE_CHECKING:  # torch comes with them, and the process that receives needs none
     from pectl.inference.device import DeviceName

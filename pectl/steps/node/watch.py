@@ -7,8 +7,8 @@ from pathlib import Path
 from pectl.core.storage.status import StatusFile
 from pectl.pacs.metrics import Metrics
 from pectl.pacs.spool import State
-from pectl.steps.listen_desk import Desk
-from pectl.steps.worklist import Worklist
+from pectl.steps.node.desk import Desk
+from pectl.steps.predicted.worklist import Worklist
 
 LOOK_SECONDS = 2.0
 """Between two looks; what has changed is written."""

@@ -12,14 +12,14 @@ from pectl.core.stores.study_store import Study
 from pectl.inference.prediction import Prediction
 from pectl.inference.studies import Read, Ticket
 from pectl.report.worklist.thumbnail import draw_thumbnail
-from pectl.steps.prediction_folder import PredictionFolder, name_of
+from pectl.steps.predicted.folder import PredictionFolder, name_of
 
 if TYPE_CHECKING:  # torch comes with them, and is imported while studies are looked for
     from pectl.dicom_output.result import Kind
     from pectl.explanation.explainer import Explanation
     from pectl.inference.device import DeviceName, Engine
     from pectl.inference.instrument import Instrument
-    from pectl.steps.dicom_predicted import Outcome
+    from pectl.steps.predicted.dicom import Outcome
 
 
 class StudyPredictor:
@@ -75,12 +75,12 @@ class StudyPredictor:
 
     def _heat(self, study: Study) -> "Callable[[], Explanation]":
         """Return what explains a study, once and only if it is called."""
-        from pectl.steps.explain_predicted import explain_predicted
+        from pectl.steps.predicted.explain import explain_predicted
 
         return cache(partial(explain_predicted, self._instrument, self._engine, study))
 
     def _explain(self, ticket: Ticket, prediction: Prediction, study: Study, explanation: "Explanation") -> None:
-        from pectl.steps.explain_predicted import write_explained
+        from pectl.steps.predicted.explain import write_explained
 
         out = self._folder.explanation(name_of(ticket)).parent
         write_explained(self._instrument, study, explanation, out, seen=prediction.seen)
@@ -88,6 +88,6 @@ class StudyPredictor:
     def _write_dicom(
         self, ticket: Ticket, prediction: Prediction, study: Study, heat: "Callable[[], Explanation] | None"
     ) -> "Outcome":
-        from pectl.steps.dicom_predicted import write_predicted
+        from pectl.steps.predicted.dicom import write_predicted
 
         return write_predicted(prediction, study, ticket, self._folder.dicom, self._kinds, heat)

@@ -23,7 +23,7 @@ from pectl.explanation.heat_geometry import heat_on_source
 from pectl.explanation.painting import SMALLEST_SHARE
 from pectl.inference.prediction import SEEN, Prediction
 from pectl.inference.studies import Ticket
-from pectl.steps.prediction_folder import WRITTEN
+from pectl.steps.predicted.folder import WRITTEN
 
 STORED = "no DICOM files: the study came from a study store"
 VOLUME = "no DICOM files: the study came from a volume file"

@@ -15,9 +15,9 @@ from pectl.pacs.address import Peer, parse_destination
 from pectl.pacs.extra import check_extra
 from pectl.pacs.metrics import Metrics
 from pectl.pacs.spool import Spool
-from pectl.steps.listen_desk import Desk
-from pectl.steps.listen_settings import Listening
-from pectl.steps.listen_watch import Watch
+from pectl.steps.node.desk import Desk
+from pectl.steps.node.settings import Listening
+from pectl.steps.node.watch import Watch
 
 TURN_SECONDS = 0.2
 """Between two looks at the spool."""

@@ -15,11 +15,11 @@ from pectl.errors import Interrupted, PacsError, StoreError
 from pectl.inference.prediction import Model
 from pectl.pacs.metrics import Metrics
 from pectl.pacs.spool import Spool, State
-from pectl.steps import listen_desk
-from pectl.steps.listen import listen
-from pectl.steps.listen_desk import Desk
-from pectl.steps.listen_predictor import Told
-from pectl.steps.listen_settings import Listening
+from pectl.steps.node import desk
+from pectl.steps.node.desk import Desk
+from pectl.steps.node.listen import listen
+from pectl.steps.node.predictor import Told
+from pectl.steps.node.settings import Listening
 
 
 class Inline:
@@ -74,13 +74,13 @@ class Stubs:
 @pytest.fixture
 def stubs(monkeypatch):
     one = Stubs()
-    monkeypatch.setattr(listen_desk, "Helper", Inline)
+    monkeypatch.setattr(desk, "Helper", Inline)
     model = Model(name="m", version="1", digest="d")
     monkeypatch.setattr(UnloadedBundle, "open", lambda bundle: SimpleNamespace(model=model))
-    monkeypatch.setattr(listen_desk, "load", one.load)
-    monkeypatch.setattr(listen_desk, "predict_received", one.predict)
-    monkeypatch.setattr(listen_desk, "send_answer", one.send)
-    monkeypatch.setattr(listen_desk, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(desk, "load", one.load)
+    monkeypatch.setattr(desk, "predict_received", one.predict)
+    monkeypatch.setattr(desk, "send_answer", one.send)
+    monkeypatch.setattr(desk, "FIRST_PAUSE_SECONDS", 0.01)
     return one
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pectl.inference.prediction import Model
 from pectl.inference.worklist import Row
 from pectl.report.worklist.page import Entry, write_worklist
-from pectl.steps.prediction_folder import PredictionFolder
+from pectl.steps.predicted.folder import PredictionFolder
 
 
 class Worklist:

@@ -16,9 +16,9 @@ from pectl.core.volumes.stated import Given
 from pectl.dicom_output import write
 from pectl.dicom_output.result import Call, Kind
 from pectl.errors import DicomOutputError, StoreError
-from pectl.steps import dicom_predicted, explain_predicted
-from pectl.steps.dicom_predicted import STORED, study_result
 from pectl.steps.predict_studies import Wish, predict_studies
+from pectl.steps.predicted import dicom, explain
+from pectl.steps.predicted.dicom import STORED, study_result
 from pectl.steps.preprocess import preprocess
 from tests.dicom_output.conftest import judged
 from tests.tiny_instrument import PREPROCESS, tiny_decisions, tiny_instrument, tiny_member
@@ -97,7 +97,7 @@ def test_what_is_missing_is_written_later_with_the_same_uids(study, written, tmp
     before = json.loads((out / "studies" / "1.1.json").read_text())
     assert not (out / "dicom").exists()
     with monkeypatch.context() as patch:
-        patch.setattr(explain_predicted, "explain_predicted", unwanted)  # no heat where none is shown
+        patch.setattr(explain, "explain_predicted", unwanted)  # no heat where none is shown
         first = predict_studies([study], load(), out, Wish(kinds=(Kind.SR, Kind.KOS)))
     assert (first.n_done, sorted(bytes_of(out))) == (1, ["kos.dcm", "sr.dcm"])
     assert predict_studies([study], load(), out, Wish(kinds=ALL)).n_done == 1
@@ -119,7 +119,7 @@ def unwanted(*_):
 
 
 def test_a_study_without_pe_has_its_hottest_slice_and_no_heat(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(explain_predicted, "explain_predicted", unwanted)
+    monkeypatch.setattr(explain, "explain_predicted", unwanted)
     out = tmp_path / "out"
     predict_studies([study], load(rule_out=0.999, rule_in=1.0), out, Wish(kinds=ALL))
     assert sorted(bytes_of(out)) == ["key-images-1.dcm", "kos.dcm", "sr.dcm"]
@@ -175,10 +175,10 @@ def test_a_lost_file_is_told_without_its_name_and_a_full_disk_ends_the_run(study
     def full(*_):
         raise StoreError(where="out", expected="to write the folder", found="No space left", fix="free space")
 
-    monkeypatch.setattr(dicom_predicted, "write_dicom", lost)
+    monkeypatch.setattr(dicom, "write_dicom", lost)
     summary = predict_studies([study], load(), tmp_path / "out", Wish(kinds=(Kind.SR,)))
     assert summary.without_dicom == (("1.1", "a file can't be read: No such file or directory"),)
-    monkeypatch.setattr(dicom_predicted, "write_dicom", full)
+    monkeypatch.setattr(dicom, "write_dicom", full)
     with pytest.raises(StoreError, match="No space left; free space"):
         predict_studies([study], load(), tmp_path / "out", Wish(kinds=(Kind.SR,)))
 
