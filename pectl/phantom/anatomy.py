@@ -27,6 +27,9 @@ _BODY_WIDTH = np.array([147.0, 149.0, 151.0, 156.0, 162.0, 166.0, 166.0, 160.0])
 _BODY_DEPTH = np.array([104.0, 104.0, 102.0, 97.0, 92.0, 86.0, 78.0, 68.0])
 _COLUMN_WIDTH = np.array([26.0, 26.0, 28.0, 32.0, 35.0, 37.0, 38.0, 38.0])
 _POWER = 2.4
+_BREAST_BLEND_MM = 30.0
+_SPINE_END_MM = 105.0
+"""Body y of the tips of the spinous processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +86,30 @@ class Anatomy:
         if not self.female:
             return skin
         breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))
-        return _blend(skin, breast.distance(np.abs(x), y, z), 30.0)
+        return _blend(skin, breast.distance(np.abs(x), y, z), _BREAST_BLEND_MM)
 
-    def mediastinum_distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to what lies between the lungs."""
+    def body_corners(self, z: Array) -> Points:
+        """Return (2, 3) corners of a cuboid that holds the body at these heights, breasts and arm pits included."""
+        half_width = float(self.half_width(z).max())
+        half_depth = float(at(z, _BODY_DEPTH).max()) * self.depth + self.fat_mm - 6.0
+        front = 4.0 - half_depth
+        if self.female:
+            front = min(front, -98.0 * self.depth - 18.0 - self.fat_mm - _BREAST_BLEND_MM / 4.0)
+        back = max(4.0 + half_depth, _SPINE_END_MM)
+        return np.array([(-half_width, front, z.min()), (half_width, back, z.max())])
+
+    def cage_corners(self, z: Array) -> Points:
+        """Return (2, 3) corners of a cuboid that holds the inside of the rib cage at these heights."""
+        half_width, half_depth = at(z, _CAGE_WIDTH).max() * self.width, at(z, _CAGE_DEPTH) * self.depth
+        front, back = (at(z, _CAGE_CENTRE) + way * half_depth for way in (-1.0, 1.0))
+        return np.array([(-half_width, front.min(), z.min()), (half_width, back.max(), z.max())])
+
+    def mediastinum_distance(self, heart: Array, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance to what lies between the lungs, from that to the heart."""
         column = superellipse(x - 2.0, y - 8.0, at(z, _COLUMN_WIDTH), 46.0)
         spine = superellipse(x, y - 66.0, 25.0, 33.0)
         front = superellipse(x - 4.0, y + 62.0, at(z, _COLUMN_WIDTH) - 17.0, 46.0)
-        heart = self.heart.distance(x, y, z) - PERICARDIUM_MM
-        return np.minimum(_blend(_blend(column, front, 16.0), heart, 10.0), spine)
+        return np.minimum(_blend(_blend(column, front, 16.0), heart - PERICARDIUM_MM, 10.0), spine)
 
     def diaphragm_height(self, x: Array, y: Array) -> Array:
         """Body z of the diaphragm's surface at (x, y)."""
@@ -101,11 +119,15 @@ class Anatomy:
 
     def lung_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the two lungs, fluid in the chest left out."""
+        return self.lung_beside(self.cage_distance(x, y, z), self.heart.distance(x, y, z), x, y, z)
+
+    def lung_beside(self, cage: Array, heart: Array, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance to the two lungs, from those to the cage's inside and to the heart."""
         above = (self.diaphragm_height(x, y) - z) * np.float32(0.7)  # about normal to the dome's slope
-        inside = np.maximum(self.cage_distance(x, y, z), above)
+        inside = np.maximum(cage, above)
         if any(self.effusion_mm):
             inside = np.maximum(inside, -self.fluid_distance(x, y, z))
-        return np.maximum(inside, -self.mediastinum_distance(x, y, z))
+        return np.maximum(inside, -self.mediastinum_distance(heart, x, y, z))
 
     def fluid_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the half spaces that effusions fill: lowest at the back, deeper further down."""

@@ -82,6 +82,15 @@ class Heart:
         """Inner axial diameter of the left ventricle across the septum."""
         return 2.0 * self.left_ventricle.radii[1]
 
+    @property
+    def corners(self) -> Points:
+        """(2, 3) corners of a cuboid that holds chambers and muscle."""
+        chambers = (self.left_ventricle, self.right_ventricle, self.right_atrium, self.left_atrium)
+        centres = np.array([chamber.centre for chamber in chambers])
+        flat = [(chamber.reach_mm, chamber.reach_mm, chamber.radii[2]) for chamber in chambers]
+        reach = np.array(flat) + LEFT_WALL_MM
+        return np.stack([(centres - reach).min(axis=0), (centres + reach).max(axis=0)])
+
     def distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the outside of the muscle."""
         walls = (

@@ -24,11 +24,19 @@ _MUSCLE_HIGH_MM = np.array([16.0, 22.0, 26.0, 30.0, 24.0, 14.0, 20.0, 16.0, 2.0]
 """Muscle outside the ribs by angle from the back, at the height of the diaphragm and of the arm pits."""
 
 
-def paint_torso(hu: Array, anatomy: Anatomy, slab: Slab, rough: Array, fine: Array) -> None:
-    """Paint the body over what lies around it, in place; `rough` and `fine` are random fields (d, H, W)."""
+def paint_torso(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array, fields: tuple[Array, Array]) -> None:
+    """Paint the body over what lies around it, in place.
+
+    Args:
+        hu: (d, H, W), what lies around it painted.
+        anatomy: of the subject.
+        slab: of the grid.
+        cage: signed distance to the inside of the rib cage.
+        fields: a rough and a fine random field.
+    """
+    rough, fine = fields
     x, y, z = slab.x, slab.y, slab.z
     width = slab.grid.spacing_mm[1]
-    cage = anatomy.cage_distance(x, y, z)
     skin = anatomy.skin_distance(x, y, z) + 1.5 * rough
     mix(hu, soft(skin, width), SKIN_HU)
     mix(hu, soft(skin + _SKIN_MM, width), FAT_HU + 5.0 * rough + 5.0 * fine)
@@ -57,6 +65,9 @@ def _paint_muscle(hu: Array, slab: Slab, cage: Array, under_fat: Array, rough: A
 
 
 def _paint_abdomen(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None:
+    highest = max(anatomy.dome_right_mm, anatomy.dome_left_mm) + slab.grid.spacing_mm[1]
+    count = int(np.searchsorted(slab.z[:, 0, 0], highest))
+    hu, cage, slab = hu[:count], cage[:count], slab.cut((slice(0, count), *map(slice, (0, 0), slab.shape[1:])))
     x, y, z = slab.x, slab.y, slab.z
     width = slab.grid.spacing_mm[1]
     under = np.maximum(z - anatomy.diaphragm_height(x, y), cage)

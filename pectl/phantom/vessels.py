@@ -6,6 +6,7 @@ times the cube root of its share of the flow, so that r0^3 = r1^3 + r2^3 at ever
 12:207, 1926).
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ _SEGMENTAL_GENERATIONS = 2
 """The first divisions of a lobe's artery count as segmental, later ones as subsegmental."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Branch:
     """A stretch of vessel between two branchings, of one radius."""
 
@@ -42,7 +43,7 @@ class Tree:
     """Branches, parents before children."""
 
     branches: list[Branch] = field(default_factory=list)
-    _children: dict[int, list[int]] = field(default_factory=dict)
+    _children: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def children(self, index: int) -> list[int]:
         """Return the indices of the branches that start where branch `index` ends."""
@@ -51,7 +52,7 @@ class Tree:
     def add(self, branch: Branch) -> int:
         """Append a branch and return its index."""
         self.branches.append(branch)
-        self._children.setdefault(branch.parent, []).append(len(self.branches) - 1)
+        self._children[branch.parent].append(len(self.branches) - 1)
         return len(self.branches) - 1
 
     def keep_off_heart(self, heart: Heart, first: int) -> None:
@@ -85,9 +86,11 @@ def keep_off_heart(lines: list[Points], heart: Heart) -> list[Points]:
     changed = np.zeros(len(moved), dtype=bool)
     changed[near] = True
     stops = np.cumsum([len(line) for line in lines])
+    starts = np.concatenate([[0], stops[:-1]])
+    touched = np.logical_or.reduceat(changed, starts).tolist()
     return [
-        moved[stop - len(line) : stop] if changed[stop - len(line) : stop].any() else line
-        for line, stop in zip(lines, stops, strict=True)
+        moved[start:stop] if touches else line
+        for line, start, stop, touches in zip(lines, starts.tolist(), stops.tolist(), touched, strict=True)
     ]
 
 
@@ -171,29 +174,20 @@ def _halve(rng: np.random.Generator, points: Points, counts: Indices) -> tuple[P
 
 def _add_branches(tree: Tree, parents: Indices, points: Points, counts: Indices, level: Level, unit: float) -> Indices:
     """Add a branch from each parent's end towards the middle of its points, and return their indices."""
-    origins = [tree.branches[parent] for parent in parents]
-    start = np.array([origin.points[-1] for origin in origins])
-    heading = start - np.array([origin.points[-2] for origin in origins])
+    origins = [tree.branches[parent] for parent in parents.tolist()]
+    before, start = np.stack([origin.points[-2:] for origin in origins], axis=1)
+    heading = start - before
     heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-9
     middle = np.add.reduceat(points, np.cumsum(counts) - counts) / counts[:, None]
     way = (middle - start) * np.where(counts == 1, 1.0, _REACH)[:, None]
     bend = start + way / 2 + heading * (0.15 * np.linalg.norm(way, axis=1, keepdims=True))
-    curves = {pieces: _curves(start, bend, start + way, pieces) for pieces in (2, 4)}
-    radii = unit * counts ** (1 / 3)
-    return np.array(
-        [
-            tree.add(
-                Branch(
-                    points=curves[4 if counts[i] > _LARGE_POINTS else 2][i],
-                    radius_mm=float(radii[i]),
-                    level=level,
-                    side=origin.side,
-                    parent=int(parents[i]),
-                )
-            )
-            for i, origin in enumerate(origins)
-        ]
-    )
+    coarse, fine = (list(_curves(start, bend, start + way, pieces)) for pieces in (2, 4))
+    radii = (unit * counts ** (1 / 3)).tolist()
+    first = len(tree.branches)
+    for place, (origin, parent, count) in enumerate(zip(origins, parents.tolist(), counts.tolist(), strict=True)):
+        curve = fine[place] if count > _LARGE_POINTS else coarse[place]
+        tree.add(Branch(points=curve, radius_mm=radii[place], level=level, side=origin.side, parent=parent))
+    return np.arange(first, len(tree.branches))
 
 
 def _curves(start: Points, bend: Points, end: Points, pieces: int) -> Points:
