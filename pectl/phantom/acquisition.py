@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from pectl.config import PhantomConfig, PhantomKernel
 from pectl.phantom.courses import SUPERIOR_CAVA
@@ -103,14 +102,18 @@ def add_noise(image: Array, rng: np.random.Generator, slab: Slab, scanner: Scann
 
 
 def _blur(image: Array, sigma: float, axis: int) -> Array:
-    """Blur along an axis by a Gaussian of this deviation in pixels, mirrored at the edges; short ones are fast."""
+    """Blur along an axis by a Gaussian of this deviation in pixels, mirrored at the edges; a short one is fast."""
     weights = _gauss(sigma)
     reach = len(weights) // 2
-    if reach == 0:
-        return image
-    size = image.shape[axis]
-    mirrored = np.take(image, np.pad(np.arange(size), reach, mode="symmetric"), axis=axis)
-    return _weighted([mirrored[(slice(None),) * axis + (slice(at, at + size),)] for at in range(len(weights))], weights)
+    blurred: Array = image * weights[reach]
+    before, after = np.moveaxis(image, axis, 0), np.moveaxis(blurred, axis, 0)
+    for step in range(1, reach + 1):
+        part = before * weights[reach - step]
+        after[step:] += part[:-step]
+        after[:-step] += part[step:]
+        after[:step] += part[:step][::-1]
+        after[-step:] += part[-step:][::-1]
+    return blurred
 
 
 def _weighted(images: list[Array], weights: Array) -> Array:
@@ -137,7 +140,7 @@ def _move(hu: Array, slab: Slab, scanner: Scanner) -> Array:
     for index, z in enumerate(slab.z[:, 0, 0]):
         at = scanner.phase + 2.0 * np.pi * float(z) / _BREATH_MM
         shifts = scanner.motion_mm * np.sin(at + np.array([-0.9, 0.0, 0.9])) / slab.grid.spacing_mm[1]
-        copies = [ndimage.shift(hu[index], (-s, 0.4 * s), order=1, mode="nearest") for s in shifts]
+        copies = [_shifted(_shifted(hu[index], -s, axis=0), 0.4 * s, axis=1) for s in shifts]
         moved[index] = np.mean(copies, axis=0)
     return moved
 
@@ -150,9 +153,22 @@ def _pulsate(hu: Array, slab: Slab, amplitude_mm: float) -> None:
     box, distance = piece
     step = amplitude_mm / slab.grid.spacing_mm[1] / np.sqrt(2.0)
     view = hu[box]
-    moments = [ndimage.shift(view, (0.0, s, s), order=1, mode="nearest") for s in (-step, step)]
+    moments = [_shifted(_shifted(view, way * step, axis=1), way * step, axis=2) for way in (-1.0, 1.0)]
     weight = np.clip(-distance / 15.0, 0.0, 1.0)
     view += weight * (0.5 * (moments[0] + moments[1]) - view)
+
+
+def _shifted(image: Array, pixels: float, axis: int) -> Array:
+    """Move an image along an axis, interpolated between its pixels; its edges go on outwards."""
+    from_place = np.clip(np.arange(image.shape[axis]) - pixels, 0, image.shape[axis] - 1)
+    lower = np.minimum(from_place.astype(int), image.shape[axis] - 2)
+    part = (from_place - lower).astype(np.float32)
+    part = part.reshape([-1 if place == axis else 1 for place in range(image.ndim)])
+    low, high = image.take(lower, axis=axis), image.take(lower + 1, axis=axis)
+    high -= low
+    high *= part
+    high += low
+    return high
 
 
 def _add_streaks(hu: Array, slab: Slab, scanner: Scanner) -> None:

@@ -3,14 +3,14 @@
 import numpy as np
 
 from pectl.phantom.anatomy import Anatomy
-from pectl.phantom.grid import Array, Slab, mix, soft
+from pectl.phantom.grid import Array, Slab, cuboid, mix, soft
 from pectl.phantom.tubes import paint_tubes
 
 CORTEX_HU, MARROW_HU, CARTILAGE_HU, DISC_HU, CANAL_HU, MUSCLE_HU = 700.0, 190.0, 105.0, 85.0, 25.0, 55.0
 _RIB_STEP_MM, _VERTEBRA_STEP_MM = 25.0, 24.0
 _CORTEX_MM = 1.6
-_BREAST_BONE = np.array([(-30.0, -130.0, -105.0), (30.0, 0.0, 56.0)])
-_SPINE = np.array([(-35.0, 38.0, -200.0), (35.0, 106.0, 200.0)])
+_BREAST_BONE = cuboid((-30.0, -130.0, -105.0), (30.0, 0.0, 56.0))
+_SPINE = cuboid((-35.0, 38.0, -200.0), (35.0, 106.0, 200.0))
 """Corners of cuboids that hold these bones."""
 
 
@@ -34,25 +34,25 @@ def _paint_ribs(hu: Array, slab: Slab, cage: Array, angle: Array) -> None:
     width = slab.grid.spacing_mm[1]
     drop = 44.0 * (1.0 - np.cos(np.minimum(angle, 2.35))) - 40.0 * np.maximum(angle - 2.35, 0.0)
     near = np.abs(cage - 6.0) < 4.2 + width
-    phase = ((slab.z + drop) % _RIB_STEP_MM - _RIB_STEP_MM / 2)[near]
+    z, drop, bony = (np.broadcast_to(part, near.shape)[near] for part in (slab.z, drop, angle < 2.35))
+    phase = (z + drop) % _RIB_STEP_MM - _RIB_STEP_MM / 2
     rib = np.sqrt((phase / 1.5) ** 2 + (cage[near] - 6.0) ** 2) - 4.2
-    bony = np.broadcast_to(angle < 2.35, near.shape)[near]  # further to the front they are cartilage
     values = hu[near]
     _bone(values, width, np.where(bony, rib, np.float32(9.0)))
-    mix(values, soft(np.where(bony, np.float32(9.0), rib), width), CARTILAGE_HU)
+    cartilage = np.where(bony, np.float32(9.0), rib)  # further to the front
+    mix(values, soft(cartilage, width), CARTILAGE_HU)
     hu[near] = values
 
 
 def _paint_shoulder_blades(hu: Array, slab: Slab, cage: Array, angle: Array) -> None:
     width = slab.grid.spacing_mm[1]
-    height = np.abs(slab.z - 25.0) - 80.0
-    across = np.float32(60.0) * (np.abs(angle - 0.95) - 0.35)
-    plate = cage - 23.0 - 10.0 * (angle - 0.9)
-    near = (np.abs(plate) < 2.4 + width) & (across < width) & (height < width)
-    beside = np.maximum(height, across)[near]
-    values = hu[near]
-    _bone(values, width, np.maximum(np.abs(plate[near]) - 2.4, beside))
-    hu[near] = values
+    across = 60.0 * (np.abs(angle[0] - 0.95) - 0.35)
+    beside = across < width
+    height = np.abs(slab.z[:, :, 0] - 25.0) - 80.0
+    plate = np.abs(cage[:, beside] - 23.0 - 10.0 * (angle[0][beside] - 0.9)) - 2.4  # (d, n)
+    values = hu[:, beside]
+    _bone(values, width, np.maximum(np.maximum(plate, height), across[beside]))
+    hu[:, beside] = values
 
 
 def _paint_breast_bone(hu: Array, slab: Slab, cage: Array) -> None:

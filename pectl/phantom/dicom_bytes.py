@@ -22,27 +22,47 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
+class _Field:
+    """An element of text."""
+
+    keyword: str
+    head: bytes
+    """Tag and, unless it is implicit (PS3.5 7.1.3), value representation."""
+    length_format: str
+    padding: bytes
+
+    @classmethod
+    def of(cls, keyword: str, *, implicit: bool) -> "_Field":
+        tag, vr = Tag(keyword), dictionary_VR(keyword)
+        head = struct.pack("<HH", tag.group, tag.element) + (b"" if implicit else vr.encode())
+        return cls(keyword, head, "<I" if implicit else "<H", b"\x00" if vr == "UI" else b" ")
+
+    def encoded(self, text: str) -> bytes:
+        value = text.encode("ascii")
+        value += self.padding * (len(value) % 2)
+        return self.head + struct.pack(self.length_format, len(value)) + value
+
+
+@dataclass(frozen=True)
 class Template:
     """Encoded elements, cut open where those of one file belong."""
 
     parts: tuple[bytes, ...]
-    """One more than `keywords`."""
-    keywords: tuple[str, ...]
-    implicit: bool
-    """Whether value representations are left out (PS3.5 7.1.3)."""
+    """One more than `fields`."""
+    fields: tuple[_Field, ...]
 
     @classmethod
     def of(cls, dataset: Dataset, keywords: tuple[str, ...], *, implicit: bool) -> "Template":
         """Encode all of a data set but these elements, which are to be named in the order of their tags."""
         cuts = pairwise([0, *map(Tag, keywords), _LAST_TAG])
         parts = tuple(_encoded(dataset[low + 1 : high], implicit=implicit) for low, high in cuts)
-        return cls(parts, keywords, implicit)
+        return cls(parts, tuple(_Field.of(keyword, implicit=implicit) for keyword in keywords))
 
     def filled(self, values: Mapping[str, str]) -> bytes:
         """Return all elements, with these values, by keyword, in the places left open."""
         pieces = [self.parts[0]]
-        for keyword, part in zip(self.keywords, self.parts[1:], strict=True):
-            pieces += [_text_element(keyword, values[keyword], implicit=self.implicit), part]
+        for field, part in zip(self.fields, self.parts[1:], strict=True):
+            pieces += [field.encoded(values[field.keyword]), part]
         return b"".join(pieces)
 
 
@@ -59,15 +79,6 @@ def pixel_bytes(pixels: bytes, *, implicit: bool, compressed: bool) -> bytes:
     if implicit:
         return struct.pack("<HHI", *_PIXEL_DATA, len(pixels)) + pixels
     return struct.pack("<HH2sHI", *_PIXEL_DATA, b"OW", 0, len(pixels)) + pixels
-
-
-def _text_element(keyword: str, text: str, *, implicit: bool) -> bytes:
-    tag, vr, value = Tag(keyword), dictionary_VR(keyword), text.encode("ascii")
-    if len(value) % 2:
-        value += b"\x00" if vr == "UI" else b" "
-    place = struct.pack("<HH", tag.group, tag.element)
-    length = struct.pack("<I", len(value)) if implicit else vr.encode() + struct.pack("<H", len(value))
-    return place + length + value
 
 
 def _encoded(dataset: Dataset, *, implicit: bool) -> bytes:

@@ -4,9 +4,10 @@ Body frame: mm, axes as LPS (x to the patient's left, y to the back, z to the he
 Patient frame (LPS): the body frame, turned a little about z and moved to where the scanner's origin is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,11 @@ class Slab:
         return (x * cosine + y * sine).astype(np.float32), (y * cosine - x * sine).astype(np.float32)
 
 
+def cuboid(low: Sequence[float], high: Sequence[float]) -> Points:
+    """Return the (8, 3) corners of a cuboid between two of them."""
+    return np.array(list(product(*zip(low, high, strict=True))), dtype=np.float64)
+
+
 def soft(distance_mm: Array, width_mm: float) -> Array:
     """Turn a signed distance (negative inside) into the share of a voxel that lies inside, 0 to 1."""
     share: Array = distance_mm / np.float32(width_mm)
@@ -172,6 +178,14 @@ def soft(distance_mm: Array, width_mm: float) -> Array:
 
 def mix(image: Array, share: Array, value: Array | float) -> None:
     """Replace a share (0 to 1) of each voxel of `image` by `value`, in place."""
-    change = value - image
+    change: Array = value - image
     change *= share
     image += change
+
+
+def mix_inside(image: Array, share: Array, value: Array | float) -> None:
+    """Do as `mix` where the share is above 0; faster where that is so for few voxels."""
+    inside = share > 0.0
+    values = image[inside]
+    mix(values, share[inside], value if isinstance(value, float) else value[inside])
+    image[inside] = values

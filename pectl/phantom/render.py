@@ -6,7 +6,7 @@ import numpy as np
 
 from pectl.phantom.confounders import Unmixed
 from pectl.phantom.fields import SmoothField
-from pectl.phantom.grid import Array, Box, Slab, mix, soft
+from pectl.phantom.grid import Array, Box, Slab, mix, mix_inside, soft
 from pectl.phantom.mediastinum import (
     paint_airways,
     paint_course,
@@ -24,8 +24,6 @@ _GRAVITY_HU_PER_MM = 0.4
 """Lungs are denser towards the back of a patient who lies on it."""
 _MARGIN_MM = 15.0
 """How far random fields and the width of a voxel move the outline of the body and of the lungs at most."""
-_HEART_MATTERS_MM = 30.0
-"""Further off the heart it has no part in the outline of the lungs."""
 
 
 @dataclass(frozen=True)
@@ -101,24 +99,14 @@ def _paint_body(rendered: Rendered, study: Phantom, slab: Slab, fields: Fields) 
 def _paint_lungs(rendered: Rendered, study: Phantom, slab: Slab, cage: Array, fields: tuple[Array, Array]) -> None:
     """Paint the lungs and what takes the place of air in them; `cage` is the signed distance to their cage."""
     coarse, fine = fields
-    inside = study.anatomy.lung_beside(cage, _heart_distance(study, slab), slab.x, slab.y, slab.z)
+    between = study.anatomy.mediastinum_distance(slab)
+    inside = study.anatomy.lung_beside(cage, between, slab.x, slab.y, slab.z)
     lung = soft(inside + 1.5 * coarse, slab.grid.spacing_mm[1])
     mix(rendered.hu, lung, LUNG_HU + _GRAVITY_HU_PER_MM * (slab.y + 80.0) + 14.0 * fine + 10.0 * coarse)
     mass, collapse = paint_opacities(rendered.hu, study.opacities, slab, lung, fields)
     np.greater(lung - mass - collapse, 0.5, out=rendered.lung)
     np.greater(collapse, 0.5, out=rendered.collapse)
     np.greater(mass, 0.5, out=rendered.mass)
-
-
-def _heart_distance(study: Phantom, slab: Slab) -> Array:
-    """Return the signed distance to the heart, or a large number where it is too far to matter to the lungs."""
-    heart = study.anatomy.heart
-    distance = np.full(slab.shape, 1e3, dtype=np.float32)
-    box = slab.box_around(heart.corners, _HEART_MATTERS_MM)
-    if box is not None:
-        part = slab.cut(box)
-        distance[box] = heart.distance(part.x, part.y, part.z)
-    return distance
 
 
 def _paint_nodes(hu: Array, study: Phantom, slab: Slab) -> None:
@@ -157,7 +145,7 @@ def _paint_arteries(rendered: Rendered, study: Phantom, slab: Slab) -> None:
     painted = tubes(slab, *study.arteries.tubes())
     if painted is not None:
         box, share = painted
-        mix(rendered.hu[box], share, _arterial_blood(study, slab.cut(box)))
+        mix_inside(rendered.hu[box], share, _arterial_blood(study, slab.cut(box)))
         np.greater(share, 0.5, out=rendered.artery[box])
 
 

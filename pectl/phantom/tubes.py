@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pectl.phantom.grid import Array, Box, Indices, Points, Slab, mix, soft
+from pectl.phantom.grid import Array, Box, Indices, Points, Slab, mix_inside, soft
 
 _THIN_PX = 0.8
 """Below this radius in pixels a tube is spread over its neighbours instead of being outlined."""
@@ -36,11 +36,7 @@ def paint_tubes(hu: Array, slab: Slab, pieces: tuple[Points, Points, Points], va
     painted = tubes(slab, *pieces)
     if painted is not None:
         box, share = painted
-        inside = share > 0.0
-        view = hu[box]
-        old = view[inside]
-        mix(old, share[inside], value)
-        view[inside] = old
+        mix_inside(hu[box], share, value)
 
 
 def capsule(slab: Slab, start: Points, end: Points, radius_mm: float) -> tuple[Box, Array] | None:

@@ -7,7 +7,8 @@ times the cube root of its share of the flow, so that r0^3 = r1^3 + r2^3 at ever
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,7 @@ _SEGMENTAL_GENERATIONS = 2
 """The first divisions of a lobe's artery count as segmental, later ones as subsegmental."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """A stretch of vessel between two branchings, of one radius."""
 
     points: Points
@@ -60,7 +60,7 @@ class Tree:
         lines = keep_off_heart([branch.points for branch in self.branches[first:]], heart)
         for index, points in enumerate(lines, start=first):
             if points is not self.branches[index].points:
-                self.branches[index] = replace(self.branches[index], points=points)
+                self.branches[index] = self.branches[index]._replace(points=points)
 
     def tubes(self) -> tuple[Points, Points, Points]:
         """Return starts (n, 3), ends (n, 3) and radii (n,) of all straight pieces."""
