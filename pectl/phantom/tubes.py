@@ -1,7 +1,5 @@
 """Tubes along polylines, rasterised in small boxes with the share of each voxel that they fill."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from pectl.phantom.grid import Array, Box, Indices, Points, Slab, mix_inside, soft
@@ -111,15 +109,22 @@ def _distance(slab: Slab, low: Points, shape: tuple[int, ...], a: Points, b: Poi
     return distance
 
 
-def _raise(share: Array, low: Points, filled: Array) -> None:
-    """Raise `share` to `filled` (n, ...) of boxes that begin at `low` (n, 3)."""
-    first = np.maximum(low, 0)
-    last = np.minimum(low + filled.shape[1:], share.shape)
-    for part, (z, y, x), (z0, y0, x0), (z1, y1, x1) in zip(
-        filled, low.tolist(), first.tolist(), last.tolist(), strict=True
-    ):
-        view = share[z0:z1, y0:y1, x0:x1]
-        np.maximum(view, part[z0 - z : z1 - z, y0 - y : y1 - y, x0 - x : x1 - x], out=view)
+def _raise(share: Array, low: Indices, filled: Array) -> None:
+    """Raise `share` to `filled` (n, ...) of boxes that begin at `low` (n, 3); what lies outside is emptied."""
+    places = [low[:, axis, None] + np.arange(filled.shape[axis + 1]) for axis in range(3)]
+    outside = [(place < 0) | (place >= size) for place, size in zip(places, share.shape, strict=True)]
+    if any(part.any() for part in outside):
+        filled[_outer(np.logical_or, *outside)] = 0.0
+        places = [place.clip(0, size - 1) for place, size in zip(places, share.shape, strict=True)]
+    z, y, x = places
+    cells = _outer(np.add, z * (share.shape[1] * share.shape[2]), y * share.shape[2], x)
+    np.maximum.at(share.reshape(-1), cells.reshape(-1), filled.reshape(-1))
+
+
+def _outer(combine: np.ufunc, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Combine what is said of three axes of n boxes, (n, d), (n, h) and (n, w), to (n, d, h, w)."""
+    combined: np.ndarray = combine(z[:, :, None, None], combine(y[:, :, None], x[:, None, :])[:, None])
+    return combined
 
 
 def _spread_thin(share: Array, slab: Slab, starts: Points, ends: Points, radii_mm: Points) -> None:
@@ -132,21 +137,22 @@ def _spread_thin(share: Array, slab: Slab, starts: Points, ends: Points, radii_m
     place = (np.arange(len(tube)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[tube]
     points = starts[tube] + place[:, None] * (ends - starts)[tube]
     volume = np.pi * radii_mm[tube] ** 2 * lengths[tube] / counts[tube] / np.prod(slab.grid.spacing_mm)
-    cells, points_in, weights = (np.concatenate(parts) for parts in zip(*_corners(slab, points), strict=True))
-    total = np.bincount(cells, weights=weights * volume[points_in], minlength=share.size)
-    np.maximum(share, np.minimum(total, 1.0, dtype=np.float32).reshape(share.shape), out=share)
+    total = _deposited(slab, points, volume)
+    np.maximum(share, np.minimum(total, 1.0, dtype=np.float32), out=share)
 
 
-def _corners(slab: Slab, points: Points) -> Iterator[tuple[Indices, Indices, Points]]:
-    """Yield for each of eight neighbours: flat cells in the slab, which points lie there, their weights."""
-    depth, height, width = slab.shape
-    index = np.ascontiguousarray(slab.to_index(points).T)
-    base = np.floor(index).astype(int)
+def _deposited(slab: Slab, points: Points, amounts: Points) -> Points:
+    """Divide an amount at each point among the eight voxels around it, and return the sums, (d, H, W)."""
+    index = slab.to_index(points).T
+    base = np.floor(index)
+    near = np.all((base >= -1.0) & (base < np.array(slab.shape)[:, None]), axis=0)
+    index, base, amounts = index[:, near], base[:, near].astype(int), amounts[near]
+    depth, height, width = (size + 2 for size in slab.shape)  # a border, so that no corner needs a check
+    first = ((base[0] + 1) * height + base[1] + 1) * width + base[2] + 1
     above = index - base
-    below = 1.0 - above
-    for corner in np.ndindex(2, 2, 2):
-        z, y, x = (base[axis] + corner[axis] for axis in range(3))
-        inside = (z >= 0) & (z < depth) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        (points_in,) = np.nonzero(inside)
-        weights = [(above if corner[axis] else below)[axis, points_in] for axis in range(3)]
-        yield ((z * height + y) * width + x)[points_in], points_in, weights[0] * weights[1] * weights[2]
+    z, y, x = zip(1.0 - above, above, strict=True)
+    cells = [first + (dz * height + dy) * width + dx for dz, dy, dx in np.ndindex(2, 2, 2)]
+    parts = [z[dz] * y[dy] * x[dx] * amounts for dz, dy, dx in np.ndindex(2, 2, 2)]
+    sums = np.bincount(np.concatenate(cells), weights=np.concatenate(parts), minlength=depth * height * width)
+    inner: Points = sums.reshape(depth, height, width)[1:-1, 1:-1, 1:-1]
+    return inner
