@@ -75,14 +75,22 @@ def outline(share: Array, slab: Slab, starts: Points, ends: Points, radii_mm: Po
     high = np.ceil(np.maximum(a, b) + margin).astype(int) + 1
     sizes = (high - low + 1) // 2 * 2  # even sizes: fewer shapes
     meets = np.all((high > 0) & (low < slab.shape), axis=1)
-    for shape in np.unique(sizes[meets], axis=0):
-        members = np.flatnonzero(meets & np.all(sizes == shape, axis=1))
+    for members in _alike(np.flatnonzero(meets), sizes):
+        shape = tuple(sizes[members[0]].tolist())
         batch = max(1, int(_BATCH_VOXELS // np.prod(shape)))
         for first in range(0, len(members), batch):
             some = members[first : first + batch]
-            away = _distance(slab, low[some], tuple(shape), a[some], b[some])
+            away = _distance(slab, low[some], shape, a[some], b[some])
             away -= radii_mm[some, None, None, None].astype(np.float32)
             _raise(share, low[some], soft(away, slab.grid.spacing_mm[1]))
+
+
+def _alike(members: Indices, sizes: Indices) -> list[Indices]:
+    """Part indices into `sizes` (n, 3) into groups of one size."""
+    if not len(members):
+        return []
+    members = members[np.lexsort(sizes[members].T)]
+    return np.split(members, np.flatnonzero(np.diff(sizes[members], axis=0).any(axis=1)) + 1)
 
 
 def _distance(slab: Slab, low: Points, shape: tuple[int, ...], a: Points, b: Points) -> Array:
