@@ -354,6 +354,11 @@ class PhantomConfig(Section):
     """Fewest and most emboli of a positive study."""
     embolus_length_mm: tuple[Positive, Positive] = (45.0, 90.0)
     """Length along the vessel."""
+    embolus_mm3: tuple[Positive, Positive] | None = None
+    """5th and 95th percentile of an embolus' volume: 50 and 26500 in patients. Thickness and length follow from it.
+
+    Few emboli are then more frequent than many; `embolus_length_mm` and `min_artery_radius_mm` have no part.
+    """
     lumen_share: tuple[Fraction, Fraction] = (0.55, 0.8)
     """Share of the lumen's cross-section that an embolus takes."""
     min_artery_radius_mm: Positive = 5.0

@@ -11,6 +11,7 @@ import numpy as np
 from pectl.phantom.grid import Array, Box, Points, Slab, soft
 from pectl.phantom.tubes import outline
 
+EMBOLUS_HU = (30.0, 90.0)
 Kind = Literal["acute", "wall", "web"]
 
 _TIP = 0.75
