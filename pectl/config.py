@@ -362,9 +362,9 @@ class PhantomConfig(Section):
     lumen_share: tuple[Fraction, Fraction] = (0.55, 0.8)
     """Share of the lumen's cross-section that an embolus takes."""
     min_artery_radius_mm: Positive = 5.0
-    """Smallest artery that an embolus starts in; 2 is the realistic setting (4 mm arteries)."""
+    """Smallest artery that an embolus starts in."""
     central_share: Fraction = 0.25
-    """Share of positive studies with an embolus in the trunk or a main artery."""
+    """Share of positive studies made to have an embolus in the trunk or a main artery; others may have one."""
     saddle_share: Fraction = 0.5
     """Share of acute central emboli that ride on the bifurcation of the trunk."""
     chronic_share: Fraction = 0.13

@@ -131,7 +131,8 @@ def _gauss(sigma: float) -> Array:
     """Return an odd number of weights of a Gaussian that ends at three deviations."""
     offsets = np.arange(-int(3.0 * sigma + 0.5), int(3.0 * sigma + 0.5) + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    return (weights / weights.sum()).astype(np.float32)
+    result: Array = (weights / weights.sum()).astype(np.float32)
+    return result
 
 
 def _move(hu: Array, slab: Slab, scanner: Scanner) -> Array:
@@ -165,10 +166,8 @@ def _shifted(image: Array, pixels: float, axis: int) -> Array:
     part = (from_place - lower).astype(np.float32)
     part = part.reshape([-1 if place == axis else 1 for place in range(image.ndim)])
     low, high = image.take(lower, axis=axis), image.take(lower + 1, axis=axis)
-    high -= low
-    high *= part
-    high += low
-    return high
+    moved: Array = low + part * (high - low)
+    return moved
 
 
 def _add_streaks(hu: Array, slab: Slab, scanner: Scanner) -> None:

@@ -94,7 +94,7 @@ class Anatomy:
         """Join the breasts to the skin, in place."""
         breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))
         high = np.add(breast.centre, breast.radii)
-        low = (-high[0], *np.subtract(breast.centre, breast.radii)[1:])
+        low = np.subtract((-breast.centre[0], *breast.centre[1:]), breast.radii)
         box = slab.box_around(cuboid(low, high), 1.5 * _BREAST_BLEND_MM)
         if box is not None:
             part = slab.cut(box)

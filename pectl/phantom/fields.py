@@ -34,7 +34,8 @@ class SmoothField:
             for axis in range(3)
         )
         planes = np.tensordot(along_z, self.lattice, axes=1)  # (d, ny, nx)
-        return np.matmul(np.matmul(along_y, planes), along_x.T)
+        values: Array = np.matmul(np.matmul(along_y, planes), along_x.T)
+        return values
 
 
 def _interpolation(position: np.ndarray, cells: int) -> Array:

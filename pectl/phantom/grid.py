@@ -138,8 +138,7 @@ class Slab:
     def places_mm(self, axis: int) -> Points:
         """Return where the voxels lie along an axis of the grid, in mm of `Grid.first_mm`, (n,)."""
         index = self._low[axis] + np.arange(self.shape[axis])
-        places: Points = self.grid.first_mm[axis] + index * self.grid.spacing_mm[axis]
-        return places
+        return np.asarray(self.grid.first_mm[axis] + index * self.grid.spacing_mm[axis], dtype=np.float64)
 
     @cached_property
     def z(self) -> Array:
@@ -163,7 +162,7 @@ class Slab:
         return (x * cosine + y * sine).astype(np.float32), (y * cosine - x * sine).astype(np.float32)
 
 
-def cuboid(low: Sequence[float], high: Sequence[float]) -> Points:
+def cuboid(low: Sequence[float] | Points, high: Sequence[float] | Points) -> Points:
     """Return the (8, 3) corners of a cuboid between two of them."""
     return np.array(list(product(*zip(low, high, strict=True))), dtype=np.float64)
 

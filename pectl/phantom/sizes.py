@@ -98,15 +98,14 @@ def _draw_course(rng: np.random.Generator, tree: Tree, radius_mm: float, wanted_
     least = min(radius_mm, float(radii.max()))
     fits = (radii >= least) & (radii <= max(_WIDER * radius_mm, least))
     hosts = 1 + np.flatnonzero(fits if fits.any() else radii >= least)
-    best, most = None, -1.0
+    found: list[tuple[float, int, Path]] = []
     for host in rng.permutation(hosts)[:_HOSTS].tolist():
         course = _line(tree, [host, *_downstream(rng, tree, host, radius_mm)])
-        held = float(_held(tree, course, radius_mm)[-1])
-        if held > most:
-            best, most = (host, course), held
-        if held >= wanted_mm3:
+        found.append((float(_held(tree, course, radius_mm)[-1]), host, course))
+        if found[-1][0] >= wanted_mm3:
             break
-    return best
+    _, host, course = max(found, key=lambda one: one[0])
+    return host, course
 
 
 def _downstream(rng: np.random.Generator, tree: Tree, index: int, radius_mm: float) -> list[int]:

@@ -100,8 +100,9 @@ def _paint_inside(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array, fields: 
 
 def _paint_abdomen(hu: Array, anatomy: Anatomy, slab: Slab, cage: Array) -> None:
     highest = max(anatomy.dome_right_mm, anatomy.dome_left_mm) + slab.grid.spacing_mm[1]
-    count = int(np.searchsorted(slab.z[:, 0, 0], highest))
-    hu, cage, slab = hu[:count], cage[:count], slab.cut((slice(0, count), *map(slice, (0, 0), slab.shape[1:])))
+    _, height, breadth = slab.shape
+    low = slice(0, int(np.searchsorted(slab.z[:, 0, 0], highest))), slice(0, height), slice(0, breadth)
+    hu, cage, slab = hu[low], cage[low], slab.cut(low)
     x, y, z = slab.x, slab.y, slab.z
     width = slab.grid.spacing_mm[1]
     under = np.maximum(z - anatomy.diaphragm_height(x, y), cage)

@@ -152,9 +152,9 @@ def _spread_thin(share: Array, slab: Slab, starts: Points, ends: Points, radii_m
 def _deposited(slab: Slab, points: Points, amounts: Points) -> Points:
     """Divide an amount at each point among the eight voxels around it, and return the sums, (d, H, W)."""
     index = slab.to_index(points).T
-    base = np.floor(index)
-    near = np.all((base >= -1.0) & (base < np.array(slab.shape)[:, None]), axis=0)
-    index, base, amounts = index[:, near], base[:, near].astype(int), amounts[near]
+    near = np.all((index >= -1.0) & (index < np.array(slab.shape)[:, None]), axis=0)
+    index, amounts = index[:, near], amounts[near]
+    base = np.floor(index).astype(int)
     depth, height, width = (size + 2 for size in slab.shape)  # a border, so that no corner needs a check
     first = ((base[0] + 1) * height + base[1] + 1) * width + base[2] + 1
     above = index - base
@@ -162,5 +162,4 @@ def _deposited(slab: Slab, points: Points, amounts: Points) -> Points:
     cells = [first + (dz * height + dy) * width + dx for dz, dy, dx in np.ndindex(2, 2, 2)]
     parts = [z[dz] * y[dy] * x[dx] * amounts for dz, dy, dx in np.ndindex(2, 2, 2)]
     sums = np.bincount(np.concatenate(cells), weights=np.concatenate(parts), minlength=depth * height * width)
-    inner: Points = sums.reshape(depth, height, width)[1:-1, 1:-1, 1:-1]
-    return inner
+    return np.asarray(sums.reshape(depth, height, width)[1:-1, 1:-1, 1:-1], dtype=np.float64)
