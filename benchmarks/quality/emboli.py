@@ -83,7 +83,7 @@ def table(ours: Sizes, real: Sizes | None) -> str:
     lines = ["| 5th, 50th, 95th percentile | patients | phantoms | distance |", "|---|---|---|---|"]
     for name, percentiles in REAL.items():
         mine = ", ".join(f"{value:.3g}" for value in np.percentile(ours[name], PERCENTILES))
-        distance = "" if real is None else f"{ks_2samp(ours[name], real[name], method="asymp").statistic:.2f}"
+        distance = "" if real is None else f"{_distance(ours[name], real[name]):.2f}"
         lines.append(f"| {name} | {', '.join(f'{value:g}' for value in percentiles)} | {mine} | {distance} |")
     return "\n".join(lines) + "\n"
 
@@ -102,6 +102,10 @@ def draw(ours: Sizes, path: Path) -> None:
     axes[0].legend(loc="lower right", frameon=False)
     figure.savefig(path, dpi=80)
     plt.close(figure)
+
+
+def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(ks_2samp(one, other, method="asymp").statistic)
 
 
 def _mask(study: Phantom) -> NDArray[np.bool_]:

@@ -55,6 +55,14 @@ class Tree:
         self._children[branch.parent].append(len(self.branches) - 1)
         return len(self.branches) - 1
 
+    def extend(self, branches: list[Branch]) -> Indices:
+        """Append branches and return their indices, (n,)."""
+        first = len(self.branches)
+        self.branches += branches
+        for index, branch in enumerate(branches, start=first):
+            self._children[branch.parent].append(index)
+        return np.arange(first, len(self.branches))
+
     def keep_off_heart(self, heart: Heart, first: int) -> None:
         """Move branches from index `first` on out of the heart, in place."""
         lines = keep_off_heart([branch.points for branch in self.branches[first:]], heart)
@@ -64,10 +72,12 @@ class Tree:
 
     def tubes(self) -> tuple[Points, Points, Points]:
         """Return starts (n, 3), ends (n, 3) and radii (n,) of all straight pieces."""
-        starts = np.concatenate([branch.points[:-1] for branch in self.branches])
-        ends = np.concatenate([branch.points[1:] for branch in self.branches])
-        counts = [len(branch.points) - 1 for branch in self.branches]
-        return starts, ends, np.repeat([branch.radius_mm for branch in self.branches], counts)
+        points = np.concatenate([branch.points for branch in self.branches])
+        counts = np.array([len(branch.points) for branch in self.branches])
+        last = np.zeros(len(points), dtype=bool)
+        last[np.cumsum(counts) - 1] = True
+        starts = np.flatnonzero(~last)
+        return points[starts], points[starts + 1], np.repeat([branch.radius_mm for branch in self.branches], counts - 1)
 
 
 def keep_off_heart(lines: list[Points], heart: Heart) -> list[Points]:
@@ -181,13 +191,14 @@ def _add_branches(tree: Tree, parents: Indices, points: Points, counts: Indices,
     middle = np.add.reduceat(points, np.cumsum(counts) - counts) / counts[:, None]
     way = (middle - start) * np.where(counts == 1, 1.0, _REACH)[:, None]
     bend = start + way / 2 + heading * (0.15 * np.linalg.norm(way, axis=1, keepdims=True))
-    coarse, fine = (list(_curves(start, bend, start + way, pieces)) for pieces in (2, 4))
+    large = counts > _LARGE_POINTS
+    courses = list(_curves(start, bend, start + way, 2))
+    finer = _curves(start[large], bend[large], (start + way)[large], 4)
+    for place, course in zip(np.flatnonzero(large).tolist(), finer, strict=True):
+        courses[place] = course
     radii = (unit * counts ** (1 / 3)).tolist()
-    first = len(tree.branches)
-    for place, (origin, parent, count) in enumerate(zip(origins, parents.tolist(), counts.tolist(), strict=True)):
-        curve = fine[place] if count > _LARGE_POINTS else coarse[place]
-        tree.add(Branch(points=curve, radius_mm=radii[place], level=level, side=origin.side, parent=parent))
-    return np.arange(first, len(tree.branches))
+    ways = zip(courses, radii, origins, parents.tolist(), strict=True)
+    return tree.extend([Branch(course, radius, level, origin.side, parent) for course, radius, origin, parent in ways])
 
 
 def _curves(start: Points, bend: Points, end: Points, pieces: int) -> Points:
