@@ -11,6 +11,7 @@ from benchmarks.evaluation import evaluation_rows
 from benchmarks.explaining import explain_rows
 from benchmarks.growth import growth_rows
 from benchmarks.intake import intake_rows
+from benchmarks.phantoms import phantom_rows
 from benchmarks.predicting import predict_rows
 from benchmarks.timing import Row, shortest
 from benchmarks.volumes import volume_rows
@@ -28,6 +29,7 @@ def main() -> None:
         rows += evaluation_rows(Path(folder))
         rows += explain_rows(Path(folder))
         rows += predict_rows(Path(folder))
+        rows += phantom_rows(Path(folder))
     rows.append(_help())
     print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
     for row in rows:

@@ -354,12 +354,17 @@ class PhantomConfig(Section):
     """Fewest and most emboli of a positive study."""
     embolus_length_mm: tuple[Positive, Positive] = (45.0, 90.0)
     """Length along the vessel."""
+    embolus_mm3: tuple[Positive, Positive] | None = None
+    """5th and 95th percentile of an embolus' volume: 50 and 26500 in patients. Thickness and length follow from it.
+
+    Few emboli are then more frequent than many; `embolus_length_mm` and `min_artery_radius_mm` have no part.
+    """
     lumen_share: tuple[Fraction, Fraction] = (0.55, 0.8)
     """Share of the lumen's cross-section that an embolus takes."""
     min_artery_radius_mm: Positive = 5.0
-    """Smallest artery that an embolus starts in; 2 is the realistic setting (4 mm arteries)."""
+    """Smallest artery that an embolus starts in."""
     central_share: Fraction = 0.25
-    """Share of positive studies with an embolus in the trunk or a main artery."""
+    """Share of positive studies made to have an embolus in the trunk or a main artery; others may have one."""
     saddle_share: Fraction = 0.5
     """Share of acute central emboli that ride on the bifurcation of the trunk."""
     chronic_share: Fraction = 0.13

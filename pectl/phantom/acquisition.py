@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from pectl.config import PhantomConfig, PhantomKernel
 from pectl.phantom.courses import SUPERIOR_CAVA
@@ -76,8 +75,13 @@ def scan(hu: Array, slab: Slab, scanner: Scanner) -> Array:
     _pulsate(hu, slab, scanner.pulsation_mm)
     _add_streaks(hu, slab, scanner)
     sigma = KERNELS[scanner.kernel][0] / slab.grid.spacing_mm[1]
-    blurred = ndimage.gaussian_filter(hu, (_PROFILE * scanner.thickness_to_step, sigma, sigma), truncate=3.0)
-    result: Array = blurred[HALO_SLICES:-HALO_SLICES]
+    along_z = _gauss(_PROFILE * scanner.thickness_to_step)
+    reach = min(len(along_z) // 2, HALO_SLICES)
+    weights = along_z[len(along_z) // 2 - reach : len(along_z) // 2 + reach + 1]
+    result = np.empty((len(hu) - 2 * HALO_SLICES, *hu.shape[1:]), dtype=np.float32)
+    for index, image in enumerate(result, start=HALO_SLICES):
+        mixed = _weighted(list(hu[index - reach : index + reach + 1]), weights / weights.sum())
+        image[...] = _blur(_blur(mixed, sigma, axis=0), sigma, axis=1)
     return result
 
 
@@ -85,12 +89,50 @@ def add_noise(image: Array, rng: np.random.Generator, slab: Slab, scanner: Scann
     """Add noise of the kernel's grain to a slice (H, W), in place: more in the middle and the shoulders."""
     blur_mm, loudness, _ = KERNELS[scanner.kernel]
     grain = max(0.4, 0.9 * blur_mm / slab.grid.spacing_mm[1])
-    noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), grain, truncate=3.0)
-    noise /= max(float(noise.std()), 1e-6)
-    along = ndimage.gaussian_filter1d(noise, 9.0 / slab.grid.spacing_mm[2], axis=1)
-    shoulders = float(np.clip((z - 35.0) / 40.0, 0.0, 1.5))
-    away = (slab.x[0] ** 2 + slab.y[0] ** 2) / np.float32(2 * 90.0**2)
-    image += (noise * (0.75 + 0.4 * np.exp(-away)) + shoulders * along) * np.float32(scanner.noise_hu * loudness)
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    for axis in (0, 1):
+        noise = _blur(noise, grain, axis)
+    noise *= np.float32(scanner.noise_hu * loudness) / max(noise.std(), np.float32(1e-6))
+    shoulders = min(max((z - 35.0) / 40.0, 0.0), 1.5)
+    if shoulders > 0.0:
+        image += _blur(noise, 9.0 / slab.grid.spacing_mm[2], axis=1) * np.float32(shoulders)
+    down, across = (np.exp(-((slab.places_mm(axis) / 90.0) ** 2) / 2).astype(np.float32) for axis in (1, 2))
+    noise *= 0.75 + 0.4 * down[:, None] * across
+    image += noise
+
+
+def _blur(image: Array, sigma: float, axis: int) -> Array:
+    """Blur along an axis by a Gaussian of this deviation in pixels, mirrored at the edges; a short one is fast."""
+    weights = _gauss(sigma)
+    reach = len(weights) // 2
+    blurred: Array = image * weights[reach]
+    before, after = np.moveaxis(image, axis, 0), np.moveaxis(blurred, axis, 0)
+    for step in range(1, reach + 1):
+        part = before * weights[reach - step]
+        after[step:] += part[:-step]
+        after[:-step] += part[step:]
+        after[:step] += part[:step][::-1]
+        after[-step:] += part[-step:][::-1]
+    return blurred
+
+
+def _weighted(images: list[Array], weights: Array) -> Array:
+    """Return the sum of images of one shape, an odd number of them, under symmetric weights."""
+    middle = len(images) // 2
+    total: Array = images[middle] * weights[middle]
+    for offset in range(1, middle + 1):
+        pair = images[middle - offset] + images[middle + offset]
+        pair *= weights[middle - offset]
+        total += pair
+    return total
+
+
+def _gauss(sigma: float) -> Array:
+    """Return an odd number of weights of a Gaussian that ends at three deviations."""
+    offsets = np.arange(-int(3.0 * sigma + 0.5), int(3.0 * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    result: Array = (weights / weights.sum()).astype(np.float32)
+    return result
 
 
 def _move(hu: Array, slab: Slab, scanner: Scanner) -> Array:
@@ -99,7 +141,7 @@ def _move(hu: Array, slab: Slab, scanner: Scanner) -> Array:
     for index, z in enumerate(slab.z[:, 0, 0]):
         at = scanner.phase + 2.0 * np.pi * float(z) / _BREATH_MM
         shifts = scanner.motion_mm * np.sin(at + np.array([-0.9, 0.0, 0.9])) / slab.grid.spacing_mm[1]
-        copies = [ndimage.shift(hu[index], (-s, 0.4 * s), order=1, mode="nearest") for s in shifts]
+        copies = [_shifted(_shifted(hu[index], -s, axis=0), 0.4 * s, axis=1) for s in shifts]
         moved[index] = np.mean(copies, axis=0)
     return moved
 
@@ -112,14 +154,29 @@ def _pulsate(hu: Array, slab: Slab, amplitude_mm: float) -> None:
     box, distance = piece
     step = amplitude_mm / slab.grid.spacing_mm[1] / np.sqrt(2.0)
     view = hu[box]
-    moments = [ndimage.shift(view, (0.0, s, s), order=1, mode="nearest") for s in (-step, step)]
+    moments = [_shifted(_shifted(view, way * step, axis=1), way * step, axis=2) for way in (-1.0, 1.0)]
     weight = np.clip(-distance / 15.0, 0.0, 1.0)
     view += weight * (0.5 * (moments[0] + moments[1]) - view)
+
+
+def _shifted(image: Array, pixels: float, axis: int) -> Array:
+    """Move an image along an axis, interpolated between its pixels; its edges go on outwards."""
+    from_place = np.clip(np.arange(image.shape[axis]) - pixels, 0, image.shape[axis] - 1)
+    lower = np.minimum(from_place.astype(int), image.shape[axis] - 2)
+    part = (from_place - lower).astype(np.float32)
+    part = part.reshape([-1 if place == axis else 1 for place in range(image.ndim)])
+    low, high = image.take(lower, axis=axis), image.take(lower + 1, axis=axis)
+    moved: Array = low + part * (high - low)
+    return moved
 
 
 def _add_streaks(hu: Array, slab: Slab, scanner: Scanner) -> None:
     """Add bright and dark rays around the dense contrast of the superior cava, in place."""
     course = np.array(SUPERIOR_CAVA)
+    box = slab.box_around(course, _STREAK_REACH_MM)
+    if box is None:
+        return
+    hu, slab = hu[box], slab.cut(box)
     for index, z in enumerate(slab.z[:, 0, 0]):
         if not course[-1, 2] < z < course[0, 2]:
             continue

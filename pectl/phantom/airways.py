@@ -36,7 +36,7 @@ def lay_airways(rng: np.random.Generator, arteries: Tree, heart: Heart, *, plugs
         for index, branch in enumerate(arteries.branches)
         if branch.level not in ("trunk", "main") and branch.radius_mm >= _SMALLEST_ARTERY_MM
     ]
-    courses = keep_off_heart([_beside(arteries.branches[index]) for index in indices], heart)
+    courses = keep_off_heart(_beside([arteries.branches[index] for index in indices]), heart)
     candidates = [index for index in indices if arteries.branches[index].level != "lobar"]
     plugged = _with_descendants(arteries, rng.permutation(candidates)[:plugs].tolist())
     lines = [(np.asarray(course, dtype=float), radius, False) for course, radius in _NAMED]
@@ -60,15 +60,15 @@ _NAMED = (
 )
 
 
-def _beside(artery: Branch) -> Points:
-    """Shift an artery's course towards the middle and the back, by both radii and the wall."""
-    along = artery.points[-1] - artery.points[0]
-    along = along / (np.linalg.norm(along) + 1e-9)
-    wish = np.array([0.6 if artery.side == "right" else -0.6, 0.8, 0.1])
-    across = wish - (wish @ along) * along
-    distance = (1.0 + BRONCHUS_TO_ARTERY) * artery.radius_mm + WALL_MM
-    shifted: Points = artery.points + across / (np.linalg.norm(across) + 1e-9) * distance
-    return shifted
+def _beside(arteries: list[Branch]) -> list[Points]:
+    """Shift the arteries' courses towards the middle and the back, by both radii and the wall."""
+    along = np.array([artery.points[-1] - artery.points[0] for artery in arteries])
+    along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-9
+    wish = np.array([(0.6 if artery.side == "right" else -0.6, 0.8, 0.1) for artery in arteries])
+    across = wish - (wish * along).sum(axis=1, keepdims=True) * along
+    distances = (1.0 + BRONCHUS_TO_ARTERY) * np.array([[artery.radius_mm] for artery in arteries]) + WALL_MM
+    shifts = across / (np.linalg.norm(across, axis=1, keepdims=True) + 1e-9) * distances
+    return [artery.points + shift for artery, shift in zip(arteries, shifts, strict=True)]
 
 
 def _with_descendants(tree: Tree, indices: list[int]) -> set[int]:

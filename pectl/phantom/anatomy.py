@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.config import PhantomConfig
-from pectl.phantom.grid import Array, Points
+from pectl.phantom.grid import Array, Points, Slab, cuboid
 from pectl.phantom.heart import Ellipsoid, Heart
 
 TOP_MM, BOTTOM_MM = 98.0, -132.0
@@ -27,6 +27,12 @@ _BODY_WIDTH = np.array([147.0, 149.0, 151.0, 156.0, 162.0, 166.0, 166.0, 160.0])
 _BODY_DEPTH = np.array([104.0, 104.0, 102.0, 97.0, 92.0, 86.0, 78.0, 68.0])
 _COLUMN_WIDTH = np.array([26.0, 26.0, 28.0, 32.0, 35.0, 37.0, 38.0, 38.0])
 _POWER = 2.4
+_BREAST_BLEND_MM = 30.0
+_FAR_MM = 1e3
+_MATTERS_MM = 30.0
+"""Further off the heart, or the middle, the outline of the lungs doesn't depend on it."""
+_SPINE_END_MM = 105.0
+"""Body y of the tips of the spinous processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,22 +82,61 @@ class Anatomy:
         """Half the width of the body, breasts left out, at body z."""
         return at(z, _BODY_WIDTH) * np.float32(self.width) + np.float32(self.fat_mm - 6.0)
 
-    def skin_distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to the skin."""
-        depth = at(z, _BODY_DEPTH) * self.depth + (self.fat_mm - 6.0)
-        skin = superellipse(x, y - 4.0, self.half_width(z), depth)
-        if not self.female:
-            return skin
-        breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))
-        return _blend(skin, breast.distance(np.abs(x), y, z), 30.0)
+    def skin_distance(self, slab: Slab) -> Array:
+        """Signed distance of a slab's voxels (d, H, W) to the skin."""
+        depth = at(slab.z, _BODY_DEPTH) * self.depth + (self.fat_mm - 6.0)
+        skin = superellipse(slab.x, slab.y - 4.0, self.half_width(slab.z), depth)
+        if self.female:
+            self._add_breasts(skin, slab)
+        return skin
 
-    def mediastinum_distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to what lies between the lungs."""
+    def _add_breasts(self, skin: Array, slab: Slab) -> None:
+        """Join the breasts to the skin, in place."""
+        breast = Ellipsoid((70.0, -98.0 * self.depth, -46.0), (56.0, 18.0 + self.fat_mm, 56.0))
+        high = np.add(breast.centre, breast.radii)
+        low = np.subtract((-breast.centre[0], *breast.centre[1:]), breast.radii)
+        box = slab.box_around(cuboid(low, high), 1.5 * _BREAST_BLEND_MM)
+        if box is not None:
+            part = slab.cut(box)
+            skin[box] = _blend(skin[box], breast.distance(np.abs(part.x), part.y, part.z), _BREAST_BLEND_MM)
+
+    def body_corners(self, z: Array) -> Points:
+        """Return the corners of a cuboid that holds the body at these heights, breasts and arm pits included."""
+        half_width = float(self.half_width(z).max())
+        half_depth = float(at(z, _BODY_DEPTH).max()) * self.depth + self.fat_mm - 6.0
+        front = 4.0 - half_depth
+        if self.female:
+            front = min(front, -98.0 * self.depth - 18.0 - self.fat_mm - _BREAST_BLEND_MM / 4.0)
+        back = max(4.0 + half_depth, _SPINE_END_MM)
+        return cuboid((-half_width, front, z.min()), (half_width, back, z.max()))
+
+    def cage_corners(self, z: Array) -> Points:
+        """Return the corners of a cuboid that holds the inside of the rib cage at these heights."""
+        half_width, half_depth = at(z, _CAGE_WIDTH).max() * self.width, at(z, _CAGE_DEPTH) * self.depth
+        front, back = (at(z, _CAGE_CENTRE) + way * half_depth for way in (-1.0, 1.0))
+        return cuboid((-half_width, front.min(), z.min()), (half_width, back.max(), z.max()))
+
+    def middle_distance(self, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance to what lies between the lungs above the heart and in front of the spine."""
         column = superellipse(x - 2.0, y - 8.0, at(z, _COLUMN_WIDTH), 46.0)
-        spine = superellipse(x, y - 66.0, 25.0, 33.0)
         front = superellipse(x - 4.0, y + 62.0, at(z, _COLUMN_WIDTH) - 17.0, 46.0)
-        heart = self.heart.distance(x, y, z) - PERICARDIUM_MM
-        return np.minimum(_blend(_blend(column, front, 16.0), heart, 10.0), spine)
+        return _blend(column, front, 16.0)
+
+    def mediastinum_distance(self, slab: Slab) -> Array:
+        """Signed distance of a slab's voxels (d, H, W) to what lies between the lungs; a large one where it is far."""
+        middle = np.full(slab.shape, _FAR_MM, dtype=np.float32)
+        heart = middle.copy()
+        column_mm = float(_COLUMN_WIDTH.max())
+        column = cuboid((-column_mm, -108.0, slab.z.min()), (column_mm, 54.0, slab.z.max()))
+        for distance, shape, corners in (
+            (middle, self.middle_distance, column),
+            (heart, self.heart.distance, self.heart.corners),
+        ):
+            box = slab.box_around(corners, _MATTERS_MM)
+            if box is not None:
+                part = slab.cut(box)
+                distance[box] = shape(part.x, part.y, part.z)
+        return _mediastinum(middle, heart, slab.x, slab.y)
 
     def diaphragm_height(self, x: Array, y: Array) -> Array:
         """Body z of the diaphragm's surface at (x, y)."""
@@ -100,12 +145,17 @@ class Anatomy:
         return np.where(x < 0.0, right, left)
 
     def lung_distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to the two lungs, fluid in the chest left out."""
+        """Signed distance of points (n,) to the two lungs, fluid in the chest left out."""
+        between = _mediastinum(self.middle_distance(x, y, z), self.heart.distance(x, y, z), x, y)
+        return self.lung_beside(self.cage_distance(x, y, z), between, x, y, z)
+
+    def lung_beside(self, cage: Array, between: Array, x: Array, y: Array, z: Array) -> Array:
+        """Signed distance to the two lungs, from those to the cage's inside and to what lies between the lungs."""
         above = (self.diaphragm_height(x, y) - z) * np.float32(0.7)  # about normal to the dome's slope
-        inside = np.maximum(self.cage_distance(x, y, z), above)
+        inside = np.maximum(cage, above)
         if any(self.effusion_mm):
             inside = np.maximum(inside, -self.fluid_distance(x, y, z))
-        return np.maximum(inside, -self.mediastinum_distance(x, y, z))
+        return np.maximum(inside, -between)
 
     def fluid_distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the half spaces that effusions fill: lowest at the back, deeper further down."""
@@ -113,6 +163,12 @@ class Anatomy:
         depth = np.where(x < 0.0, np.float32(right), np.float32(left))
         distance: Array = 84.0 * self.depth - depth - y + 0.25 * (z + 60.0)
         return distance
+
+
+def _mediastinum(middle: Array, heart: Array, x: Array, y: Array) -> Array:
+    """Signed distance to all that lies between the lungs."""
+    spine = superellipse(x, y - 66.0, 25.0, 33.0)
+    return np.minimum(_blend(middle, heart - PERICARDIUM_MM, 10.0), spine)
 
 
 def _blend(one: Array, other: Array, reach_mm: float) -> Array:

@@ -18,6 +18,7 @@ from pydicom.uid import (
 
 from pectl.config import PhantomConfig
 from pectl.phantom.acquisition import Scanner
+from pectl.phantom.dicom_bytes import PREFIX, Template, meta_bytes, pixel_bytes
 from pectl.phantom.grid import Array, Grid
 
 HASHED_CLASS = "f5c1d2b7a09e"
@@ -67,6 +68,8 @@ TRANSFER_SYNTAXES = {
     "jpeg-ls": JPEGLSLossless,
 }
 _IMPLICIT_SHARE = 0.65
+_OF_A_META, _OF_A_SLICE = ("MediaStorageSOPInstanceUID",), ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient")
+"""What each file has its own of."""
 Identity = Literal["hashed", "valid"]
 _EMPTY = ("PatientBirthDate", "PatientSex", "ReferringPhysicianName", "AccessionNumber", "PositionReferenceIndicator")
 """Type 2 in CT Image Storage: there, without a value (PS3.3 A.3)."""
@@ -138,12 +141,14 @@ def write_series(folder: Path, header: Header, grid: Grid, hu: Array) -> None:
     stored = _stored(hu, header.encoding)
     flips = (slice(None, None, header.orientation[4]), slice(None, None, header.orientation[0]))
     with disable_value_validation():  # 12-hex ids aren't valid UIDs, and pydicom would warn once for each
+        dataset, implicit = _dataset(header, grid), header.syntax == "implicit"
+        metas = Template.of(_file_meta(header), _OF_A_META, implicit=False)
+        files = Template.of(dataset, _OF_A_SLICE, implicit=implicit)
         for index, image in enumerate(stored):
-            dataset = _dataset(header, grid, index)
-            dataset.PixelData = np.ascontiguousarray(image[flips]).tobytes()
-            if header.syntax == "jpeg-ls":
-                dataset.compress(JPEGLSLossless, generate_instance_uid=False)
-            dataset.save_as(folder / f"{header.sop_uids[index]}.dcm", enforce_file_format=False)
+            meta = meta_bytes(metas.filled({"MediaStorageSOPInstanceUID": _media_uid(header, index)}))
+            elements = files.filled(_values(header, grid, index))
+            pixels = _pixel_data(np.ascontiguousarray(image[flips]), dataset, header)
+            (folder / f"{header.sop_uids[index]}.dcm").write_bytes(b"".join([PREFIX, meta, elements, pixels]))
 
 
 def _stored(hu: Array, encoding: Encoding) -> np.ndarray:
@@ -158,15 +163,32 @@ def _stored(hu: Array, encoding: Encoding) -> np.ndarray:
     return values.astype(np.int16 if encoding.signed else np.uint16)
 
 
-def _dataset(header: Header, grid: Grid, index: int) -> Dataset:
-    """Return the data set of one slice, all but its pixels; Manufacturer is absent, as in RSPECT."""
+def _pixel_data(image: np.ndarray, dataset: Dataset, header: Header) -> bytes:
+    """Return the element of one slice's pixels (rows, columns)."""
+    pixels, compressed = image.tobytes(), header.syntax == "jpeg-ls"
+    if compressed:
+        dataset.PixelData, dataset.file_meta = pixels, FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian  # compress() goes on from there
+        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+        pixels = dataset.PixelData
+    return pixel_bytes(pixels, implicit=header.syntax == "implicit", compressed=compressed)
+
+
+def _values(header: Header, grid: Grid, index: int) -> dict[str, str]:
+    """Return what only one slice has."""
+    return {
+        "SOPInstanceUID": header.sop_uids[index],
+        "InstanceNumber": str(header.instance_numbers[index]),
+        "ImagePositionPatient": "\\".join(map(str, _first_pixel(header, grid, index))),
+    }
+
+
+def _dataset(header: Header, grid: Grid) -> Dataset:
+    """Return what all slices of a series share; Manufacturer is absent, as in RSPECT."""
     dataset = Dataset()
-    dataset.preamble = b"\x00" * 128
-    dataset.file_meta = _file_meta(header, index)
     if header.image_type is not None:
         dataset.ImageType = header.image_type
     dataset.SOPClassUID = HASHED_CLASS if header.hashed_class else CTImageStorage
-    dataset.SOPInstanceUID = header.sop_uids[index]
     dataset.Modality = "CT"
     dataset.PatientID = header.patient_id
     dataset.SliceThickness = header.slice_thickness_mm
@@ -175,8 +197,6 @@ def _dataset(header: Header, grid: Grid, index: int) -> Dataset:
     dataset.PatientPosition = header.position
     dataset.StudyInstanceUID = header.study_uid
     dataset.SeriesInstanceUID = header.series_uid
-    dataset.InstanceNumber = header.instance_numbers[index]
-    dataset.ImagePositionPatient = _first_pixel(header, grid, index)
     dataset.ImageOrientationPatient = list(header.orientation)
     _describe_pixels(dataset, header, grid)
     if header.identity == "valid":
@@ -194,8 +214,6 @@ def _complete(dataset: Dataset, header: Header) -> None:
     dataset.FrameOfReferenceUID = f"{header.series_uid}.1"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.BodyPartExamined = "CHEST"
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
 
 
 def _describe_pixels(dataset: Dataset, header: Header, grid: Grid) -> None:
@@ -226,13 +244,18 @@ def _first_pixel(header: Header, grid: Grid, index: int) -> list[float]:
     return [round(float(value), 4) for value in (grid.affine @ corner)[:3]]
 
 
-def _file_meta(header: Header, index: int) -> FileMetaDataset:
+def _file_meta(header: Header) -> FileMetaDataset:
     meta = FileMetaDataset()
-    meta.FileMetaInformationGroupLength = 0  # written anew with the file
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = CTImageStorage
-    # not the SOPInstanceUID of the data set: RSPECT's de-identified files are like that
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[header.series_uid, str(index)])
-    syntax = "explicit" if header.syntax == "jpeg-ls" else header.syntax  # compress() sets its own
-    meta.TransferSyntaxUID = TRANSFER_SYNTAXES[syntax]
+    meta.TransferSyntaxUID = TRANSFER_SYNTAXES[header.syntax]
+    if header.identity == "valid":
+        meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
     return meta
+
+
+def _media_uid(header: Header, index: int) -> str:
+    """Return MediaStorageSOPInstanceUID: not the SOPInstanceUID of the data set in RSPECT's de-identified files."""
+    if header.identity == "valid":
+        return header.sop_uids[index]
+    return generate_uid(entropy_srcs=[header.series_uid, str(index)])

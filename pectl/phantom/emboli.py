@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from pectl.phantom.grid import Array, Box, Points, Slab, soft
-from pectl.phantom.tubes import box_around, capsule
+from pectl.phantom.tubes import outline
 
+EMBOLUS_HU = (30.0, 90.0)
 Kind = Literal["acute", "wall", "web"]
 
 _TIP = 0.75
@@ -48,8 +49,7 @@ class Embolus:
 
     def fill(self, slab: Slab) -> tuple[Box, Array] | None:
         """Return a box of the slab and the share of each voxel there that the embolus fills, or None."""
-        nodes = slab.grid.to_index(self.path) - [slab.start, 0, 0]
-        box = box_around(nodes, float(self.radii_mm.max()) + slab.grid.spacing_mm[1], slab)
+        box = slab.box_around(self.path, float(self.radii_mm.max()) + slab.grid.spacing_mm[1])
         if box is None:
             return None
         lumen = self._tube(slab, box, np.ones_like(self.radii_mm), 0.0)
@@ -66,15 +66,10 @@ class Embolus:
 
     def _tube(self, slab: Slab, box: Box, scales: Points, shift: float) -> Array:
         """Return what a tube along the path fills in `box`; scales and shift are in lumen radii."""
-        share = np.zeros([part.stop - part.start for part in box], dtype=np.float32)
+        part = slab.cut(box)
+        share = np.zeros(part.shape, dtype=np.float32)
         offsets = self.lean * (shift * self.radii_mm)[:, None]
-        starts, ends = self.path[:-1] + offsets, self.path[1:] + offsets
-        for start, end, radius in zip(starts, ends, self.radii_mm * scales, strict=True):
-            piece = capsule(slab, start, end, float(radius))
-            if piece is not None:
-                into, part = _overlap(box, piece[0])
-                filled = soft(piece[1][part], slab.grid.spacing_mm[1])
-                share[into] = np.maximum(share[into], filled)
+        outline(share, part, self.path[:-1] + offsets, self.path[1:] + offsets, self.radii_mm * scales)
         return share
 
     def _sheet(self, slab: Slab, box: Box) -> Array:
@@ -95,11 +90,3 @@ def image_area_mm2(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> 
     """Return the area of a mask (D, H, W) on each slice in mm2, (D,)."""
     area: np.ndarray = mask.sum(axis=(1, 2)) * (spacing_mm[1] * spacing_mm[2])
     return area
-
-
-def _overlap(box: Box, other: Box) -> tuple[Box, Box]:
-    """Return what two boxes share, in the coordinates of the one and of the other."""
-    parts = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, other, strict=True)]
-    inside = tuple(slice(low - a.start, high - a.start) for (low, high), a in zip(parts, box, strict=True))
-    outside = tuple(slice(low - b.start, high - b.start) for (low, high), b in zip(parts, other, strict=True))
-    return inside, outside  # type: ignore[return-value]

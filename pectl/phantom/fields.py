@@ -29,14 +29,13 @@ class SmoothField:
 
     def on(self, slab: Slab) -> Array:
         """Return the field at the voxels of a slab, (d, H, W)."""
-        offsets = (slab.start, 0, 0)
-        result = self.lattice
-        for axis in range(3):
-            index = np.arange(slab.shape[axis]) + offsets[axis]
-            mm = slab.grid.first_mm[axis] + index * slab.grid.spacing_mm[axis]
-            weights = _interpolation((mm - self.first_mm[axis]) / self.cell_mm, result.shape[axis])
-            result = np.moveaxis(np.tensordot(weights, result, axes=(1, axis)), 0, axis)
-        return result
+        along_z, along_y, along_x = (
+            _interpolation((slab.places_mm(axis) - self.first_mm[axis]) / self.cell_mm, self.lattice.shape[axis])
+            for axis in range(3)
+        )
+        planes = np.tensordot(along_z, self.lattice, axes=1)  # (d, ny, nx)
+        values: Array = np.matmul(np.matmul(along_y, planes), along_x.T)
+        return values
 
 
 def _interpolation(position: np.ndarray, cells: int) -> Array:

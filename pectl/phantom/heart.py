@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pectl.phantom.grid import Array, Points
+from pectl.phantom.grid import Array, Points, cuboid
 
 SEPTUM_MM = 10.0
 LEFT_WALL_MM, RIGHT_WALL_MM, ATRIUM_WALL_MM = 9.5, 3.5, 2.5
@@ -81,6 +81,15 @@ class Heart:
     def lv_diameter_mm(self) -> float:
         """Inner axial diameter of the left ventricle across the septum."""
         return 2.0 * self.left_ventricle.radii[1]
+
+    @property
+    def corners(self) -> Points:
+        """Corners of a cuboid that holds chambers and muscle."""
+        chambers = (self.left_ventricle, self.right_ventricle, self.right_atrium, self.left_atrium)
+        centres = np.array([chamber.centre for chamber in chambers])
+        flat = [(chamber.reach_mm, chamber.reach_mm, chamber.radii[2]) for chamber in chambers]
+        reach = np.array(flat) + LEFT_WALL_MM
+        return cuboid((centres - reach).min(axis=0), (centres + reach).max(axis=0))
 
     def distance(self, x: Array, y: Array, z: Array) -> Array:
         """Signed distance to the outside of the muscle."""

@@ -7,12 +7,14 @@ import numpy as np
 from pectl.phantom import courses
 from pectl.phantom.airways import WALL_MM, Airways
 from pectl.phantom.courses import Course
+from pectl.phantom.fields import SmoothField
 from pectl.phantom.grid import Array, Points, Slab, mix, soft
 from pectl.phantom.heart import Ellipsoid, Heart
-from pectl.phantom.tubes import box_around, tubes_share
+from pectl.phantom.tubes import paint_tubes
 
 HEART_MUSCLE_HU, WALL_HU, AIRWAY_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0
 _TRABECULAE_MM = 1.4
+_MARGIN_MM = 3.0
 _MIXING = 0.04
 """Deviation of the contrast within a chamber, as a share of it."""
 _PAPILLARY_RADIUS_MM = 4.0
@@ -32,10 +34,17 @@ class Contrast:
     inferior_cava: float
 
 
-def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, fine: Array) -> None:
-    """Paint muscle and chambers, in place; `fine` is a random field (d, H, W)."""
-    outline = heart.distance(slab.x, slab.y, slab.z)
+def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, field: SmoothField) -> None:
+    """Paint muscle and chambers over a slab (d, H, W), in place; `field` roughens their surface."""
+    box = slab.box_around(heart.corners, _MARGIN_MM + slab.grid.spacing_mm[1])
+    if box is not None:
+        _paint_heart(hu[box], heart, contrast, slab.cut(box), field)
+
+
+def _paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, field: SmoothField) -> None:
+    fine = field.on(slab)
     muscle_hu = min(HEART_MUSCLE_HU, contrast.cava)  # it takes up contrast, if there is any
+    outline = heart.distance(slab.x, slab.y, slab.z)
     mix(hu, soft(outline, slab.grid.spacing_mm[1]), muscle_hu)
     chambers = (
         (heart.left_atrium, contrast.vein),
@@ -48,8 +57,7 @@ def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, fine: A
     for chamber, value in chambers:
         _paint_chamber(hu, chamber, value, slab, fine)
     for start, end in heart.papillary_muscles():
-        share = tubes_share(slab, start[None], end[None], np.array([_PAPILLARY_RADIUS_MM]))
-        mix(hu, share, muscle_hu)
+        paint_course(hu, slab, np.stack([start, end]), _PAPILLARY_RADIUS_MM, muscle_hu)
 
 
 def paint_great_vessels(hu: Array, contrast: Contrast, slab: Slab) -> None:
@@ -70,11 +78,9 @@ def paint_airways(hu: Array, airways: Airways, slab: Slab) -> None:
     """Paint the walls of all airways, then the air, or the mucus, inside."""
     radii, clear = airways.radii_mm, ~airways.mucus
     wall_mm = np.minimum(WALL_MM, 0.5 * radii)
-    mix(hu, tubes_share(slab, airways.starts, airways.ends, radii + wall_mm), WALL_HU)
-    mix(hu, tubes_share(slab, airways.starts[clear], airways.ends[clear], radii[clear]), AIRWAY_HU)
-    if airways.mucus.any():
-        full = airways.mucus
-        mix(hu, tubes_share(slab, airways.starts[full], airways.ends[full], radii[full]), MUCUS_HU)
+    paint_tubes(hu, slab, (airways.starts, airways.ends, radii + wall_mm), WALL_HU)
+    for filled, value in ((clear, AIRWAY_HU), (airways.mucus, MUCUS_HU)):
+        paint_tubes(hu, slab, (airways.starts[filled], airways.ends[filled], radii[filled]), value)
 
 
 def paint_course(
@@ -83,16 +89,14 @@ def paint_course(
     """Paint a vessel along a course, in place; one radius, or one for each piece."""
     nodes = np.asarray(course, dtype=np.float64)
     radii = np.broadcast_to(np.asarray(radii_mm, dtype=np.float64), len(nodes) - 1)
-    mix(hu, tubes_share(slab, nodes[:-1], nodes[1:], radii), value)
+    paint_tubes(hu, slab, (nodes[:-1], nodes[1:], radii), value)
 
 
 def _paint_chamber(hu: Array, chamber: Ellipsoid, value: float, slab: Slab, fine: Array) -> None:
-    nodes = slab.grid.to_index(np.array([chamber.centre])) - [slab.start, 0, 0]
-    box = box_around(nodes, chamber.reach_mm + 3.0, slab)
+    box = slab.box_around(np.array([chamber.centre]), chamber.reach_mm + _MARGIN_MM)
     if box is None:
         return
-    plane = (slice(None), *box[1:])
-    distance = chamber.distance(slab.x[plane], slab.y[plane], slab.z[box[0]])
-    view = hu[box]
+    part = slab.cut(box)
+    distance = chamber.distance(part.x, part.y, part.z)
     blood = value * (1.0 + _MIXING * fine[box])
-    mix(view, soft(distance + _TRABECULAE_MM * fine[box], slab.grid.spacing_mm[1]), blood)
+    mix(hu[box], soft(distance + _TRABECULAE_MM * fine[box], slab.grid.spacing_mm[1]), blood)

@@ -3,18 +3,17 @@
 import numpy as np
 
 from pectl.config import PhantomConfig
-from pectl.phantom.emboli import Embolus, Kind, image_area_mm2
-from pectl.phantom.grid import Points, Slab
+from pectl.phantom.emboli import EMBOLUS_HU, Embolus, Kind, image_area_mm2
+from pectl.phantom.grid import Slab
+from pectl.phantom.paths import Path, across, along, cut, dense
+from pectl.phantom.sizes import draw_count, draw_sized, draw_volumes
 from pectl.phantom.vessels import Branch, Tree
 
-EMBOLUS_HU = (30.0, 90.0)
-_STEP_MM = 3.0
 _TRIES = 40
 _NARROWEST = 0.6
 """An embolus ends where its artery is narrower than this share of the smallest that may hold its start."""
-
-Path = tuple[Points, list[int]]
-"""(n, 3) body-frame mm and, for each point, the index of the artery it lies in."""
+_GROWTH = 1.2
+"""An embolus that has to show and is too small to grows by so much at each try."""
 
 
 def draw_emboli(
@@ -22,8 +21,11 @@ def draw_emboli(
 ) -> tuple[Embolus, ...]:
     """Draw the emboli of a positive study, the first of them central if so asked.
 
-    Each shows on at least one slice of the slab; one that is too small to show is drawn anew.
+    Each shows on at least one slice of the slab; one that is too small to show is drawn anew. Of those that are
+    drawn by volume only the first has to.
     """
+    if config.embolus_mm3 is not None:
+        return _draw_by_volume(rng, tree, slab, config, config.embolus_mm3, central=central)
     count = int(rng.integers(config.emboli[0], config.emboli[1] + 1))
     found: list[Embolus] = []
     for position, kind in enumerate(_draw_kinds(rng, count, config)):
@@ -31,6 +33,30 @@ def draw_emboli(
             in_main = (central and position == 0) or attempt > _TRIES // 2  # wide enough to show
             embolus = _draw_one(rng, tree, kind, config, central=in_main)
             if slices_with(embolus, slab, config.present_area_mm2).any():
+                found.append(embolus)
+                break
+    return tuple(found)
+
+
+def _draw_by_volume(
+    rng: np.random.Generator,
+    tree: Tree,
+    slab: Slab,
+    config: PhantomConfig,
+    low_high_mm3: tuple[float, float],
+    *,
+    central: bool,
+) -> tuple[Embolus, ...]:
+    """Draw emboli of drawn volumes, as `draw_emboli` does."""
+    kinds = _draw_kinds(rng, draw_count(rng, config), config)
+    volumes = draw_volumes(rng, low_high_mm3, config, len(kinds), central=central)
+    pixel_mm2 = slab.grid.spacing_mm[1] * slab.grid.spacing_mm[2]
+    found: list[Embolus] = []
+    for position, kind in enumerate(kinds):
+        for attempt in range(_TRIES):
+            growth = 1.0 if position else _GROWTH**attempt
+            embolus = draw_sized(rng, tree, kind, growth * volumes[position], config)
+            if slices_with(embolus, slab, pixel_mm2 if position else config.present_area_mm2).any():
                 found.append(embolus)
                 break
     return tuple(found)
@@ -69,7 +95,7 @@ def _draw_one(rng: np.random.Generator, tree: Tree, kind: Kind, config: PhantomC
         radii_mm=np.minimum(radii[:-1], radii[1:]),
         branches=tuple(dict.fromkeys(owners)),
         share=rng.uniform(*config.lumen_share),
-        lean=_across(rng, points[-1] - points[0]),
+        lean=across(rng, points[-1] - points[0]),
         hu=rng.uniform(*EMBOLUS_HU),
     )
 
@@ -77,17 +103,17 @@ def _draw_one(rng: np.random.Generator, tree: Tree, kind: Kind, config: PhantomC
 def _run(rng: np.random.Generator, tree: Tree, length_mm: float, config: PhantomConfig, *, central: bool) -> Path:
     """Walk down the tree from a random artery until the length is reached."""
     current = _draw_host(rng, tree, config.min_artery_radius_mm, central=central)
-    points = _dense(tree.branches[current].points)
+    points = dense(tree.branches[current].points)
     points = points[int(rng.integers(0, max(1, len(points) // 2))) :]
     owners = [current] * len(points)
-    while _along(points)[-1] < length_mm and (next_ones := tree.children(current)):
+    while along(points)[-1] < length_mm and (next_ones := tree.children(current)):
         current = max(next_ones, key=lambda index: tree.branches[index].radius_mm * rng.uniform(0.8, 1.0))
         if tree.branches[current].radius_mm < _NARROWEST * config.min_artery_radius_mm:
             break
-        more = _dense(tree.branches[current].points)[1:]
+        more = dense(tree.branches[current].points)[1:]
         points = np.concatenate([points, more])
         owners += [current] * len(more)
-    return _cut(points, owners, length_mm)
+    return cut(points, owners, length_mm)
 
 
 def _draw_host(rng: np.random.Generator, tree: Tree, min_radius_mm: float, *, central: bool) -> int:
@@ -104,39 +130,15 @@ def _draw_host(rng: np.random.Generator, tree: Tree, min_radius_mm: float, *, ce
 
 def _saddle(tree: Tree, length_mm: float) -> Path:
     """Ride on the bifurcation of the trunk, from the right main artery to the left."""
-    right, left = (_cut(*_main(tree, side), length_mm / 2) for side in ("right", "left"))
+    right, left = (cut(*_main(tree, side), length_mm / 2) for side in ("right", "left"))
     return np.concatenate([right[0][::-1], left[0][1:]]), right[1][::-1] + left[1][1:]
 
 
 def _main(tree: Tree, side: str) -> Path:
     index = next(i for i, branch in enumerate(tree.branches) if _is_main(branch, side))
-    points = _dense(tree.branches[index].points)
+    points = dense(tree.branches[index].points)
     return points, [index] * len(points)
 
 
 def _is_main(branch: Branch, side: str) -> bool:
     return branch.level == "main" and branch.side == side
-
-
-def _dense(points: Points) -> Points:
-    """Put points every few mm along a polyline."""
-    at = _along(points)
-    even = np.linspace(0.0, at[-1], max(2, int(at[-1] / _STEP_MM) + 1))
-    stops = np.union1d(even, at)  # with its corners, lest a path cuts them and leaves the artery
-    return np.stack([np.interp(stops, at, column) for column in points.T], axis=1)
-
-
-def _along(points: Points) -> Points:
-    """Return the length of a polyline up to each of its points, (n,)."""
-    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-
-
-def _cut(points: Points, owners: list[int], length_mm: float) -> Path:
-    keep = max(2, int(np.searchsorted(_along(points), length_mm, side="right")))
-    return points[:keep], owners[:keep]
-
-
-def _across(rng: np.random.Generator, direction: Points) -> Points:
-    across = np.cross(direction, rng.standard_normal(3))
-    unit: Points = across / (np.linalg.norm(across) + 1e-9)
-    return unit

@@ -6,7 +6,7 @@ import numpy as np
 
 from pectl.phantom.confounders import Unmixed
 from pectl.phantom.fields import SmoothField
-from pectl.phantom.grid import Array, Slab, mix, soft
+from pectl.phantom.grid import Array, Box, Slab, mix, mix_inside, soft
 from pectl.phantom.mediastinum import (
     paint_airways,
     paint_course,
@@ -17,11 +17,13 @@ from pectl.phantom.opacities import paint_opacities
 from pectl.phantom.study import Phantom
 from pectl.phantom.surroundings import paint_surroundings
 from pectl.phantom.torso import paint_torso
-from pectl.phantom.tubes import ball, tubes_share
+from pectl.phantom.tubes import ball, paint_tubes, tubes
 
 ROOM_HU, LUNG_HU = -1000.0, -860.0
 _GRAVITY_HU_PER_MM = 0.4
 """Lungs are denser towards the back of a patient who lies on it."""
+_MARGIN_MM = 15.0
+"""How far random fields and the width of a voxel move the outline of the body and of the lungs at most."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Fields:
 
 @dataclass(frozen=True)
 class Rendered:
-    """One slab: HU before the scanner's blur and noise, and the masks of the truth."""
+    """One slab, (d, H, W): HU before the scanner's blur and noise, and the masks of the truth."""
 
     hu: Array
     embolus: np.ndarray
@@ -49,34 +51,62 @@ class Rendered:
     collapse: np.ndarray
     mass: np.ndarray
 
+    @classmethod
+    def of_air(cls, shape: tuple[int, int, int]) -> "Rendered":
+        """Return a slab of room air in which nothing is painted yet."""
+        return cls(np.full(shape, ROOM_HU, dtype=np.float32), *(np.zeros(shape, dtype=bool) for _ in range(5)))
+
+    def at(self, box: Box) -> "Rendered":
+        """Return a view of a box of the slab."""
+        return Rendered(
+            self.hu[box], self.embolus[box], self.artery[box], self.lung[box], self.collapse[box], self.mass[box]
+        )
+
 
 def render(study: Phantom, slab: Slab, fields: Fields) -> Rendered:
     """Paint one slab of a study, (d, H, W)."""
-    coarse, fine = fields.coarse.on(slab), fields.fine.on(slab)
-    at = (slab.x, slab.y, slab.z)
-    hu = np.full(slab.shape, ROOM_HU, dtype=np.float32)
-    paint_surroundings(hu, study.surroundings, study.anatomy, slab)
-    paint_torso(hu, study.anatomy, slab, coarse, fine)
-    lung = soft(study.anatomy.lung_distance(*at) + 1.5 * coarse, slab.grid.spacing_mm[1])
-    mix(hu, lung, LUNG_HU + _GRAVITY_HU_PER_MM * (slab.y + 80.0) + 14.0 * fine + 10.0 * coarse)
-    mass, collapse = paint_opacities(hu, study.opacities, slab, lung, (coarse, fine))
-    paint_heart(hu, study.anatomy.heart, study.contrast, slab, fine)
+    rendered = Rendered.of_air(slab.shape)
+    for box in slab.pieces():
+        _paint_body(rendered.at(box), study, slab.cut(box), fields)
+    hu = rendered.hu
+    paint_heart(hu, study.anatomy.heart, study.contrast, slab, fields.fine)
     paint_airways(hu, study.airways, slab)
     _paint_nodes(hu, study, slab)
     paint_great_vessels(hu, study.contrast, slab)
-    mix(hu, tubes_share(slab, *study.veins.tubes()), study.contrast.vein)
+    paint_tubes(hu, slab, study.veins.tubes(), study.contrast.vein)
     _paint_other_clots(hu, study, slab)
-    artery = tubes_share(slab, *study.arteries.tubes())
-    mix(hu, artery, _arterial_blood(study, slab))
-    embolus = _paint_emboli(hu, study, slab)
-    return Rendered(
-        hu,
-        embolus=embolus > 0.5,
-        artery=np.maximum(artery, embolus) > 0.5,
-        lung=lung - mass - collapse > 0.5,
-        collapse=collapse > 0.5,
-        mass=mass > 0.5,
-    )
+    _paint_arteries(rendered, study, slab)
+    _paint_emboli(rendered, study, slab)
+    return rendered
+
+
+def _paint_body(rendered: Rendered, study: Phantom, slab: Slab, fields: Fields) -> None:
+    """Paint what lies around the body, and of the body all but heart, vessels and airways."""
+    anatomy = study.anatomy
+    paint_surroundings(rendered.hu, study.surroundings, anatomy, slab)
+    box = slab.box_around(anatomy.body_corners(slab.z), _MARGIN_MM)
+    if box is None:
+        return
+    rendered, slab = rendered.at(box), slab.cut(box)
+    coarse, fine = fields.coarse.on(slab), fields.fine.on(slab)
+    cage = anatomy.cage_distance(slab.x, slab.y, slab.z)
+    paint_torso(rendered.hu, anatomy, slab, cage, (coarse, fine))
+    box = slab.box_around(anatomy.cage_corners(slab.z), _MARGIN_MM)
+    if box is not None:
+        _paint_lungs(rendered.at(box), study, slab.cut(box), cage[box], (coarse[box], fine[box]))
+
+
+def _paint_lungs(rendered: Rendered, study: Phantom, slab: Slab, cage: Array, fields: tuple[Array, Array]) -> None:
+    """Paint the lungs and what takes the place of air in them; `cage` is the signed distance to their cage."""
+    coarse, fine = fields
+    between = study.anatomy.mediastinum_distance(slab)
+    inside = study.anatomy.lung_beside(cage, between, slab.x, slab.y, slab.z)
+    lung = soft(inside + 1.5 * coarse, slab.grid.spacing_mm[1])
+    mix(rendered.hu, lung, LUNG_HU + _GRAVITY_HU_PER_MM * (slab.y + 80.0) + 14.0 * fine + 10.0 * coarse)
+    mass, collapse = paint_opacities(rendered.hu, study.opacities, slab, lung, fields)
+    np.greater(lung - mass - collapse, 0.5, out=rendered.lung)
+    np.greater(collapse, 0.5, out=rendered.collapse)
+    np.greater(mass, 0.5, out=rendered.mass)
 
 
 def _paint_nodes(hu: Array, study: Phantom, slab: Slab) -> None:
@@ -111,14 +141,23 @@ def _thin_out(blood: Array, cloud: Unmixed, slab: Slab) -> None:
         blood[box] *= 1.0 - cloud.loss * np.exp(-(away**2))
 
 
-def _paint_emboli(hu: Array, study: Phantom, slab: Slab) -> Array:
-    """Paint the emboli over the blood and return the share of each voxel that they fill."""
+def _paint_arteries(rendered: Rendered, study: Phantom, slab: Slab) -> None:
+    painted = tubes(slab, *study.arteries.tubes())
+    if painted is not None:
+        box, share = painted
+        mix_inside(rendered.hu[box], share, _arterial_blood(study, slab.cut(box)))
+        np.greater(share, 0.5, out=rendered.artery[box])
+
+
+def _paint_emboli(rendered: Rendered, study: Phantom, slab: Slab) -> None:
+    """Paint the emboli over the blood; where they overlap, the first stays."""
     total = np.zeros(slab.shape, dtype=np.float32)
     for embolus in study.findings.emboli:
         filled = embolus.fill(slab)
         if filled is not None:
             box, share = filled
             new = np.maximum(share - total[box], 0.0)
-            hu[box] += new * (embolus.hu - study.contrast.artery)
+            rendered.hu[box] += new * (embolus.hu - study.contrast.artery)
             total[box] += new
-    return total
+            rendered.embolus[box] = total[box] > 0.5
+            rendered.artery[box] |= rendered.embolus[box]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
@@ -26,15 +27,17 @@ def write_truth(path: Path, study: Phantom, header: Header, masks: Masks, presen
     (d, h, w, 1) to LPS mm, `spacing_mm` (3,), `sop_instance_uid` (D,), `present` (D,) bool, and `geometry`:
     JSON.
     """
-    arrays: dict[str, Any] = masks | {
+    arrays: dict[str, np.ndarray] = masks | {
         "affine": study.grid.affine,
         "spacing_mm": np.array(study.grid.spacing_mm),
         "sop_instance_uid": np.array(header.sop_uids),
         "present": present,
         "geometry": np.array(json.dumps(_geometry(study, header, made_with))),
     }
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    with atomic_path(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():  # as numpy.savez_compressed does it, in a third of the time
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def read_geometry(path: Path) -> dict[str, Any]:

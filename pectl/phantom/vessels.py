@@ -6,7 +6,9 @@ times the cube root of its share of the flow, so that r0^3 = r1^3 + r2^3 at ever
 12:207, 1926).
 """
 
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +26,7 @@ _SEGMENTAL_GENERATIONS = 2
 """The first divisions of a lobe's artery count as segmental, later ones as subsegmental."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Branch:
+class Branch(NamedTuple):
     """A stretch of vessel between two branchings, of one radius."""
 
     points: Points
@@ -42,7 +43,7 @@ class Tree:
     """Branches, parents before children."""
 
     branches: list[Branch] = field(default_factory=list)
-    _children: dict[int, list[int]] = field(default_factory=dict)
+    _children: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def children(self, index: int) -> list[int]:
         """Return the indices of the branches that start where branch `index` ends."""
@@ -51,22 +52,32 @@ class Tree:
     def add(self, branch: Branch) -> int:
         """Append a branch and return its index."""
         self.branches.append(branch)
-        self._children.setdefault(branch.parent, []).append(len(self.branches) - 1)
+        self._children[branch.parent].append(len(self.branches) - 1)
         return len(self.branches) - 1
+
+    def extend(self, branches: list[Branch]) -> Indices:
+        """Append branches and return their indices, (n,)."""
+        first = len(self.branches)
+        self.branches += branches
+        for index, branch in enumerate(branches, start=first):
+            self._children[branch.parent].append(index)
+        return np.arange(first, len(self.branches))
 
     def keep_off_heart(self, heart: Heart, first: int) -> None:
         """Move branches from index `first` on out of the heart, in place."""
         lines = keep_off_heart([branch.points for branch in self.branches[first:]], heart)
         for index, points in enumerate(lines, start=first):
             if points is not self.branches[index].points:
-                self.branches[index] = replace(self.branches[index], points=points)
+                self.branches[index] = self.branches[index]._replace(points=points)
 
     def tubes(self) -> tuple[Points, Points, Points]:
         """Return starts (n, 3), ends (n, 3) and radii (n,) of all straight pieces."""
-        starts = np.concatenate([branch.points[:-1] for branch in self.branches])
-        ends = np.concatenate([branch.points[1:] for branch in self.branches])
-        counts = [len(branch.points) - 1 for branch in self.branches]
-        return starts, ends, np.repeat([branch.radius_mm for branch in self.branches], counts)
+        points = np.concatenate([branch.points for branch in self.branches])
+        counts = np.array([len(branch.points) for branch in self.branches])
+        last = np.zeros(len(points), dtype=bool)
+        last[np.cumsum(counts) - 1] = True
+        starts = np.flatnonzero(~last)
+        return points[starts], points[starts + 1], np.repeat([branch.radius_mm for branch in self.branches], counts - 1)
 
 
 def keep_off_heart(lines: list[Points], heart: Heart) -> list[Points]:
@@ -85,9 +96,11 @@ def keep_off_heart(lines: list[Points], heart: Heart) -> list[Points]:
     changed = np.zeros(len(moved), dtype=bool)
     changed[near] = True
     stops = np.cumsum([len(line) for line in lines])
+    starts = np.concatenate([[0], stops[:-1]])
+    touched = np.logical_or.reduceat(changed, starts).tolist()
     return [
-        moved[stop - len(line) : stop] if changed[stop - len(line) : stop].any() else line
-        for line, stop in zip(lines, stops, strict=True)
+        moved[start:stop] if touches else line
+        for line, start, stop, touches in zip(lines, starts.tolist(), stops.tolist(), touched, strict=True)
     ]
 
 
@@ -171,29 +184,21 @@ def _halve(rng: np.random.Generator, points: Points, counts: Indices) -> tuple[P
 
 def _add_branches(tree: Tree, parents: Indices, points: Points, counts: Indices, level: Level, unit: float) -> Indices:
     """Add a branch from each parent's end towards the middle of its points, and return their indices."""
-    origins = [tree.branches[parent] for parent in parents]
-    start = np.array([origin.points[-1] for origin in origins])
-    heading = start - np.array([origin.points[-2] for origin in origins])
+    origins = [tree.branches[parent] for parent in parents.tolist()]
+    before, start = np.stack([origin.points[-2:] for origin in origins], axis=1)
+    heading = start - before
     heading /= np.linalg.norm(heading, axis=1, keepdims=True) + 1e-9
     middle = np.add.reduceat(points, np.cumsum(counts) - counts) / counts[:, None]
     way = (middle - start) * np.where(counts == 1, 1.0, _REACH)[:, None]
     bend = start + way / 2 + heading * (0.15 * np.linalg.norm(way, axis=1, keepdims=True))
-    curves = {pieces: _curves(start, bend, start + way, pieces) for pieces in (2, 4)}
-    radii = unit * counts ** (1 / 3)
-    return np.array(
-        [
-            tree.add(
-                Branch(
-                    points=curves[4 if counts[i] > _LARGE_POINTS else 2][i],
-                    radius_mm=float(radii[i]),
-                    level=level,
-                    side=origin.side,
-                    parent=int(parents[i]),
-                )
-            )
-            for i, origin in enumerate(origins)
-        ]
-    )
+    large = counts > _LARGE_POINTS
+    courses = list(_curves(start, bend, start + way, 2))
+    finer = _curves(start[large], bend[large], (start + way)[large], 4)
+    for place, course in zip(np.flatnonzero(large).tolist(), finer, strict=True):
+        courses[place] = course
+    radii = (unit * counts ** (1 / 3)).tolist()
+    ways = zip(courses, radii, origins, parents.tolist(), strict=True)
+    return tree.extend([Branch(course, radius, level, origin.side, parent) for course, radius, origin, parent in ways])
 
 
 def _curves(start: Points, bend: Points, end: Points, pieces: int) -> Points:

@@ -6,7 +6,7 @@ from pectl.phantom.emboli import Embolus
 from pectl.phantom.grid import Grid
 from pectl.phantom.placement import draw_emboli
 from pectl.phantom.study import draw_phantom
-from pectl.phantom.tubes import tubes_share
+from pectl.phantom.tubes import tubes
 
 GRID = Grid(shape=(60, 60, 60), spacing_mm=(0.5, 0.5, 0.5), first_mm=(-14.75, -14.75, -14.75))
 PATH = np.array([(0.0, 0.0, z) for z in (-12.0, -4.0, 4.0, 12.0)])
@@ -73,7 +73,9 @@ def test_every_embolus_lies_inside_the_arteries():
     )
     study = draw_phantom(np.random.default_rng(0), config, "positive")
     slab = study.grid.whole()
-    artery = tubes_share(slab, *study.arteries.tubes())
+    artery = np.zeros(slab.shape, dtype=np.float32)
+    lumen, inside = tubes(slab, *study.arteries.tubes())
+    artery[lumen] = inside
     assert len(study.findings.emboli) == 6
     for embolus in study.findings.emboli:
         box, share = embolus.fill(slab)
