@@ -1,6 +1,6 @@
 """How many and how large the emboli of phantoms are, against those of patients: `emboli.md` and `emboli.png`.
 
-    python -m benchmarks.quality.emboli --out emboli --real ../shared/data
+    python -m benchmarks.quality.emboli --out emboli --real FOLDER
 
 It needs geometry alone: no image is painted. An embolus is a connected part of the mask (26 neighbours), so that those
 that touch count as one; its thickest place is twice the largest distance to its edge.

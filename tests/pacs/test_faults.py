@@ -92,11 +92,11 @@ def unreplaced(orthanc, study: str) -> list[str]:
 def test_killed_at_random_moments_of_a_stream(node, orthanc, write_study, tmp_path, record_property):
     rng = random.Random(7)
     files = {study: write_study(tmp_path / study, study) for study in (new_uid() for _ in range(6))}
-    one = node(orthanc.address, "--quiet-seconds", "10")
+    one = node(orthanc.address, "--quiet-seconds", "3")
     stream = Stream(one, files)
     begun, open_at_a_kill = time.monotonic(), Counter[str]()
-    for _ in range(KILLS):
-        time.sleep(rng.uniform(0.1, 6))
+    for number in range(KILLS):
+        time.sleep(rng.uniform(*((0.1, 6) if number % 2 else (6, 24))))  # before the model is loaded, and after
         one.end(signal.SIGKILL)
         assert stream.answered() <= held(one.out / "spool")
         open_at_a_kill.update(state for state in ("received", "complete", "predicted", "sent") if one.studies(state))
