@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.vessels import Tree
 from pectl.phantom.courses import SUPERIOR_CAVA
 from pectl.phantom.grid import Points
-from pectl.phantom.vessels import Tree
 
 NODE_HU = (40.0, 85.0)
 CLOT_HU = (35.0, 80.0)

@@ -20,9 +20,9 @@ from pectl.core.labels.names import (
     SERIES,
     STUDY,
 )
+from pectl.phantom.body.vessels import Tree
 from pectl.phantom.confounders import Confounders
 from pectl.phantom.emboli import Embolus
-from pectl.phantom.vessels import Tree
 
 ExamType = Literal["negative", "positive", "indeterminate"]
 

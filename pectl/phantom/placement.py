@@ -3,11 +3,11 @@
 import numpy as np
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.vessels import Branch, Tree
 from pectl.phantom.emboli import EMBOLUS_HU, Embolus, Kind, image_area_mm2
 from pectl.phantom.grid import Slab
 from pectl.phantom.paths import Path, across, along, cut, dense
 from pectl.phantom.sizes import draw_count, draw_sized, draw_volumes
-from pectl.phantom.vessels import Branch, Tree
 
 _TRIES = 40
 _NARROWEST = 0.6

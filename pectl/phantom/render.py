@@ -4,19 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pectl.phantom.confounders import Unmixed
-from pectl.phantom.fields import SmoothField
-from pectl.phantom.grid import Array, Box, Slab, mix, mix_inside, soft
-from pectl.phantom.mediastinum import (
+from pectl.phantom.body.mediastinum import (
     paint_airways,
     paint_course,
     paint_great_vessels,
     paint_heart,
 )
-from pectl.phantom.opacities import paint_opacities
+from pectl.phantom.body.opacities import paint_opacities
+from pectl.phantom.body.surroundings import paint_surroundings
+from pectl.phantom.body.torso import paint_torso
+from pectl.phantom.confounders import Unmixed
+from pectl.phantom.fields import SmoothField
+from pectl.phantom.grid import Array, Box, Slab, mix, mix_inside, soft
 from pectl.phantom.study import Phantom
-from pectl.phantom.surroundings import paint_surroundings
-from pectl.phantom.torso import paint_torso
 from pectl.phantom.tubes import ball, paint_tubes, tubes
 
 ROOM_HU, LUNG_HU = -1000.0, -860.0

@@ -4,10 +4,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.vessels import Tree
 from pectl.phantom.emboli import EMBOLUS_HU, Embolus, Kind
 from pectl.phantom.grid import Points
 from pectl.phantom.paths import Path, across, dense
-from pectl.phantom.vessels import Tree
 
 _THICKNESS_MM, _THICKNESS_POWER, _THICKNESS_SPREAD = 1.04, 0.27, 0.15
 """Thickest place of a clot of v mm3: 1.04 v^0.27 mm, and the deviation of its logarithm.

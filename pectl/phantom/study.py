@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.config import PhantomConfig
-from pectl.phantom.airways import Airways, lay_airways
-from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
+from pectl.phantom.body.airways import Airways, lay_airways
+from pectl.phantom.body.anatomy import BOTTOM_MM, TOP_MM, Anatomy
+from pectl.phantom.body.mediastinum import Contrast
+from pectl.phantom.body.opacities import Opacities, draw_opacities
+from pectl.phantom.body.surroundings import Surroundings, draw_surroundings
+from pectl.phantom.body.vessels import Tree, grow_tree, lobe_points
 from pectl.phantom.confounders import draw_confounders
 from pectl.phantom.courses import ARTERY_STEMS, VEIN_STEMS, Stem
 from pectl.phantom.emboli import Embolus
 from pectl.phantom.grid import Grid
 from pectl.phantom.labels import ExamType, Findings
-from pectl.phantom.mediastinum import Contrast
-from pectl.phantom.opacities import Opacities, draw_opacities
 from pectl.phantom.placement import draw_emboli
-from pectl.phantom.surroundings import Surroundings, draw_surroundings
-from pectl.phantom.vessels import Tree, grow_tree, lobe_points
 
 _VEIN_ROOT_MM = 11.0
 """Radius of the vessel that would carry the flow of all pulmonary veins."""

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.heart import Heart
 from pectl.phantom.fields import SmoothField
 from pectl.phantom.grid import Slab
-from pectl.phantom.heart import Heart
 from pectl.phantom.render import Fields, render
 from pectl.phantom.study import draw_phantom
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import ndimage
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.surroundings import Arms, Surroundings
 from pectl.phantom.render import Fields, render
 from pectl.phantom.study import draw_phantom
-from pectl.phantom.surroundings import Arms, Surroundings
 
 
 @pytest.fixture(scope="module")

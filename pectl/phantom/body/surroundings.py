@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.config import PhantomConfig
-from pectl.phantom.anatomy import Anatomy
-from pectl.phantom.bones import CORTEX_HU, MARROW_HU, MUSCLE_HU
+from pectl.phantom.body.anatomy import Anatomy
+from pectl.phantom.body.bones import CORTEX_HU, MARROW_HU, MUSCLE_HU
 from pectl.phantom.grid import Array, Slab, mix, soft
 
 TABLE_HU, PAD_HU = -60.0, -880.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.heart import Ellipsoid, Heart
 from pectl.phantom.grid import Array, Points, Slab, cuboid
-from pectl.phantom.heart import Ellipsoid, Heart
 
 TOP_MM, BOTTOM_MM = 98.0, -132.0
 """Body z of the first and last slice of a scan: from the lungs' apex to below the domes of the diaphragm."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pectl.phantom.body.heart import Heart
+from pectl.phantom.body.vessels import Branch, Tree, keep_off_heart
 from pectl.phantom.courses import LEFT_BRONCHUS, RIGHT_BRONCHUS, TRACHEA
 from pectl.phantom.grid import Points
-from pectl.phantom.heart import Heart
-from pectl.phantom.vessels import Branch, Tree, keep_off_heart
 
 BRONCHUS_TO_ARTERY = 0.75
 """Inner radius of a bronchus over that of its artery."""

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from pectl.config import PhantomConfig
-from pectl.phantom.anatomy import Anatomy
+from pectl.phantom.body.anatomy import Anatomy
+from pectl.phantom.body.heart import Ellipsoid
 from pectl.phantom.grid import Array, Slab, mix, soft
-from pectl.phantom.heart import Ellipsoid
 
 Side = Literal["right", "left"]
 Part = Literal["lower", "upper", "whole"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pectl.phantom import courses
-from pectl.phantom.airways import WALL_MM, Airways
+from pectl.phantom.body.airways import WALL_MM, Airways
+from pectl.phantom.body.heart import Ellipsoid, Heart
 from pectl.phantom.courses import Course
 from pectl.phantom.fields import SmoothField
 from pectl.phantom.grid import Array, Points, Slab, mix, soft
-from pectl.phantom.heart import Ellipsoid, Heart
 from pectl.phantom.tubes import paint_tubes
 
 HEART_MUSCLE_HU, WALL_HU, AIRWAY_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pectl.config import PhantomConfig
+from pectl.phantom.body.heart import Ellipsoid
+from pectl.phantom.body.opacities import Collapse, Mass, Opacities
 from pectl.phantom.cohort import make_cohort
-from pectl.phantom.heart import Ellipsoid
-from pectl.phantom.opacities import Collapse, Mass, Opacities
 from pectl.phantom.render import Fields, render
 from pectl.phantom.study import draw_phantom
 from pectl.phantom.truth import read_geometry

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pectl.phantom.anatomy import BOTTOM_MM, TOP_MM, Anatomy
+from pectl.phantom.body.anatomy import BOTTOM_MM, TOP_MM, Anatomy
+from pectl.phantom.body.heart import Heart
 from pectl.phantom.courses import LOBES, Level, Side, Stem
 from pectl.phantom.grid import Indices, Points
-from pectl.phantom.heart import Heart
 
 _REACH = 0.42
 """How far of the way to the middle of its points a branch goes before it divides."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pectl.phantom.anatomy import WALL_MM, Anatomy
-from pectl.phantom.bones import paint_bones
+from pectl.phantom.body.anatomy import WALL_MM, Anatomy
+from pectl.phantom.body.bones import paint_bones
 from pectl.phantom.grid import Array, Slab, mix, soft
 
 FAT_HU, MUSCLE_HU, SKIN_HU, LIVER_HU, SPLEEN_HU, STOMACH_HU, FLUID_HU = (

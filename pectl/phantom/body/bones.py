@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pectl.phantom.anatomy import Anatomy
+from pectl.phantom.body.anatomy import Anatomy
 from pectl.phantom.grid import Array, Slab, cuboid, mix, soft
 from pectl.phantom.tubes import paint_tubes
 
