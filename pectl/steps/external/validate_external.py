@@ -80,16 +80,18 @@ def validate_external(question: ExternalQuestion, out: Path, config: Config) -> 
     """
     unloaded = UnloadedBundle.open(question.model)
     sites = open_sites(question.stores, unloaded.preprocess, model=unloaded.model.name, sizes=question.sizes)
+    tables = [site.table() for site in sites]  # masks that are missing are missed before the work
     with open_bundle(question.model) as bundle:
         known = _Known(frozen(read_decisions(bundle)), read_fingerprints(bundle), question.trained_on)
     watch = _Progress(question.progress, [len(site.met) for site in sites])
     instrument = unloaded.load()
     data, prints = [], {}
-    for number, site in enumerate(sites):
+    for number, (site, table) in enumerate(zip(sites, tables, strict=True)):
         folder = out / "sites" / site.name
         prints[site.name] = _fingerprints(site, folder, question.workers, watch.before(number))
         predictions = _predict(site, instrument, folder, question, watch.of(number))
-        data.append(known.site_data(site, predictions, prints[site.name], config.evaluate))
+        judged = known.judge(table, predictions, prints[site.name], config.evaluate)
+        data.append(SiteData(site.name, judged, *_answers(predictions), known.decisions))
     model = {
         "name": instrument.name,
         "package_version": instrument.version,
@@ -146,21 +148,30 @@ class _Known:
     training: Sequence[str]
     trained_on: Sequence[str]
 
-    def site_data(
-        self, site: Site, predictions: Mapping[str, Prediction], prints: Mapping[str, str], config: EvaluateConfig
-    ) -> SiteData:
-        studies = with_overlap(_with_predictions(site.table(), predictions), prints, self.training, self.trained_on)
-        answered = {uid: one.answers for uid, one in predictions.items() if one.answers}
-        score, probability = (
-            pd.DataFrame(
-                {name: [getattr(answers[name], part) for answers in answered.values()] for name in EXAM_NAMES},
-                index=pd.Index(list(answered), name=STUDY),
-                dtype=float,
-            )
-            for part in ("score", "probability")
+    def judge(
+        self,
+        table: pd.DataFrame,
+        predictions: Mapping[str, Prediction],
+        prints: Mapping[str, str],
+        config: EvaluateConfig,
+    ) -> pd.DataFrame:
+        """Return the studies of a site with what is said of each, and what becomes of it."""
+        studies = with_overlap(_with_predictions(table, predictions), prints, self.training, self.trained_on)
+        return studies.assign(outcome=outcomes(studies, config))
+
+
+def _answers(predictions: Mapping[str, Prediction]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return scores and calibrated probabilities of the studies that were read, by StudyInstanceUID."""
+    answered = {uid: one.answers for uid, one in predictions.items() if one.answers}
+    score, probability = (
+        pd.DataFrame(
+            {name: [getattr(answers[name], part) for answers in answered.values()] for name in EXAM_NAMES},
+            index=pd.Index(list(answered), name=STUDY),
+            dtype=float,
         )
-        judged = studies.assign(outcome=outcomes(studies, config))
-        return SiteData(site.name, judged, score, probability, self.decisions)
+        for part in ("score", "probability")
+    )
+    return score, probability
 
 
 def _with_predictions(studies: pd.DataFrame, predictions: Mapping[str, Prediction]) -> pd.DataFrame:

@@ -228,6 +228,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(world, tmp_path):
     refused(LabelsError, "labels of PE, which a validation compares with, found none", ask(a=tmp_path / "blank"), out)
     masks = ExternalQuestion(model=model, stores={"a": north}, sizes={"b": north}, device="cpu")
     refused(ConfigError, "--truth: expected a site: a, found b", masks, out)
+    masks = ExternalQuestion(model=model, stores={"a": north}, sizes={"a": tmp_path}, device="cpu")
+    refused(InputMissingError, "npz: expected the truth of a phantom, found", masks, out)
 
 
 def test_a_bundle_takes_fingerprints_of_its_own_store_alone(world, tmp_path):
