@@ -70,11 +70,9 @@ def _checked(store: Path, uid: str, indexed: dict[str, tuple[int, Labels]]) -> L
     """Return the labels of a study whose file is the one that was indexed."""
     path = study_path(store, uid)
     n_bytes, labels = indexed.get(uid, (-1, np.empty(0, np.int8)))
-    try:
-        found = path.stat().st_size
-    except OSError:
-        return _read_one(path)  # says what is wrong with it
+    found = path.stat().st_size if path.exists() else None
     if found != n_bytes:
+        _read_one(path)  # where it is missing or damaged, this is said
         raise StoreError(
             where=path,
             expected=f"the file that {NAME} was made from, of {n_bytes} bytes" if n_bytes >= 0 else f"it in {NAME}",
