@@ -87,7 +87,7 @@ def validate(
     note_breaches(cohort, breaches)
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
-    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
+    tasks = intake_tasks(cohort, table, config, out, previews=previews, sources=sources)
     done: list[tuple[Verdict, bool]] = []
     if tasks:
         watch.studies(0, len(tasks))
@@ -122,7 +122,9 @@ def _inspected(path: Path | None) -> "tuple[Labels | None, dict[str, list[Breach
 def _judge(task: IntakeTask) -> tuple[Verdict, bool]:
     """Return the verdict on a study, and whether it is an earlier one of the same files, labels and choices."""
     path = verdict_path(task.out, task.study.uid)
-    source = digest_of(task.study.digest, task.config.digest(), task.labels.image, task.labels.exam, task.series)
+    source = digest_of(
+        task.study.digest, task.config.digest(), task.labels.image, task.labels.exam, task.series, task.places_digest
+    )
     earlier = _earlier(path)
     if earlier and earlier.source == source and not (task.previews and lacks_preview(task.out, earlier)):
         return earlier, True
