@@ -22,21 +22,22 @@ def read_matlab(path: Path, shape: tuple[int, int, int]) -> NDArray[np.generic]:
     """
     with path.open("rb") as file:
         is_hdf5 = file.read(len(_HDF5)) == _HDF5
-    return _read_hdf5(path, shape) if is_hdf5 else _read_old(path, shape)
+    try:
+        return (_read_hdf5 if is_hdf5 else _read_old)(path, shape)
+    except StudyRefusedError:
+        raise
+    except Exception as error:  # whatever a library throws at a damaged file
+        found = f"{type(error).__name__} in the reader"
+        raise refused("places_unreadable", "a whole MATLAB file", found) from error
 
 
 def _read_old(path: Path, shape: tuple[int, int, int]) -> NDArray[np.generic]:
     from scipy.io import loadmat, whosmat
 
-    try:
-        found = {name: (size, kind) for name, size, kind in whosmat(str(path))}
-        size, kind = found.get(_VARIABLE, ((), ""))
-        _check(tuple(size), shape, is_number=kind in _NUMBERS, variables=list(found))
-        mask = loadmat(str(path), variable_names=[_VARIABLE])[_VARIABLE]
-    except StudyRefusedError:
-        raise
-    except (ValueError, TypeError, NotImplementedError, EOFError, KeyError) as error:
-        raise _damaged(error) from error
+    found = {name: (size, kind) for name, size, kind in whosmat(str(path))}
+    size, kind = found.get(_VARIABLE, ((), ""))
+    _check(tuple(size), shape, is_number=kind in _NUMBERS, variables=list(found))
+    mask = loadmat(str(path), variable_names=[_VARIABLE])[_VARIABLE]
     return np.moveaxis(np.asarray(mask), 2, 0)
 
 
@@ -44,14 +45,11 @@ def _read_hdf5(path: Path, shape: tuple[int, int, int]) -> NDArray[np.generic]:
     """MATLAB counts the first axis fastest, HDF5 the last: the axes of the array are (slice, column, row)."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            mask = file.get(_VARIABLE)
-            size = mask.shape[::-1] if isinstance(mask, h5py.Dataset) else ()
-            _check(size, shape, is_number=bool(size) and mask.dtype.kind in "iufb", variables=list(file))
-            return np.moveaxis(np.asarray(mask[...]), 1, 2)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise _damaged(error) from error
+    with h5py.File(path, "r") as file:
+        mask = file.get(_VARIABLE)
+        size = mask.shape[::-1] if isinstance(mask, h5py.Dataset) else ()
+        _check(size, shape, is_number=bool(size) and mask.dtype.kind in "iufb", variables=list(file))
+        return np.moveaxis(np.asarray(mask[...]), 1, 2)
 
 
 def _check(size: tuple[int, ...], shape: tuple[int, int, int], *, is_number: bool, variables: list[str]) -> None:
@@ -60,7 +58,3 @@ def _check(size: tuple[int, ...], shape: tuple[int, int, int], *, is_number: boo
     if (size[-1], *size[:-1]) != shape:
         sizes = [" x ".join(map(str, one)) for one in ((*shape[1:], shape[0]), size)]
         raise refused("places_mismatch", f"{sizes[0]} rows, columns and files of the series", sizes[1])
-
-
-def _damaged(error: Exception) -> StudyRefusedError:
-    return refused("places_unreadable", "a whole MATLAB file", f"{type(error).__name__} in the reader")
