@@ -28,6 +28,7 @@ from pectl.core.intake.tasks import (
     Sources,
     intake_tasks,
     lacks_preview,
+    note_unused_places,
     verdict_path,
     without_images,
 )
@@ -123,6 +124,7 @@ def preprocess(
             progress=watch.files,
         )
         absent = sources.series.absent(cohort.patient)
+    note_unused_places(cohort, sources.places)
     _check_split(config, cohort)
     tasks = intake_tasks(cohort, table, config, out, previews=previews, sources=sources)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)

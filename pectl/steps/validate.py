@@ -18,6 +18,7 @@ from pectl.core.intake.tasks import (
     intake_tasks,
     lacks_preview,
     note_breaches,
+    note_unused_places,
     verdict_path,
     without_images,
 )
@@ -84,6 +85,7 @@ def validate(
         progress=watch.files,
     )
     absent = sources.series.absent(cohort.patient)
+    note_unused_places(cohort, sources.places)
     note_breaches(cohort, breaches)
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)

@@ -166,7 +166,7 @@ def test_heat_is_scored_on_masks_of_a_set_as_on_phantoms(chain, masked, explain)
     assert 0 < real["heat_in_emboli"]["random_lung"] < 0.2
     assert 0 < real["pointing_game"]["random_lung"] < 1
     sizes = [sorted(one["volume_mm3"] for one in study["emboli"]) for study in froc]
-    assert sizes[0] == pytest.approx(sizes[1])
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-4)  # DICOM rounds the pixel spacing
     again, _ = explain(masked, "--study", uid, "--truth", masked / "places")
     assert again.code == 0, again.err
     refused, _ = explain(masked, "--study", uid, "--truth", chain.store)

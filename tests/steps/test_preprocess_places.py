@@ -1,4 +1,4 @@
-"""From images with masks or boxes to a store: labels, sizes, masks on its grid, and what is said where they don't fit."""
+"""From images with masks or boxes to a store: labels, sizes, masks on its grid; and masks that don't fit."""
 
 from pathlib import Path
 
@@ -220,6 +220,16 @@ def test_a_labels_table_is_followed_where_it_knows(chest, tmp_path):
     assert np.flatnonzero(study.source.label == 1).tolist() == [d]
     assert study.source.label[-1] == 0  # from the mask
     assert study.exam_labels["leftsided_pe"] == 1
+
+
+def test_masks_of_studies_that_are_not_among_the_files(chest, tmp_path):
+    folder, _ = chest()
+    source = PlacesSource("volume", write_nrrd(tmp_path / "a.nrrd", block()))
+    summary = preprocess(Sources((folder,), places={"PAT001": source}), tmp_path / "store", CONFIG)
+    assert [(one.code, one.detail) for one in summary.remarks] == [
+        ("places_without_images", "1 of 1 studies with masks or boxes aren't among the files: PAT001")
+    ]
+    assert pd.read_csv(tmp_path / "store" / "emboli.csv").empty
 
 
 def test_a_mask_that_is_not_there(chest, tmp_path):

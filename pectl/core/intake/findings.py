@@ -143,7 +143,10 @@ CODES: dict[str, tuple[Level, str]] = {
     ),
     "places_faint": ("warning", "emboli are marked, on no slice as much as places.min_area_mm2; labels are unknown"),
     "places_outside_box": ("warning", "emboli lie outside the lung box, so the store's masks lack them"),
-    "places_without_images": ("warning", "boxes on images that are not in the chosen series"),
+    "places_without_images": (
+        "warning",
+        "boxes on images that are not in the chosen series, or masks or boxes of studies that aren't among the files",
+    ),
     "places_contradict": ("warning", "the labels table and the masks or boxes disagree; the table was followed"),
     # patients
     "several_patients": (

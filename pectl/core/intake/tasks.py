@@ -171,6 +171,14 @@ def note_breaches(cohort: Cohort, breaches: "dict[str, list[Breach]]") -> None:
             cohort.notes.setdefault(uid, []).append(Finding("label_breach", f"{rule}{where}"))
 
 
+def note_unused_places(cohort: Cohort, places: Mapping[str, PlacesSource]) -> None:
+    """Say once, of all studies together, how many masks are of studies that aren't among the files."""
+    if unused := sorted(set(places) - set(cohort.patient)):
+        examples = f"{', '.join(unused[:3])}{' ...' if len(unused) > 3 else ''}"
+        detail = f"{len(unused)} of {len(places)} studies with masks or boxes aren't among the files: {examples}"
+        cohort.remarks.append(Finding("places_without_images", detail))
+
+
 def without_images(cohort: Cohort, table: "Labels | None", shard: tuple[int, int] | None = None) -> Iterator[Verdict]:
     """Yield a verdict on every study of the labels table of which there is no image."""
     if table is None:

@@ -87,11 +87,12 @@ def test_a_damaged_file_is_named(store):
 def test_the_digest_is_of_the_content_and_of_the_smallest_area(tmp_path):
     for name, content in (("a", b"mask"), ("b", b"mask"), ("c", b"other")):
         (tmp_path / name).write_bytes(content)
-    of = lambda name, config=PlacesConfig(), **more: places_digest(  # noqa: E731
-        {"1.1": PlacesSource("volume", tmp_path / name, **more)}, config
-    )
+
+    def of(name, area=4.0, **more):
+        return places_digest({"1.1": PlacesSource("volume", tmp_path / name, **more)}, PlacesConfig(min_area_mm2=area))
+
     assert of("a") == of("b")
-    assert len({of("a"), of("c"), of("a", numbered=True), of("a", PlacesConfig(min_area_mm2=1.0))}) == 4
+    assert len({of("a"), of("c"), of("a", numbered=True), of("a", 1.0)}) == 4
     assert places_digest({}, PlacesConfig()) == "none"
     with pytest.raises(InputMissingError, match=r"d: expected a file of masks or boxes, found no such file"):
         of("d")
