@@ -98,6 +98,14 @@ class PreprocessConfig(Section):
     """The choice among several series of a study."""
 
 
+class PlacesConfig(Section):
+    """Labels from masks and boxes of emboli, where a set gives them."""
+
+    min_area_mm2: Positive = 4.0
+    """An image has PE if so much of it is marked, and none if nothing is; its label is unknown in between. 4 mm2 are a
+    disc of 2.3 mm, as thin as the thinnest twentieth of real emboli at their thickest; less is the rim of one."""
+
+
 class SplitConfig(Section):
     """Which studies train, validate and test; disjoint by patient."""
 
@@ -439,6 +447,7 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of everything random: cohort, split, weights, batches, augmentation, bootstrap."""
     preprocess: PreprocessConfig = PreprocessConfig()
+    places: PlacesConfig = PlacesConfig()
     split: SplitConfig = SplitConfig()
     windows: WindowsConfig = WindowsConfig()
     stage1: Stage1Config = Stage1Config()

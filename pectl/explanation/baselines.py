@@ -29,11 +29,26 @@ class Measured(NamedTuple):
 
 def lung_positions(study: Study) -> NDArray[np.intp]:
     """Return grid indices (n, 3) on a lattice of about 4 mm in the aerated lungs; in all the grid without any."""
+    lungs, steps = _coarse_lungs(study)
+    return np.argwhere(lungs) * steps
+
+
+def lung_mask(study: Study) -> NDArray[np.bool_]:
+    """Return the same as a mask (D, S, S), each place of the lattice as a block."""
+    lungs, steps = _coarse_lungs(study)
+    for axis, step in enumerate(steps):
+        lungs = np.repeat(lungs, step, axis=axis)
+    depth, height, width = study.hu.shape
+    return lungs[:depth, :height, :width]
+
+
+def _coarse_lungs(study: Study) -> tuple[NDArray[np.bool_], list[int]]:
+    """Return the aerated lungs on a lattice, and its steps; all of it where there are none."""
     steps = [max(1, round(COARSE_MM / spacing)) for spacing in study.spacing_mm]
     coarse = study.hu[:: steps[0], :: steps[1], :: steps[2]]
     dz, dy, dx = (step * spacing for step, spacing in zip(steps, study.spacing_mm, strict=True))
     lungs = lungs_in(coarse, (dz, dy, dx))
-    return np.argwhere(lungs if lungs.any() else np.ones_like(lungs)) * steps
+    return (lungs if lungs.any() else np.ones_like(lungs)), steps
 
 
 def vessel_brightness(study: Study) -> NDArray[np.float32]:

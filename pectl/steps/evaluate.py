@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pectl.config import Config, write_config
+from pectl.core.places.truth import embolus_volumes_ml
 from pectl.core.storage.files import read_json
-from pectl.core.stores.phantom_truth import embolus_volumes_ml
 from pectl.evaluation.evaluate import evaluate as measure
 from pectl.report.evaluation.page import write_evaluation_report
 from pectl.steps.judged import Judged, read_decisions
@@ -31,7 +31,7 @@ def evaluate(
         config: the experiment; `evaluate` and `seed` are used.
         decisions: calibrators and thresholds of `calibrate`; None: the run's own.
         explanations: folder of `explain` on the same split, shown in the report.
-        truth: the folder `truth/` of a phantom cohort: makes subgroups by the size of the emboli.
+        truth: a store with masks, or a phantom cohort: makes subgroups by the size of the emboli.
 
     Returns:
         The content of `metrics.json`.

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 from pectl.config import Config, write_config
+from pectl.core.places.truth import PlacesTruth, TruthFolder
 from pectl.core.storage.files import atomic_path, write_json
-from pectl.core.stores.phantom_truth import PhantomTruth, read_phantom_truth
 from pectl.core.stores.study_store import Study, StudyStore
 from pectl.core.volumes.stated import Stated
 from pectl.errors import InputMissingError
@@ -46,7 +46,7 @@ class Question:
         split: instead, all studies of a split of a store.
         label: what to explain.
         method: of the heat.
-        truth: the folder `truth/` of a phantom cohort: heat is also scored against its masks.
+        truth: a store with masks or boxes, or a phantom cohort: heat is also scored against its emboli.
         stated: of a volume that isn't DICOM.
     """
 
@@ -57,7 +57,7 @@ class Question:
     split: str | None
     label: str
     method: Method
-    truth: Path | None
+    truth: TruthFolder | None
     stated: Stated = field(default_factory=Stated)
 
 
@@ -114,13 +114,12 @@ def _explain_one(
     return {"statement": f"explained {uid} {cost}: {out / uid / 'index.html'}"}
 
 
-def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) -> Case:
+def explain_case(store: StudyStore, uid: str, chain: Chain, truth: TruthFolder | None) -> Case:
     """Explain one study of a store and score its heat."""
     study = store.read_study(uid)
     explanation = chain.explainer.explain(study)
     seen_as = chain.splits.get(uid)
-    path = None if truth is None else truth / f"{uid}.npz"
-    masks = None if path is None else read_phantom_truth(path)
+    masks = None if truth is None else truth.read(uid)
     return Case(
         study=study,
         explanation=explanation,
@@ -129,23 +128,23 @@ def explain_case(store: StudyStore, uid: str, chain: Chain, truth: Path | None) 
         decisions=chain.decisions,
         lineage=chain.lineage,
         seen_as=None if seen_as is None else str(seen_as),
-        marks=None if path is None or masks is None else _marks(study, explanation, masks, path),
+        marks=None if truth is None or masks is None else _marks(study, explanation, masks, truth.file(uid)),
     )
 
 
-def _measures(study: Study, explanation: Explanation, masks: PhantomTruth | None) -> Measures:
+def _measures(study: Study, explanation: Explanation, masks: PlacesTruth | None) -> Measures:
     measures = score_labels(study, explanation)
     return measures if masks is None else measures | score_truth(study, explanation, masks)
 
 
-def _marks(study: Study, explanation: Explanation, masks: PhantomTruth, path: Path) -> StudyMarks | None:
+def _marks(study: Study, explanation: Explanation, masks: PlacesTruth, path: Path) -> StudyMarks | None:
     """Return the marks beside the emboli, where the heat is to point at every embolus."""
     if explanation.label not in ASKS_FOR_PE:
         return None
     return StudyMarks.of(find_marks(study, explanation), emboli_of(masks, known_places(path)))
 
 
-def _measured_against(truth: Path | None) -> tuple[str, ...]:
+def _measured_against(truth: TruthFolder | None) -> tuple[str, ...]:
     return ("labels",) if truth is None else ("labels", "masks")
 
 

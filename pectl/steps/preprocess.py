@@ -21,16 +21,19 @@ from pectl.core.intake.examine import make_study
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
 from pectl.core.intake.lungs import check_available
+from pectl.core.intake.marked import on_store_grid
 from pectl.core.intake.tasks import (
     IntakeTask,
     IntakeWatch,
     Sources,
     intake_tasks,
     lacks_preview,
+    note_unused_places,
     verdict_path,
     without_images,
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.places.kept import places_digest, places_path, write_places
 from pectl.core.storage.estimate import Estimate, check_disk
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import run_in_processes
@@ -90,7 +93,7 @@ def preprocess(
     """Make or complete the study store `out` from every study among the files.
 
     Args:
-        sources: the files, and the labels table.
+        sources: the files, the labels table, and masks or boxes of emboli.
         out: the store; studies it holds already are left as they are, unless another series is named now. The
             shard that finishes last writes its index.
         config: the experiment; `preprocess`, `split` and `seed` are used.
@@ -98,9 +101,10 @@ def preprocess(
         watch: is told how far the work is.
 
     Raises:
-        InputMissingError: no such source, no DICOM inside, or no labels table; nothing has been written.
+        InputMissingError: no such source, no DICOM inside, no labels table, or no file of masks or boxes; nothing has
+            been written.
         LabelsError: the labels table can't be used; nothing has been written.
-        LineageError: `out` was made with other preprocessing or other labels.
+        LineageError: `out` was made with other preprocessing, labels, masks or boxes.
         WeightsError: `lungs = "lungmask"` without the package or its weights.
         SplitError: the studies can't be split as configured.
         StoreError: a file can't be written, or the disk can't hold the store.
@@ -108,7 +112,7 @@ def preprocess(
     """
     watch = watch or IntakeWatch()
     check_available(config.preprocess)
-    table = _labels(sources.labels)
+    table, places = _labels(sources.labels), places_digest(sources.places, config.places)
     is_finished = partial(_is_finished, out, sources.series, previews=previews)
     with nothing_left(out, InputMissingError):
         cohort = index_files(
@@ -120,13 +124,14 @@ def preprocess(
             progress=watch.files,
         )
         absent = sources.series.absent(cohort.patient)
+    note_unused_places(cohort, sources.places)
     _check_split(config, cohort)
-    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
+    tasks = intake_tasks(cohort, table, config, out, previews=previews, sources=sources)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)
     check_disk(estimate, out)
     from pectl.core.intake.store_index import begin_store, finish_store  # pandas comes with it
 
-    begin_store(out, config, sources.labels)
+    begin_store(out, config, sources.labels, places=places)
     watch.expect(estimate)
     verdicts: list[Verdict] = []
     if tasks:
@@ -137,7 +142,7 @@ def preprocess(
             watch.studies(len(verdicts), len(tasks))
     complete = all(map(is_finished, cohort.patient))
     if complete:
-        finish_store(out, cohort, config, sources.labels, list(without_images(cohort, table)))
+        finish_store(out, cohort, config, sources.labels, list(without_images(cohort, table)), places=places)
     return PreprocessSummary(
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
         n_skipped=cohort.n_known,
@@ -198,9 +203,15 @@ def _is_finished(out: Path, series: NamedSeries, uid: str, *, previews: bool) ->
 
 def _preprocess_study(task: IntakeTask) -> Verdict:
     """Write one study and its verdict, or the verdict alone where it is refused."""
-    examined = task.examine()
+    examined, places = task.examine(), places_path(task.out, task.study.uid)
+    places.unlink(missing_ok=True)  # of another series
     if examined.usable is not None:
-        study = make_study(examined.usable, examined.verdict, task.config, task.labels)
+        marked, labels = examined.marked, task.labels
+        study = make_study(
+            examined.usable, examined.verdict, task.config, labels if marked is None else labels.completed_by(marked)
+        )
+        if marked is not None:
+            write_places(places, on_store_grid(marked, examined.usable.volume, study))
         write_study(study_path(task.out, task.study.uid), study)
     else:
         study_path(task.out, task.study.uid).unlink(missing_ok=True)  # of another series

@@ -18,6 +18,7 @@ from pectl.core.intake.tasks import (
     intake_tasks,
     lacks_preview,
     note_breaches,
+    note_unused_places,
     verdict_path,
     without_images,
 )
@@ -84,10 +85,11 @@ def validate(
         progress=watch.files,
     )
     absent = sources.series.absent(cohort.patient)
+    note_unused_places(cohort, sources.places)
     note_breaches(cohort, breaches)
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
-    tasks = intake_tasks(cohort, table, config.preprocess, out, previews=previews, series=sources.series)
+    tasks = intake_tasks(cohort, table, config, out, previews=previews, sources=sources)
     done: list[tuple[Verdict, bool]] = []
     if tasks:
         watch.studies(0, len(tasks))
@@ -122,7 +124,9 @@ def _inspected(path: Path | None) -> "tuple[Labels | None, dict[str, list[Breach
 def _judge(task: IntakeTask) -> tuple[Verdict, bool]:
     """Return the verdict on a study, and whether it is an earlier one of the same files, labels and choices."""
     path = verdict_path(task.out, task.study.uid)
-    source = digest_of(task.study.digest, task.config.digest(), task.labels.image, task.labels.exam, task.series)
+    source = digest_of(
+        task.study.digest, task.config.digest(), task.labels.image, task.labels.exam, task.series, task.places_digest
+    )
     earlier = _earlier(path)
     if earlier and earlier.source == source and not (task.previews and lacks_preview(task.out, earlier)):
         return earlier, True

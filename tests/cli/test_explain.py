@@ -5,12 +5,18 @@ import os
 import shutil
 
 import h5py
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from pectl.config import load_config
+from pectl.core.intake.tasks import Sources
+from pectl.core.places.source import PlacesSource
+from pectl.core.stores.study_store import StudyStore
 from pectl.steps.chain import load_chain
+from pectl.steps.preprocess import preprocess
 
 
 @pytest.fixture
@@ -124,6 +130,50 @@ def check_no_masks(out):
     summary = json.loads((out / "summary.json").read_text())
     assert ("pointing_game" in summary["measures"], summary["froc"]) == (False, None)
     assert not (out / "marks.csv").exists()
+
+
+@pytest.fixture
+def masked(chain, tmp_path):
+    """A store of the chain's DICOM files without a labels table, whose phantoms' emboli a set gives as NIfTI masks."""
+    places = {}
+    for path in sorted((chain.cohort / "truth").glob("*.npz")):
+        with np.load(path) as data:
+            affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ data["affine"]  # LPS to RAS
+            nib.save(nib.Nifti1Image(data["embolus"].astype(np.uint8), affine), tmp_path / f"{path.stem}.nii.gz")
+        places[path.stem] = PlacesSource("volume", tmp_path / f"{path.stem}.nii.gz")
+    config = load_config(chain.config, [])
+    preprocess(Sources((chain.dicom,), places=places), tmp_path / "masked", config)
+    return tmp_path / "masked"
+
+
+def test_heat_is_scored_on_masks_of_a_set_as_on_phantoms(chain, masked, explain):
+    labels = pd.read_csv(chain.labels, dtype=str).set_index(["StudyInstanceUID", "SOPInstanceUID"])
+    uid = labels.index[labels["pe_present_on_image"] == "1"][0][0]
+    source = StudyStore.open(masked).read_study(uid).source
+    present = labels.loc[uid, "pe_present_on_image"].astype(int).loc[source.sop_instance_uid].to_numpy()
+    assert (source.label[source.label >= 0] == present[source.label >= 0]).mean() > 0.9
+    measures, froc = [], []
+    for truth in (chain.cohort / "truth", masked):
+        result, out = explain(chain.store, "--study", uid, "--truth", truth)
+        assert result.code == 0, result.err
+        found = json.loads((out / uid / "explain.json").read_text())
+        measures.append(found["measures"])
+        froc.append(found["froc"])
+    phantom, real = measures
+    assert phantom.keys() - real.keys() == {"heat_in_arteries"}  # the set marks no arteries
+    assert real["pointing_game"]["heat"] == phantom["pointing_game"]["heat"]
+    assert real["heat_in_emboli"]["heat"] == pytest.approx(phantom["heat_in_emboli"]["heat"], abs=1e-6)
+    assert 0 < real["heat_in_emboli"]["random_lung"] < 0.2
+    assert 0 < real["pointing_game"]["random_lung"] < 1
+    sizes = [sorted(one["volume_mm3"] for one in study["emboli"]) for study in froc]
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-4)  # DICOM rounds the pixel spacing
+    again, _ = explain(masked, "--study", uid, "--truth", masked / "places")
+    assert again.code == 0, again.err
+    refused, _ = explain(masked, "--study", uid, "--truth", chain.store)
+    assert refused.code == 1
+    assert (
+        "expected a folder of truth, found no such folder; give a store that preprocess made with masks" in refused.err
+    )
 
 
 def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):

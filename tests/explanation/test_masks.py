@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pectl.core.stores.phantom_truth import PhantomTruth, read_phantom_truth
+from pectl.core.places.truth import PlacesTruth, read_truth
 from pectl.core.stores.study_store import Study
 from pectl.errors import InputMissingError
 from pectl.explanation.explainer import Explanation, find_peak
@@ -43,14 +43,14 @@ def study(make_study: StudyFactory) -> Study:
 
 
 @pytest.fixture
-def truth(study: Study) -> PhantomTruth:
+def truth(study: Study) -> PlacesTruth:
     """On the study's own grid of 3 x 4 x 4 mm: a clot of one voxel in an artery of three."""
     embolus, artery = np.zeros(study.hu.shape, bool), np.zeros(study.hu.shape, bool)
     embolus[5, 10, 10] = True
     artery[5, 10, 9:12] = True
     lung = np.zeros(study.hu.shape, bool)
     lung[5, 10:12, :] = True
-    return PhantomTruth(
+    return PlacesTruth(
         embolus=embolus, artery=artery, lung=lung, affine=study.affine, spacing_mm=np.array(study.spacing_mm)
     )
 
@@ -67,12 +67,12 @@ def heat_at(study: Study, *voxels: tuple[int, int, int]) -> np.ndarray:
     [((5, 10, 10), True), ((5, 10, 11), True), ((6, 10, 11), True), ((5, 11, 11), False), ((7, 10, 10), False)],
 )
 def test_peak_within_5_mm_of_a_clot_is_a_hit(
-    study: Study, truth: PhantomTruth, voxel: tuple[int, int, int], hit: bool
+    study: Study, truth: PlacesTruth, voxel: tuple[int, int, int], hit: bool
 ) -> None:
     assert score_truth(study, explanation_of(study, heat_at(study, voxel)), truth)["pointing_game"].heat == hit
 
 
-def test_shares_and_baselines(study: Study, truth: PhantomTruth) -> None:
+def test_shares_and_baselines(study: Study, truth: PlacesTruth) -> None:
     study.hu[4:6, 10, 10] = 300  # brightness is the mean over 2 slices here
     heat = heat_at(study, (5, 10, 10), (5, 10, 9), (2, 2, 2), (2, 2, 3))
     found = score_truth(study, explanation_of(study, heat), truth)
@@ -82,7 +82,7 @@ def test_shares_and_baselines(study: Study, truth: PhantomTruth) -> None:
     assert found["pointing_game"].brightest_vessel == 1.0
 
 
-def test_truth_on_another_grid_is_looked_up_by_position(study: Study, truth: PhantomTruth) -> None:
+def test_truth_on_another_grid_is_looked_up_by_position(study: Study, truth: PlacesTruth) -> None:
     moved = truth.affine.copy()
     moved[:3, 3] += moved[:3, :3] @ [2, 0, 0]
     shifted = replace(truth, affine=moved)
@@ -90,25 +90,27 @@ def test_truth_on_another_grid_is_looked_up_by_position(study: Study, truth: Pha
     assert found["heat_in_emboli"].heat == 1.0
 
 
-def test_no_heat_is_a_miss(study: Study, truth: PhantomTruth) -> None:
+def test_no_heat_is_a_miss(study: Study, truth: PlacesTruth) -> None:
     found = score_truth(study, explanation_of(study, heat_at(study)), truth)
     assert found["pointing_game"].heat == 0.0
     assert found["heat_in_emboli"].heat == 0.0
 
 
-def test_a_phantom_without_emboli_has_no_measures(study: Study, truth: PhantomTruth) -> None:
+def test_a_phantom_without_emboli_has_no_measures(study: Study, truth: PlacesTruth) -> None:
     healthy = replace(truth, embolus=np.zeros_like(truth.embolus))
     assert score_truth(study, explanation_of(study, heat_at(study, (5, 10, 10))), healthy) == {}
 
 
-def test_truth_file_comes_back(truth: PhantomTruth, tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "a.npz", **asdict(truth))
-    assert read_phantom_truth(tmp_path / "a.npz").embolus.sum() == 1
+def test_truth_file_comes_back(truth: PlacesTruth, tmp_path: Path) -> None:
+    np.savez_compressed(
+        tmp_path / "a.npz", **{name: found for name, found in asdict(truth).items() if found is not None}
+    )
+    assert read_truth(tmp_path / "a.npz").embolus.sum() == 1
 
 
 def test_missing_or_incomplete_truth(tmp_path: Path) -> None:
-    with pytest.raises(InputMissingError, match=r"a.npz: expected the truth of a phantom, found .*No such file"):
-        read_phantom_truth(tmp_path / "a.npz")
+    with pytest.raises(InputMissingError, match=r"a.npz: expected the truth of a study, found .*No such file"):
+        read_truth(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", lung=np.zeros(1))
     with pytest.raises(InputMissingError, match="'embolus"):
-        read_phantom_truth(tmp_path / "b.npz")
+        read_truth(tmp_path / "b.npz")

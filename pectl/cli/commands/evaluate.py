@@ -29,7 +29,8 @@ def evaluate(
         typer.Option("--explanations", help="Folder of pectl explain --split, shown in the report."),
     ] = None,
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="truth/ of a phantom cohort: subgroups by size of the emboli.")
+        Path | None,
+        typer.Option("--truth", help="A store with masks, or a phantom cohort: subgroups by size of the emboli."),
     ] = None,
     indeterminate: Annotated[
         Literal["exclude", "as-negative"] | None,

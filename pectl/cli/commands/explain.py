@@ -31,7 +31,8 @@ def explain(
     label: LabelOption = "pe_present",
     method: MethodOption = "layer-cam",
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="truth/ of a phantom cohort, to score the heat.")
+        Path | None,
+        typer.Option("--truth", help="A store with masks or boxes, or a phantom cohort, to score the heat."),
     ] = None,
     spacing: SpacingOption = None,
     values: ValuesOption = None,
@@ -45,6 +46,7 @@ def explain(
     if study is not None and split is not None:
         raise typer.BadParameter("give --study or --split, not both")
     from pectl.config import load_config
+    from pectl.core.places.truth import TruthFolder
     from pectl.steps.explain import Question
     from pectl.steps.explain import explain as run
 
@@ -57,7 +59,7 @@ def explain(
         split=split,
         label=label,
         method=method,
-        truth=truth,
+        truth=None if truth is None else TruthFolder.open(truth),
         stated=parse_stated(spacing, values),
     )
     with watched("studies explained", out, quiet=quiet) as watch:

@@ -23,7 +23,9 @@ def validate_external(
     truth: Annotated[
         list[str] | None,
         typer.Option(
-            "--truth", metavar="[NAME=]FOLDER", help="Masks of a site's emboli, for subgroups by size; repeatable."
+            "--truth",
+            metavar="[NAME=]FOLDER",
+            help="A store with masks of a site's emboli, for subgroups by size; repeatable.",
         ),
     ] = None,
     trained_on: Annotated[

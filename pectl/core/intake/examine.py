@@ -5,7 +5,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from pectl.core.dicom.headers import SliceHeader, is_safe_uid
 from pectl.core.intake.choice.series import SeriesChoice, rank_series
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.lungs import Box, find_lungs
+from pectl.core.intake.marked import Marked, read_marked
 from pectl.core.intake.resample import Grid, resample_box
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.intake.volume import Volume, read_volume
 from pectl.core.labels.names import STUDY_LABELS, UNKNOWN
+from pectl.core.places.source import PlacesSource
 from pectl.core.stores.source import SourceSlices
 from pectl.core.stores.study_store import Study
 from pectl.core.volumes.slices import expand
@@ -39,6 +41,18 @@ class StudyLabels:
     image: dict[str, int] | None = None
     exam: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(STUDY_LABELS))
 
+    def completed_by(self, marked: Marked) -> "StudyLabels":
+        """Return these labels, and where one is unknown, what is marked says it."""
+        exam = {name: marked.exam[name] if value is None else value for name, value in self.exam.items()}
+        return StudyLabels(marked.image | (self.image or {}), exam)
+
+    def contradictions(self, marked: Marked) -> int:
+        """Count the labels that are known from both and differ."""
+        image, exam = self.image or {}, self.exam
+        images = [(label, image.get(uid)) for uid, label in marked.image.items()]
+        exams = [(label, exam[name]) for name, label in marked.exam.items()]
+        return sum(None not in pair and pair[0] != pair[1] for pair in (*images, *exams))
+
 
 @dataclass(frozen=True)
 class Usable:
@@ -50,10 +64,37 @@ class Usable:
 
 @dataclass(frozen=True)
 class Examined:
-    """What was found out about a study; `usable` is None where it is refused."""
+    """What was found out about a study.
+
+    Attributes:
+        verdict: what is said of it.
+        usable: None where it is refused.
+        marked: the emboli that its set marks; None where there are no masks or boxes that can be used.
+    """
 
     verdict: Verdict
     usable: Usable | None
+    marked: Marked | None = None
+
+    def with_marks(
+        self, source: PlacesSource, files: list[SliceHeader], labels: StudyLabels, *, min_area_mm2: float
+    ) -> "Examined":
+        """Read what the set marks on a study that can be used.
+
+        Args:
+            source: masks or boxes of the study.
+            files: of the study.
+            labels: of the table.
+            min_area_mm2: see `places.min_area_mm2`.
+        """
+        if self.usable is None:
+            return self
+        volume, box = self.usable.volume, self.usable.box
+        marked, findings = read_marked(source, volume, box, _expanded(files)[0], min_area_mm2=min_area_mm2)
+        if marked is not None and (count := labels.contradictions(marked)):
+            findings.append(Finding("places_contradict", f"{count} labels of images and the study"))
+        verdict = replace(self.verdict, findings=(*self.verdict.findings, *findings))
+        return replace(self, verdict=verdict, marked=marked)
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,23 @@ CODES: dict[str, tuple[Level, str]] = {
     "studies_without_images": ("warning", "the labels table holds the study, and there is no image of it"),
     "label_breach": ("error", "the study's labels break a rule; preprocess refuses such a table"),
     "not_labelled": ("warning", "a labels table was given, and the study isn't in it"),
+    # masks and boxes of emboli
+    "places_unreadable": ("warning", "the study's masks or boxes can't be read; labels from them are unknown"),
+    "places_mismatch": (
+        "warning",
+        "masks or boxes of another matrix, number of slices or place than the images'; labels from them are unknown",
+    ),
+    "places_in_air": (
+        "warning",
+        "most of what a mask marks is air: its slices are in another order; labels from it are unknown",
+    ),
+    "places_faint": ("warning", "emboli are marked, on no slice as much as places.min_area_mm2; labels are unknown"),
+    "places_outside_box": ("warning", "emboli lie outside the lung box, so the store's masks lack them"),
+    "places_without_images": (
+        "warning",
+        "boxes on images that are not in the chosen series, or masks or boxes of studies that aren't among the files",
+    ),
+    "places_contradict": ("warning", "the labels table and the masks or boxes disagree; the table was followed"),
     # patients
     "several_patients": (
         "warning",

@@ -43,7 +43,7 @@ def resample_box(volume: Volume, box: Box, *, slice_spacing_mm: float, in_plane_
         position_mm=position_mm,
         spacing_mm=spacing,
         affine=_affine(volume, square, position_mm[0], spacing),
-        nearest_source=box.d[0] + _nearest(source_mm, position_mm),
+        nearest_source=box.d[0] + nearest(source_mm, position_mm),
         nearest_grid=_nearest_grid(volume.stack.position_mm, box, position_mm),
     )
 
@@ -164,18 +164,18 @@ def _affine(
     return affine
 
 
-def _nearest(sorted_mm: NDArray[np.float64], at_mm: NDArray[np.float64]) -> NDArray[np.intp]:
+def nearest(sorted_mm: NDArray[np.float64], at_mm: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the index of the value in `sorted_mm` nearest to each of `at_mm`; the lower one of two."""
     above = np.clip(np.searchsorted(sorted_mm, at_mm), 1, len(sorted_mm) - 1)
-    nearest: NDArray[np.intp] = above - (at_mm - sorted_mm[above - 1] <= sorted_mm[above] - at_mm)
-    return nearest
+    found: NDArray[np.intp] = above - (at_mm - sorted_mm[above - 1] <= sorted_mm[above] - at_mm)
+    return found
 
 
 def _nearest_grid(source_mm: NDArray[np.float64], box: Box, position_mm: NDArray[np.float64]) -> NDArray[np.int32]:
-    nearest = np.full(len(source_mm), -1, np.int32)
+    found = np.full(len(source_mm), -1, np.int32)
     inside = slice(*box.d)
     if len(position_mm) == 1:
-        nearest[inside] = 0
+        found[inside] = 0
     else:
-        nearest[inside] = _nearest(position_mm, source_mm[inside])
-    return nearest
+        found[inside] = nearest(position_mm, source_mm[inside])
+    return found

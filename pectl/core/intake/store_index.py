@@ -16,6 +16,7 @@ from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
 from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.labels.split_shares import check_filled
 from pectl.core.labels.splits import make_splits
+from pectl.core.places.kept import NO_PLACES, emboli_table
 from pectl.core.storage.files import atomic_path, file_digest
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.stores.slice_labels import write_slice_labels
@@ -25,13 +26,19 @@ from pectl.core.stores.tables import MADE_BY
 _BEGUN, _FINISHED = "begun.json", "store.json"
 
 
-def begin_store(out: Path, config: Config, labels: Path | None) -> None:
+def begin_store(out: Path, config: Config, labels: Path | None, *, places: str) -> None:
     """Mark the folder as a store of this preprocessing and these labels, or check that it is.
 
+    Args:
+        out: the store.
+        config: the experiment.
+        labels: the labels table.
+        places: identity of the masks and boxes, or `NO_PLACES`.
+
     Raises:
-        LineageError: it holds studies of other preprocessing or with other labels; both digests are named.
+        LineageError: it holds studies of other preprocessing, labels, masks or boxes; both digests are named.
     """
-    wanted = _stamp(config, labels)
+    wanted = _stamp(config, labels, places)
     for name in (_FINISHED, _BEGUN):
         if (out / name).exists():
             found, _ = read_stamp(out / name, format=FORMAT, version=VERSION, made_by=MADE_BY)
@@ -42,13 +49,21 @@ def begin_store(out: Path, config: Config, labels: Path | None) -> None:
                 found=found.made_from["labels"],
                 what="labels with digest",
             )
+            check_lineage(
+                where=out,
+                expected=places,
+                found=found.made_from.get("places", NO_PLACES),
+                what="masks or boxes, and their smallest area, with digest",
+            )
             return
     write_stamp(out / _BEGUN, wanted, preprocess=config.preprocess.model_dump(mode="json"))
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
 
 
-def finish_store(out: Path, cohort: Cohort, config: Config, labels: Path | None, without_images: list[Verdict]) -> None:
+def finish_store(
+    out: Path, cohort: Cohort, config: Config, labels: Path | None, without_images: list[Verdict], *, places: str
+) -> None:
     """Write the index files from what the studies' own files say: the same bytes whoever writes them.
 
     A cohort that was refused as a whole has empty tables.
@@ -59,6 +74,7 @@ def finish_store(out: Path, cohort: Cohort, config: Config, labels: Path | None,
         config: the experiment.
         labels: the labels table.
         without_images: verdicts on studies that the labels table alone holds.
+        places: as in `begin_store`.
 
     Raises:
         SplitError: the studies can't be split as configured, or a part would be empty.
@@ -70,20 +86,22 @@ def finish_store(out: Path, cohort: Cohort, config: Config, labels: Path | None,
     studies = _studies(out, cohort.patient)
     _write_csv(out / "studies.csv", studies)
     write_slice_labels(out, studies.index)
+    if places != NO_PLACES:
+        _write_csv(out / "emboli.csv", emboli_table(out, studies.index))
     splits = make_splits(studies, config.split, seed=config.seed)
     check_filled(config.split, splits, studies["patient_group"])
     _write_csv(out / "splits.csv", splits)
-    write_stamp(out / _FINISHED, _stamp(config, labels), preprocess=config.preprocess.model_dump(mode="json"))
+    write_stamp(out / _FINISHED, _stamp(config, labels, places), preprocess=config.preprocess.model_dump(mode="json"))
     (out / _BEGUN).unlink(missing_ok=True)
 
 
-def _stamp(config: Config, labels: Path | None) -> Stamp:
+def _stamp(config: Config, labels: Path | None, places: str) -> Stamp:
     digest = "none" if labels is None else file_digest(labels)
     return Stamp(
         format=FORMAT,
         version=VERSION,
         digest=store_digest(config.preprocess),
-        made_from={"labels": digest},
+        made_from={"labels": digest} | ({} if places == NO_PLACES else {"places": places}),
         config_digest=config.digest(),
     )
 

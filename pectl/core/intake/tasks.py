@@ -1,13 +1,13 @@
 """What `validate` and `preprocess` do alike: the index of the files, the labels of each study, the verdicts kept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pectl.config import PreprocessConfig
+from pectl.config import Config, PlacesConfig, PreprocessConfig
 from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.cohort import Cohort, PackedStudy, in_shard
 from pectl.core.intake.examine import Examined, StudyLabels, examine
@@ -15,6 +15,8 @@ from pectl.core.intake.findings import Finding
 from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.places.kept import places_digest
+from pectl.core.places.source import PlacesSource
 from pectl.core.storage.estimate import Expect
 from pectl.core.volumes.stated import Given, Stated
 
@@ -36,6 +38,7 @@ class Sources:
         shard: (index from 0, count): only this share of the studies.
         series: those that the user names.
         stated: of volumes that aren't DICOM.
+        places: masks or boxes of emboli by study id.
     """
 
     paths: Sequence[Path]
@@ -45,6 +48,7 @@ class Sources:
     shard: tuple[int, int] | None = None
     series: NamedSeries = field(default_factory=NamedSeries)
     stated: Stated = field(default_factory=Stated)
+    places: Mapping[str, PlacesSource] = field(default_factory=dict)
 
     @property
     def given(self) -> Given:
@@ -67,7 +71,18 @@ class IntakeWatch:
 
 @dataclass(frozen=True)
 class IntakeTask:
-    """One study: its files, its labels, the named series if there is one, where the verdict and a picture go."""
+    """One study: its files, its labels, where the verdict and a picture go.
+
+    Attributes:
+        study: its files.
+        labels: of the table.
+        config: the preprocessing.
+        out: where the verdict and a picture go.
+        previews: whether its lung box is drawn.
+        series: the one that the user names, if any.
+        places: its masks or boxes.
+        marking: how labels come from them.
+    """
 
     study: PackedStudy
     labels: StudyLabels
@@ -75,9 +90,16 @@ class IntakeTask:
     out: Path
     previews: bool
     series: str
+    places: PlacesSource | None
+    marking: PlacesConfig
 
     def __str__(self) -> str:
         return f"study {self.study.uid}"
+
+    @property
+    def places_digest(self) -> str:
+        """Return the identity of the masks or boxes."""
+        return places_digest({} if self.places is None else {self.study.uid: self.places}, self.marking)
 
     def examine(self) -> Examined:
         """Judge the study, and draw its lung box if so asked."""
@@ -85,6 +107,9 @@ class IntakeTask:
         examined = examine(
             study.uid, study.headers, self.config, labels=self.labels, known=study.notes, series=self.series
         )
+        if self.places is not None:
+            area = self.marking.min_area_mm2
+            examined = examined.with_marks(self.places, study.headers, self.labels, min_area_mm2=area)
         if self.previews and examined.usable is not None:
             write_preview(preview_path(self.out, study.uid), examined.usable.volume, examined.usable.box)
         return examined
@@ -103,15 +128,24 @@ def lacks_preview(out: Path, verdict: Verdict) -> bool:
 def intake_tasks(
     cohort: Cohort,
     table: "Labels | None",
-    config: PreprocessConfig,
+    config: Config,
     out: Path,
     *,
     previews: bool,
-    series: NamedSeries,
+    sources: Sources,
 ) -> list[IntakeTask]:
     """Return the studies to be done, sorted."""
     return [
-        IntakeTask(cohort.task(uid), _labels_of(table, uid), config, out, previews, series.of(uid))
+        IntakeTask(
+            cohort.task(uid),
+            _labels_of(table, uid),
+            config.preprocess,
+            out,
+            previews,
+            sources.series.of(uid),
+            sources.places.get(uid),
+            config.places,
+        )
         for uid in cohort.todo
     ]
 
@@ -135,6 +169,14 @@ def note_breaches(cohort: Cohort, breaches: "dict[str, list[Breach]]") -> None:
         for uid, found in examples.items():
             where = "" if found == [uid] else f": {', '.join(found[:3])}{' ...' if len(found) > 3 else ''}"
             cohort.notes.setdefault(uid, []).append(Finding("label_breach", f"{rule}{where}"))
+
+
+def note_unused_places(cohort: Cohort, places: Mapping[str, PlacesSource]) -> None:
+    """Say once, of all studies together, how many masks are of studies that aren't among the files."""
+    if unused := sorted(set(places) - set(cohort.patient)):
+        examples = f"{', '.join(unused[:3])}{' ...' if len(unused) > 3 else ''}"
+        detail = f"{len(unused)} of {len(places)} studies with masks or boxes aren't among the files: {examples}"
+        cohort.remarks.append(Finding("places_without_images", detail))
 
 
 def without_images(cohort: Cohort, table: "Labels | None", shard: tuple[int, int] | None = None) -> Iterator[Verdict]:

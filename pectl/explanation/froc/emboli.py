@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from scipy.spatial import cKDTree
 
-from pectl.core.stores.phantom_truth import PhantomTruth
+from pectl.core.places.truth import PlacesTruth
 from pectl.explanation.heat_geometry import lps_to_grid
 from pectl.phantom.truth import read_geometry
 
@@ -28,7 +27,7 @@ class KnownPlace(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Emboli:
-    """The n emboli of one study; parts of the mask that touch are one.
+    """The n emboli of one study.
 
     Attributes:
         volume_mm3: (n,).
@@ -58,21 +57,23 @@ class Emboli:
         return np.asarray(distance, np.float64), np.asarray(self.owner[voxel], np.intp)
 
 
-def emboli_of(truth: PhantomTruth, known: Sequence[KnownPlace] = ()) -> Emboli:
-    """Return the connected parts of the mask (26 neighbours).
+def emboli_of(truth: PlacesTruth, known: Sequence[KnownPlace] = ()) -> Emboli:
+    """Return the emboli as they are numbered, else the connected parts of the mask (26 neighbours).
 
     Args:
         truth: with the mask.
         known: the emboli that are known one by one.
     """
-    parts, count = label(truth.embolus, np.ones((3, 3, 3)))
-    voxel = np.argwhere(parts)
-    owner = np.asarray(parts[tuple(voxel.T)] - 1, np.intp)
+    numbers = truth.numbered()
+    voxel = np.argwhere(numbers)
+    there, owner = np.unique(numbers[tuple(voxel.T)], return_inverse=True)
+    counted = np.bincount(owner, minlength=there.size) * np.prod(truth.spacing_mm)
+    volume_mm3 = counted if truth.volume_mm3 is None else truth.volume_mm3[there.astype(np.intp) - 1]
     found = Emboli(
-        volume_mm3=np.asarray(np.bincount(owner, minlength=count) * np.prod(truth.spacing_mm), np.float64),
-        place=(NOT_KNOWN,) * count,
+        volume_mm3=np.asarray(volume_mm3, np.float64),
+        place=(NOT_KNOWN,) * there.size,
         voxel=voxel,
-        owner=owner,
+        owner=np.asarray(owner, np.intp),
         affine=truth.affine,
         spacing_mm=np.asarray(truth.spacing_mm, np.float64),
     )

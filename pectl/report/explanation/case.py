@@ -39,7 +39,7 @@ class Case:
         study: of the study store.
         explanation: of `study`.
         measures: how well the heat points, as far as is known.
-        measured_against: what was asked: `labels`, and `masks` of a phantom.
+        measured_against: what was asked: `labels`, and `masks` of emboli.
         decisions: calibrators and thresholds of stage 2.
         lineage: digests of store, stage 1, features, stage 2 by name.
         seen_as: the split that the study was in when the model was trained; None if it wasn't there.

@@ -10,8 +10,8 @@ import pandas as pd
 from pectl.config import PreprocessConfig
 from pectl.core.labels.names import EXAM_LABELS, STUDY
 from pectl.core.labels.predictions import pe_truth
+from pectl.core.places.truth import embolus_volumes_ml
 from pectl.core.storage.files import read_json
-from pectl.core.stores.phantom_truth import embolus_volumes_ml
 from pectl.core.stores.study_store import StudyStore
 from pectl.core.stores.tables import MADE_BY
 from pectl.errors import ConfigError, InputMissingError, LabelsError, PectlError, StoreError

@@ -41,7 +41,7 @@ class ExternalQuestion:
     Attributes:
         model: a bundle.
         stores: study stores with labels, by the name of their site.
-        sizes: folders of masks, as `truth/` of a phantom cohort, by the name of their site: subgroups by clot size.
+        sizes: stores with masks, or phantom cohorts, by the name of their site: subgroups by clot size.
         trained_on: sets that the model was made with, as the column `provenance` of a store names them.
         device: where to compute.
         workers: processes that read volumes for their fingerprints.

@@ -77,6 +77,14 @@ def test_studies_without_labels_are_a_stratum():
     assert shares(studies, splits, studies["type"] == "positive") == (12, 4, 4)
 
 
+def test_positive_studies_whose_place_is_unknown_are_a_stratum():
+    studies = cohort(positive=40, negative=60)
+    unplaced = (studies["type"] == "positive") & (np.arange(100) % 2 == 0)
+    studies.loc[unplaced, ["central_pe", "rv_lv_ratio_gte_1"]] = np.nan
+    found = shares(studies, make_splits(studies, SplitConfig(), seed=3), unplaced)
+    assert np.abs(np.array(found) - np.array([0.7, 0.15, 0.15]) * 20).max() <= 1.0
+
+
 def test_the_seed_decides_and_the_order_of_rows_does_not():
     studies = cohort(positive=60, negative=90)
     first = make_splits(studies, SplitConfig(), seed=1)

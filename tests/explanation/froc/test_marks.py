@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pectl.config import EvaluateConfig
+from pectl.core.places.truth import PlacesTruth
 from pectl.core.statistics.intervals import wilson
-from pectl.core.stores.phantom_truth import PhantomTruth
 from pectl.explanation.froc.emboli import KnownPlace, emboli_of
 from pectl.explanation.froc.marks import find_marks
 from pectl.explanation.froc.summary import StudyMarks, detections, froc_summary, marks_table, size_title
@@ -31,12 +31,12 @@ def explained(study, heat: dict[tuple[int, int, int], float], logits: dict[int, 
     return replace(explanation_of(study, values), length=4, **windows)
 
 
-def truth_of(study, *voxels: tuple[int, int, int]) -> PhantomTruth:
+def truth_of(study, *voxels: tuple[int, int, int]) -> PlacesTruth:
     embolus = np.zeros(study.hu.shape, bool)
     for voxel in voxels:
         embolus[voxel] = True
     spacing = np.array(study.spacing_mm)
-    return PhantomTruth(embolus=embolus, artery=embolus, lung=embolus, affine=study.affine, spacing_mm=spacing)
+    return PlacesTruth(embolus=embolus, artery=embolus, lung=embolus, affine=study.affine, spacing_mm=spacing)
 
 
 def test_marks_are_maxima_high_enough_and_apart(study):

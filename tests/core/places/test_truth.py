@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pectl.core.stores.phantom_truth import embolus_volumes_ml
+from pectl.core.places.truth import embolus_volumes_ml
 from pectl.errors import InputMissingError
 
 

@@ -1,0 +1,122 @@
+"""What a store keeps of where emboli lie: a file a study in `places/`, and the table of all of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pectl.config import PlacesConfig
+from pectl.core.labels.names import STUDY
+from pectl.core.places.emboli import EmbolusSizes, Numbers
+from pectl.core.places.source import PlacesSource
+from pectl.core.storage.files import atomic_path, file_digest
+from pectl.core.storage.stamp import RESEARCH_USE, digest_of
+from pectl.errors import InputMissingError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("volume_mm3", "thickest_mm", "n_slices", "in_box")
+NO_PLACES = "none"
+"""Identity of masks and boxes where there are none."""
+_MADE_BY = "pectl preprocess"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPlaces:
+    """The n emboli of a study of a store.
+
+    Attributes:
+        number: (D, S, S) on the store's grid.
+        affine: (4, 4) of that grid, from (d, h, w, 1) to LPS mm.
+        spacing_mm: (dz, dy, dx) of that grid.
+        sizes: of each, measured on the original images.
+        in_box: (n,) whether some of it lies in the lung box, which is all that the store has.
+        boxes: whether they are boxes around emboli, so that sizes are those of the boxes.
+    """
+
+    number: Numbers
+    affine: NDArray[np.float64]
+    spacing_mm: tuple[float, float, float]
+    sizes: EmbolusSizes
+    in_box: NDArray[np.bool_]
+    boxes: bool
+
+
+def places_path(store: Path, uid: str) -> Path:
+    """Return where a store keeps the emboli of a study."""
+    return store / "places" / f"{uid}.npz"
+
+
+def write_places(path: Path, places: KeptPlaces) -> None:
+    """Write the emboli of a study, whole or not at all; `truth.read_truth` reads them."""
+    small = places.number.astype(np.min_scalar_type(int(places.number.max())))
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            number=small,
+            affine=places.affine,
+            spacing_mm=np.array(places.spacing_mm),
+            volume_mm3=places.sizes.volume_mm3,
+            thickest_mm=places.sizes.thickest_mm,
+            n_slices=places.sizes.n_slices,
+            in_box=places.in_box,
+            marked_as=np.array("box" if places.boxes else "mask"),
+            use=np.array(RESEARCH_USE),
+        )
+
+
+def emboli_table(store: Path, uids: Iterable[str]) -> "pd.DataFrame":
+    """Return the emboli of all studies, a row each.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    import pandas as pd
+
+    rows = [row for uid in uids if places_path(store, uid).exists() for row in _rows(store, uid)]
+    return pd.DataFrame(rows, columns=[STUDY, "embolus", *COLUMNS, "marked_as"])
+
+
+def _rows(store: Path, uid: str) -> list[list[object]]:
+    path = places_path(store, uid)
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            columns = [data[name].astype(int) if name == "in_box" else np.round(data[name], 3) for name in COLUMNS]
+            values = list(zip(*(column.tolist() for column in columns), strict=True))
+            marked_as = str(data["marked_as"])
+    except (OSError, KeyError, ValueError) as error:
+        raise StoreError(
+            where=path,
+            expected="the emboli of a study",
+            found=str(error).splitlines()[0],
+            fix=f"delete it and the study's file in studies/, and run {_MADE_BY} again",
+        ) from error
+    return [[uid, place, *row, marked_as] for place, row in enumerate(values, 1)]
+
+
+def places_digest(places: Mapping[str, PlacesSource], config: PlacesConfig) -> str:
+    """Return the identity of all masks and boxes, and of how labels come from them.
+
+    Raises:
+        InputMissingError: a file isn't there.
+    """
+    if not places:
+        return NO_PLACES
+    digests = {path: _file_digest(path) for path in {source.path for source in places.values()}}
+    parts = {
+        uid: [source.kind, source.numbered, source.complete, digests[source.path]] for uid, source in places.items()
+    }
+    return digest_of("places", parts, config.digest())
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except FileNotFoundError as error:
+        raise InputMissingError(
+            where=path, expected="a file of masks or boxes", found="no such file", fix="check the layout of the set"
+        ) from error
