@@ -229,7 +229,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(world, tmp_path):
     masks = ExternalQuestion(model=model, stores={"a": north}, sizes={"b": north}, device="cpu")
     refused(ConfigError, "--truth: expected a site: a, found b", masks, out)
     masks = ExternalQuestion(model=model, stores={"a": north}, sizes={"a": tmp_path}, device="cpu")
-    refused(InputMissingError, "npz: expected the truth of a phantom, found", masks, out)
+    refused(InputMissingError, "npz: expected the truth of a study, found", masks, out)
 
 
 def test_a_bundle_takes_fingerprints_of_its_own_store_alone(world, tmp_path):
