@@ -168,8 +168,8 @@ def _shared_out(studies: pd.DataFrame, shares: dict[str, float], seed: int) -> "
 def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
     """Name each study's stratum: its exam type, and for PE whether it is central and its RV/LV label."""
     negative, indeterminate = (studies[name] for name in (NEGATIVE, INDETERMINATE))
-    names = "3 positive central " + studies[CENTRAL].map(str)  # astype would leave an unknown one out of all strata
-    names += " strained " + studies[RV_LV_GTE_1].map(str)
+    central, strained = (studies[name].astype(str).fillna("unknown") for name in (CENTRAL, RV_LV_GTE_1))
+    names = "3 positive central " + central + " strained " + strained
     names[indeterminate == 1] = "2 indeterminate"
     names[negative == 1] = "1 negative"
     names[negative.isna() | indeterminate.isna()] = "0 unknown"
