@@ -168,17 +168,12 @@ def _shared_out(studies: pd.DataFrame, shares: dict[str, float], seed: int) -> "
 def _strata(studies: pd.DataFrame) -> "pd.Series[str]":
     """Name each study's stratum: its exam type, and for PE whether it is central and its RV/LV label."""
     negative, indeterminate = (studies[name] for name in (NEGATIVE, INDETERMINATE))
-    central, strained = (_named(studies[name]) for name in (CENTRAL, RV_LV_GTE_1))
+    central, strained = (studies[name].astype(str).fillna("unknown") for name in (CENTRAL, RV_LV_GTE_1))
     names = "3 positive central " + central + " strained " + strained
     names[indeterminate == 1] = "2 indeterminate"
     names[negative == 1] = "1 negative"
     names[negative.isna() | indeterminate.isna()] = "0 unknown"
     return names
-
-
-def _named(label: "pd.Series[float]") -> "pd.Series[str]":
-    """Return labels as text: an unknown one too, which astype alone leaves out, and text of an empty table."""
-    return label.map(str).astype(str)
 
 
 def _deal(sizes: list[int], shares: dict[str, float]) -> list[str]:
