@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "pectl"
 author = "The pectl developers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "command_reference", "layout_reference"]
 myst_heading_anchors = 3
 default_role = "code"  # docstrings write code in single backticks
 napoleon_attr_annotations = False  # the text says shapes and types

@@ -109,8 +109,9 @@ class PlacesConfig(Section):
 class SplitConfig(Section):
     """Which studies train, validate and test; disjoint by patient."""
 
-    method: Literal["stratified", "k-fold", "ma2022", "csv"] = "stratified"
-    """`stratified` by exam labels, `k-fold` likewise, `ma2022` as the paper (RSPECT only), or a table."""
+    method: Literal["stratified", "k-fold", "ma2022", "csv", "released"] = "stratified"
+    """`stratified` by exam labels, `k-fold` likewise, `ma2022` as the paper (RSPECT only), a table, or as the set of
+    `--layout` is released."""
     csv: Path | None = None
     """For method `csv`: a table with the columns StudyInstanceUID and split."""
     val_fraction: Fraction = 0.15

@@ -14,6 +14,7 @@ from pectl.cli.commands import (
     explain,
     extract_features,
     info,
+    layouts,
     listen,
     phantom,
     predict,
@@ -42,6 +43,7 @@ app.command("demo")(demo.demo)
 app.command("phantom")(phantom.phantom)
 app.command("validate")(validate.validate)
 app.command("preprocess")(preprocess.preprocess)
+app.command("layouts")(layouts.layouts)
 app.command("train-stage1")(train_stage1.train_stage1)
 app.command("extract-features")(extract_features.extract_features)
 app.command("train-stage2")(train_stage2.train_stage2)

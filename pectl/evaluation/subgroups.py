@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from pectl.core.labels.names import CENTRAL, STUDY, UNKNOWN
+from pectl.core.labels.names import CENTRAL, PROVENANCE, STUDY, SUBGROUP, UNKNOWN
 from pectl.core.statistics.ranking import BoolArray
 from pectl.evaluation.measure import Json, Units, measure
 
@@ -15,7 +15,7 @@ SMALL = 10
 """With fewer positives or negatives than this, a subgroup's figures carry a warning."""
 _MAX_VALUES = 8
 _FLAGS = ("qa_motion", "qa_contrast", "flow_artifact", "true_filling_defect_not_pe")
-_CATEGORIES = ("kernel", "manufacturer")
+_CATEGORIES = ("kernel", "manufacturer", PROVENANCE)
 _SLICE_STEPS_MM = (0.0, 1.0, 1.5, 3.0, np.inf)
 _POSITIVE_SLICES = (0, 10, 30, 60, np.inf)
 _EMBOLUS_ML = (0.0, 0.5, 2.0, 8.0, 32.0, np.inf)
@@ -48,8 +48,8 @@ def attributes(studies: pd.DataFrame, image: pd.DataFrame | None = None) -> dict
     """Return what is known of the studies.
 
     Args:
-        studies: index StudyInstanceUID; those are used that are there of kernel, manufacturer, slice_step_mm,
-            the QA labels, central_pe, n_pe_slices and embolus_volume_ml.
+        studies: index StudyInstanceUID; those are used that are there of kernel, manufacturer, provenance,
+            slice_step_mm, subgroup, the QA labels, central_pe, n_pe_slices and embolus_volume_ml.
         image: columns StudyInstanceUID and label, to count the positive slices; where a study has none,
             n_pe_slices tells.
     """
@@ -59,6 +59,8 @@ def attributes(studies: pd.DataFrame, image: pd.DataFrame | None = None) -> dict
     found |= {name: Attribute(_yes_no(studies[name])) for name in _FLAGS if name in studies}
     if CENTRAL in studies:
         found[CENTRAL] = Attribute(_yes_no(studies[CENTRAL]), of_positives=True)
+    if SUBGROUP in studies:
+        found["kind of PE"] = Attribute(_common(studies[SUBGROUP]), of_positives=True)
     if image is not None or "n_pe_slices" in studies:
         slices = _positive_slices(studies, image)
         found["positive slices"] = Attribute(_banded(slices, _POSITIVE_SLICES, ""), of_positives=True)

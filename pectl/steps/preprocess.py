@@ -29,10 +29,12 @@ from pectl.core.intake.tasks import (
     intake_tasks,
     lacks_preview,
     note_unused_places,
+    take_patients,
     verdict_path,
     without_images,
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.labels.names import RELEASED_SPLIT
 from pectl.core.places.kept import places_digest, places_path, write_places
 from pectl.core.storage.estimate import Estimate, check_disk
 from pectl.core.storage.files import nothing_left
@@ -124,14 +126,15 @@ def preprocess(
             progress=watch.files,
         )
         absent = sources.series.absent(cohort.patient)
+    take_patients(cohort, sources.said)
     note_unused_places(cohort, sources.places)
-    _check_split(config, cohort)
+    _check_split(config, cohort, sources)
     tasks = intake_tasks(cohort, table, config, out, previews=previews, sources=sources)
     estimate = _estimate(config, [task.study for task in tasks], sources.workers)
     check_disk(estimate, out)
     from pectl.core.intake.store_index import begin_store, finish_store  # pandas comes with it
 
-    begin_store(out, config, sources.labels, places=places)
+    begin_store(out, config, labels=sources.labels_digest, places=places)
     watch.expect(estimate)
     verdicts: list[Verdict] = []
     if tasks:
@@ -142,7 +145,7 @@ def preprocess(
             watch.studies(len(verdicts), len(tasks))
     complete = all(map(is_finished, cohort.patient))
     if complete:
-        finish_store(out, cohort, config, sources.labels, list(without_images(cohort, table)), places=places)
+        finish_store(out, cohort, config, sources, list(without_images(cohort, table)), places=places)
     return PreprocessSummary(
         verdicts=tuple(sorted(verdicts, key=lambda verdict: verdict.study)),
         n_skipped=cohort.n_known,
@@ -162,12 +165,13 @@ def _labels(path: Path | None) -> "Labels | None":
     return read_labels(path)
 
 
-def _check_split(config: Config, cohort: Cohort) -> None:
+def _check_split(config: Config, cohort: Cohort, sources: Sources) -> None:
     """Check before hours of work that the studies can be split as configured."""
     from pectl.core.labels.split_shares import check_patients  # pandas comes with it
     from pectl.core.labels.splits import check_method
 
-    check_method(config.split, len(cohort.patient))
+    columns = None if sources.said is None else sources.said.columns
+    check_method(config.split, len(cohort.patient), released=columns is not None and RELEASED_SPLIT in columns)
     check_patients(config.split, patient_groups(cohort.patient))
 
 

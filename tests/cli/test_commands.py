@@ -46,7 +46,7 @@ def test_help_lists_all_commands_and_imports_nothing_heavy() -> None:
     assert "Research use only, not for diagnosis" in text
 
 
-WITHOUT_EXPERIMENT = {"bundle", "info", "predict", "listen", "predict-for"}
+WITHOUT_EXPERIMENT = {"layouts", "bundle", "info", "predict", "listen", "predict-for"}
 """Commands that a finished model tells all they need."""
 
 

@@ -1,7 +1,8 @@
 """`pectl preprocess`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,11 +36,22 @@ from pectl.cli.options import (
 )
 from pectl.cli.watched import watched
 
+if TYPE_CHECKING:
+    from pectl.core.layouts.layout import SetContents
+
 
 def preprocess(
     dicom: SourcesArgument,
     out: Annotated[Path, typer.Option("--out", help="The study store.")],
     labels: LabelsOption = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            metavar="SET|auto",
+            help="Read a public set as it lies on disk, with its labels, masks and splits; see pectl layouts.",
+        ),
+    ] = None,
     series: SeriesOption = None,
     spacing: SpacingOption = None,
     values: ValuesOption = None,
@@ -64,7 +76,12 @@ def preprocess(
 
     resolved, part = load_config(config, overrides or [], seed), parse_shard(shard)
     named, stated = read_named_series(series), parse_stated(spacing, values)
-    sources = Sources(tuple(dicom), labels, index, workers, part, named, stated)
+    more: dict[str, Any] = {"index": index, "workers": workers, "shard": part, "series": named}
+    if layout is None:
+        sources = Sources(tuple(dicom), labels, stated=stated, **more)
+    else:
+        contents = _read_set(layout, dicom, labels)
+        sources = Sources.of_set(contents, stated, **more)
     with (
         progress("files", quiet=quiet, growing=True) as files,
         watched("studies", out, quiet=quiet, shard=part) as watch,
@@ -76,10 +93,28 @@ def preprocess(
     show_remarks(summary.remarks)
     if summary.verdicts:
         show_verdicts(summary.verdicts)
-    if labels is not None and summary.unlabelled:
+    if sources.labels is not None and summary.unlabelled:
         say(f"{len(summary.unlabelled)} studies without labels, such as {', '.join(summary.unlabelled[:3])}")
     counts = f"{summary.n_done} studies done, {summary.n_skipped} there already, {summary.n_refused} refused"
     say(f"{counts}{unread(summary.faults)}: {out}")
     if previews and summary.complete:
         show_previews(out, made_by="pectl preprocess")
     exit_if_strict(summary.verdicts, summary.faults, strict=strict)
+
+
+def _read_set(layout: str, folders: list[Path], labels: Path | None) -> "SetContents":
+    """Read what a public set says, and show what was met in it."""
+    from pectl.core.layouts.known import choose_layout
+
+    if len(folders) != 1:
+        raise typer.BadParameter(f"expected the folder of one set with --layout, found {len(folders)}")
+    chosen, reason = choose_layout(layout, folders[0])
+    say(f"{chosen.title}: {reason}")
+    contents = chosen.read(folders[0])
+    if labels is not None:
+        if contents.labels is not None or contents.exam is not None:
+            raise typer.BadParameter(f"{chosen.title} has labels of its own; leave out --labels")
+        contents = replace(contents, labels=labels)
+    for one in contents.met:
+        say(f"  {one}")
+    return contents

@@ -11,13 +11,14 @@ from pectl.config import Config, write_config
 from pectl.core.dicom.patients import patient_groups
 from pectl.core.intake.choice.series import describe_rules
 from pectl.core.intake.cohort import Cohort
-from pectl.core.intake.tasks import verdict_path
+from pectl.core.intake.tasks import Sources, verdict_path
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
 from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.labels.split_shares import check_filled
 from pectl.core.labels.splits import make_splits
+from pectl.core.layouts.layout import SetContents
 from pectl.core.places.kept import NO_PLACES, emboli_table
-from pectl.core.storage.files import atomic_path, file_digest
+from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.stores.slice_labels import write_slice_labels
 from pectl.core.stores.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_path, study_row
@@ -26,13 +27,13 @@ from pectl.core.stores.tables import MADE_BY
 _BEGUN, _FINISHED = "begun.json", "store.json"
 
 
-def begin_store(out: Path, config: Config, labels: Path | None, *, places: str) -> None:
+def begin_store(out: Path, config: Config, *, labels: str, places: str) -> None:
     """Mark the folder as a store of this preprocessing and these labels, or check that it is.
 
     Args:
         out: the store.
         config: the experiment.
-        labels: the labels table.
+        labels: identity of the labels, or `NO_LABELS`.
         places: identity of the masks and boxes, or `NO_PLACES`.
 
     Raises:
@@ -62,7 +63,7 @@ def begin_store(out: Path, config: Config, labels: Path | None, *, places: str) 
 
 
 def finish_store(
-    out: Path, cohort: Cohort, config: Config, labels: Path | None, without_images: list[Verdict], *, places: str
+    out: Path, cohort: Cohort, config: Config, sources: Sources, without_images: list[Verdict], *, places: str
 ) -> None:
     """Write the index files from what the studies' own files say: the same bytes whoever writes them.
 
@@ -72,7 +73,7 @@ def finish_store(
         out: the store.
         cohort: all studies, and their patients.
         config: the experiment.
-        labels: the labels table.
+        sources: what was read; a set brings more columns.
         without_images: verdicts on studies that the labels table alone holds.
         places: as in `begin_store`.
 
@@ -83,25 +84,30 @@ def finish_store(
     write_verdicts(out, [*verdicts, *without_images], describe_rules(config.preprocess), cohort.remarks)
     refused = [(one.study, one.outcome.code, one.outcome.detail) for one in verdicts if one.refused]
     _write_csv(out / "refused.csv", pd.DataFrame(refused, columns=["study", "code", "reason"]))
-    studies = _studies(out, cohort.patient)
+    studies = _with_columns(_studies(out, cohort.patient), sources.said)
     _write_csv(out / "studies.csv", studies)
     write_slice_labels(out, studies.index)
     if places != NO_PLACES:
         _write_csv(out / "emboli.csv", emboli_table(out, studies.index))
+    if sources.said is not None:
+        _write_met(out / "set.csv", sources.said)
     splits = make_splits(studies, config.split, seed=config.seed)
     check_filled(config.split, splits, studies["patient_group"])
     _write_csv(out / "splits.csv", splits)
-    write_stamp(out / _FINISHED, _stamp(config, labels, places), preprocess=config.preprocess.model_dump(mode="json"))
+    write_stamp(
+        out / _FINISHED,
+        _stamp(config, sources.labels_digest, places),
+        preprocess=config.preprocess.model_dump(mode="json"),
+    )
     (out / _BEGUN).unlink(missing_ok=True)
 
 
-def _stamp(config: Config, labels: Path | None, places: str) -> Stamp:
-    digest = "none" if labels is None else file_digest(labels)
+def _stamp(config: Config, labels: str, places: str) -> Stamp:
     return Stamp(
         format=FORMAT,
         version=VERSION,
         digest=store_digest(config.preprocess),
-        made_from={"labels": digest} | ({} if places == NO_PLACES else {"places": places}),
+        made_from={"labels": labels} | ({} if places == NO_PLACES else {"places": places}),
         config_digest=config.digest(),
     )
 
@@ -113,6 +119,21 @@ def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:
     groups = patient_groups(patient_id)
     studies["patient_group"] = pd.Series([groups[uid] for uid in studies.index], studies.index, dtype=str)
     return studies
+
+
+def _with_columns(studies: pd.DataFrame, said: SetContents | None) -> pd.DataFrame:
+    """Add a set's columns; where the files say something themselves, that stays."""
+    if said is None or said.columns is None:
+        return studies
+    more = said.columns.reindex(studies.index).fillna("")
+    both = [str(name) for name in more if name in studies]
+    filled = {name: studies[name].where(studies[name] != "", more[name]) for name in both}
+    return studies.assign(**filled).join(more.drop(columns=both))
+
+
+def _write_met(path: Path, said: SetContents) -> None:
+    rows = [(one.code, one.times, one.meaning, " ".join(one.examples)) for one in said.met]
+    _write_csv(path, pd.DataFrame(rows, columns=["code", "times", "meaning", "examples"]))
 
 
 def _write_csv(path: Path, table: "pd.DataFrame | pd.Series[str]") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,15 +15,22 @@ from pectl.core.intake.findings import Finding
 from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.layouts.layout import SetContents
 from pectl.core.places.kept import places_digest
 from pectl.core.places.source import PlacesSource
 from pectl.core.storage.estimate import Expect
+from pectl.core.storage.files import file_digest
+from pectl.core.storage.stamp import digest_of
 from pectl.core.volumes.stated import Given, Stated
 
 if TYPE_CHECKING:  # pandas comes with it
+    import pandas as pd
+
     from pectl.core.labels.table import Breach, Labels
 
 Progress = Callable[[int, int], None]
+NO_LABELS = "none"
+"""Identity of labels where there are none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Sources:
         series: those that the user names.
         stated: of volumes that aren't DICOM.
         places: masks or boxes of emboli by study id.
+        said: what a public set says of its studies; it brings no `labels` where a table was given.
     """
 
     paths: Sequence[Path]
@@ -49,11 +57,26 @@ class Sources:
     series: NamedSeries = field(default_factory=NamedSeries)
     stated: Stated = field(default_factory=Stated)
     places: Mapping[str, PlacesSource] = field(default_factory=dict)
+    said: SetContents | None = None
+
+    @classmethod
+    def of_set(cls, contents: SetContents, stated: Stated, **more: Any) -> "Sources":  # noqa: ANN401 - other attributes
+        """Return the sources that a set's folder holds; what the user states goes before what the set does."""
+        values = stated.values or contents.stated.values
+        spacing = stated.spacing_mm or contents.stated.spacing_mm
+        more = {"labels": contents.labels, "places": contents.places} | more
+        return cls(contents.images, stated=Stated(spacing, values), said=contents, **more)
 
     @property
     def given(self) -> Given:
         """Return what the user gave."""
         return Given(self.paths, self.stated)
+
+    @property
+    def labels_digest(self) -> str:
+        """Return the identity of the labels table, and of what a set says of its studies."""
+        table = NO_LABELS if self.labels is None else file_digest(self.labels)
+        return table if self.said is None else digest_of("labels", table, self.said.digest)
 
     def index_in(self, out: Path) -> Path:
         """Return the folder of the index."""
@@ -138,7 +161,7 @@ def intake_tasks(
     return [
         IntakeTask(
             cohort.task(uid),
-            _labels_of(table, uid),
+            _labels_of(table, sources.said, uid),
             config.preprocess,
             out,
             previews,
@@ -150,14 +173,24 @@ def intake_tasks(
     ]
 
 
-def _labels_of(table: "Labels | None", uid: str) -> StudyLabels:
+def _labels_of(table: "Labels | None", said: SetContents | None, uid: str) -> StudyLabels:
     if table is None:
-        return StudyLabels()
+        known = None if said is None else said.exam
+        return StudyLabels() if known is None or uid not in known.index else StudyLabels(exam=_exam_of(known, uid))
     if uid not in table.exam.index:
         return StudyLabels(image={})
-    values = table.exam.loc[uid, list(STUDY_LABELS)].to_numpy(np.float64)
-    exam = {name: None if np.isnan(value) else int(value) for name, value in zip(STUDY_LABELS, values, strict=True)}
-    return StudyLabels(table.of_images(uid), exam)
+    return StudyLabels(table.of_images(uid), _exam_of(table.exam, uid))
+
+
+def _exam_of(table: "pd.DataFrame", uid: str) -> dict[str, int | None]:
+    values = table.loc[uid, list(STUDY_LABELS)].to_numpy(np.float64)
+    return {name: None if np.isnan(value) else int(value) for name, value in zip(STUDY_LABELS, values, strict=True)}
+
+
+def take_patients(cohort: Cohort, said: SetContents | None) -> None:
+    """Take whose a study is from the set, where it says so."""
+    if said is not None:
+        cohort.patient |= {uid: said.patients[uid] for uid in cohort.patient if uid in said.patients}
 
 
 def note_breaches(cohort: Cohort, breaches: "dict[str, list[Breach]]") -> None:

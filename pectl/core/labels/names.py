@@ -3,6 +3,9 @@
 STUDY, SERIES, IMAGE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
 """Columns of tables: DICOM's own keywords."""
 
+RELEASED_SPLIT, PROVENANCE, SUBGROUP = "released_split", "provenance", "subgroup"
+"""Columns of a store's studies that a public set brings: its own split, the set a study comes from, the kind of PE."""
+
 IMAGE_LABEL = "pe_present_on_image"
 """The label of one image."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pectl.config import SplitConfig
-from pectl.core.labels.names import CENTRAL, INDETERMINATE, NEGATIVE, RV_LV_GTE_1, STUDY
+from pectl.core.labels.names import CENTRAL, INDETERMINATE, NEGATIVE, RELEASED_SPLIT, RV_LV_GTE_1, STUDY
 from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.stamp import digest_of
 from pectl.errors import SplitError
@@ -40,6 +40,8 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
         splits = ma2022([f"{uid}_{series}" for uid, series in studies["series_uid"].items()])
     elif config.method == "k-fold":
         splits = _k_fold(studies, config, seed)
+    elif config.method == "released":
+        splits = _released(studies)
     else:
         splits = _stratified(studies, config, seed)
     splits = splits.sort_index().rename("split")
@@ -47,11 +49,16 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
     return splits
 
 
-def check_method(config: SplitConfig, n_studies: int) -> None:
+def check_method(config: SplitConfig, n_studies: int, *, released: bool) -> None:
     """Check before hours of work that the method can split so many studies at all.
 
+    Args:
+        config: the method.
+        n_studies: to split.
+        released: whether the studies' set has a split of its own.
+
     Raises:
-        SplitError: too few studies for `ma2022` or `k-fold`, or a table without the columns.
+        SplitError: too few studies for `ma2022` or `k-fold`, a table without the columns, or no split that is released.
         InputMissingError: the table of method `csv` isn't there.
     """
     if config.method == "ma2022":
@@ -60,6 +67,25 @@ def check_method(config: SplitConfig, n_studies: int) -> None:
         _check_k_fold_size(n_studies, config.folds)
     elif config.csv is not None:
         _read_table(config.csv)
+    elif config.method == "released" and not released:
+        raise _none_released("a set without one, or no --layout")
+
+
+def _released(studies: pd.DataFrame) -> "pd.Series[str]":
+    """Return the split that the set itself has."""
+    splits = studies[RELEASED_SPLIT]
+    if missing := sorted(splits.index[~splits.isin(SPLITS)]):
+        raise _none_released(f"none for {len(missing)} studies, such as {', '.join(missing[:3])}")
+    return splits
+
+
+def _none_released(found: str) -> SplitError:
+    return SplitError(
+        where="split.method released",
+        expected="a set that releases a split, for every study",
+        found=found,
+        fix="take another method",
+    )
 
 
 def _check_ma2022_size(n_studies: int) -> None:

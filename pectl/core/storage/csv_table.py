@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from pectl.errors import InputMissingError, PectlError
 if TYPE_CHECKING:
     import pandas as pd
 
-_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+Delimiter = Literal[",", "\t"]
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _UTF8 = "utf-8-sig"
-_COMMA, _NEWLINE, _RETURN = b",\n\r"
+_NEWLINE, _RETURN = b"\n\r"
 
 
 def read_csv(
@@ -26,6 +27,7 @@ def read_csv(
     error: type[PectlError],
     missing: type[PectlError] = InputMissingError,
     fix: str | None = None,
+    delimiter: Delimiter = ",",
     **options: Any,  # noqa: ANN401 - pandas' own
 ) -> "pd.DataFrame":
     """Read a CSV: UTF-8, commas, each column named once, as many fields in every row as in the header.
@@ -38,6 +40,7 @@ def read_csv(
         error: raised where it is another file.
         missing: raised where there is none.
         fix: what to do in either case; by default it depends on what is wrong.
+        delimiter: a tab for the tables of sets that have tabs.
         options: of `pandas.read_csv`; with `nrows=0` only the header is looked at.
 
     Raises:
@@ -47,10 +50,10 @@ def read_csv(
     """
     import pandas as pd  # a second of imports that commands without tables needn't pay
 
-    file = _Csv(path, f"{what} (CSV)", error, missing, fix)
+    file = _Csv(path, f"{what} (CSV)", error, missing, fix, delimiter)
     try:
         data = file.header_line() if options.get("nrows") == 0 else file.whole()
-        return pd.DataFrame(pd.read_csv(io.BytesIO(data), encoding=_UTF8, **options))
+        return pd.DataFrame(pd.read_csv(io.BytesIO(data), encoding=_UTF8, sep=delimiter, **options))
     except (csv.Error, pd.errors.ParserError) as broken:
         raise file.fault(f"a damaged one ({broken})", "write it anew") from broken
 
@@ -59,9 +62,16 @@ class _Csv:
     """One file, and the errors that are told about it."""
 
     def __init__(
-        self, path: Path, expected: str, error: type[PectlError], missing: type[PectlError], fix: str | None
+        self,
+        path: Path,
+        expected: str,
+        error: type[PectlError],
+        missing: type[PectlError],
+        fix: str | None,
+        delimiter: Delimiter,
     ) -> None:
         self.path, self._expected, self._error, self._missing, self._fix = path, expected, error, missing, fix
+        self._delimiter = delimiter
 
     def fault(self, found: str, fix: str) -> PectlError:
         return self._error(where=self.path, expected=self._expected, found=found, fix=self._fix or fix)
@@ -110,38 +120,38 @@ class _Csv:
 
     def _check_header(self, line: bytes) -> None:
         names = self._names(line)
-        for character, name in _OTHER_DELIMITERS.items():
+        for character, name in _DELIMITERS.items():
             if len(names) == 1 and character in names[0]:
-                raise self.fault(f"fields parted by {name}", "save it with commas")
+                raise self.fault(f"fields parted by {name}", f"save it with {_DELIMITERS[self._delimiter]}")
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise self.fault(f"the column {', '.join(repeated)} more than once", "keep one of each")
 
     def _names(self, line: bytes) -> list[str]:
         try:
-            return next(csv.reader([line.decode(_UTF8).rstrip("\r\n")]), [])
+            return next(csv.reader([line.decode(_UTF8).rstrip("\r\n")], delimiter=self._delimiter), [])
         except UnicodeDecodeError as broken:
             raise self.fault("another encoding (line 1)", "save it as UTF-8") from broken
 
     def _check_rows(self, data: bytes) -> None:
-        ragged = (_first_ragged_quoted if b'"' in data else _first_ragged)(data)
+        ragged = (_first_ragged_quoted if b'"' in data else _first_ragged)(data, self._delimiter)
         if ragged is not None:
             line, fields, width = ragged
             raise self.fault(f"{fields} fields in line {line}, {width} in the header", "give every row all fields")
 
 
-def _first_ragged(data: bytes) -> tuple[int, int, int] | None:
+def _first_ragged(data: bytes, delimiter: Delimiter) -> tuple[int, int, int] | None:
     """Return the first line of another number of fields than the header: its number, its fields, the header's."""
     raw = np.frombuffer(data if data.endswith(b"\n") else data + b"\n", np.uint8)
     ends = np.flatnonzero(raw == _NEWLINE)
     starts = np.concatenate(([0], ends[:-1] + 1))
-    fields = np.add.reduceat(raw == _COMMA, starts, dtype=np.int32) + 1
+    fields = np.add.reduceat(raw == ord(delimiter), starts, dtype=np.int32) + 1
     blank = (ends == starts) | ((ends == starts + 1) & (raw[starts] == _RETURN))
     other = np.flatnonzero((fields != fields[blank.argmin()]) & ~blank)
     return (int(other[0]) + 1, int(fields[other[0]]), int(fields[blank.argmin()])) if other.size else None
 
 
-def _first_ragged_quoted(data: bytes) -> tuple[int, int, int] | None:
-    rows = csv.reader(io.StringIO(data.decode(_UTF8), newline=""), strict=True)
+def _first_ragged_quoted(data: bytes, delimiter: Delimiter) -> tuple[int, int, int] | None:
+    rows = csv.reader(io.StringIO(data.decode(_UTF8), newline=""), delimiter=delimiter, strict=True)
     width = 0
     for row in rows:
         width = width or len(row)

@@ -143,7 +143,7 @@ def test_more_folds_than_patients():
     with pytest.raises(SplitError, match=message):
         make_splits(cohort(negative=8).assign(patient_group=np.repeat(list("abcd"), 2)), config, seed=0)
     with pytest.raises(SplitError, match=message):
-        check_method(config, 4)
+        check_method(config, 4, released=False)
 
 
 def test_ma2022_counts_and_generator():

@@ -1,0 +1,29 @@
+"""AIDA CTPA (Linköping): DICOM, several series a study; how labels are given isn't known."""
+
+from pathlib import Path
+
+from pectl.core.layouts.layout import Layout, SetContents
+
+
+def _recognise(_folder: Path) -> str:
+    return ""  # no file of it is known that another set couldn't have
+
+
+def _read(folder: Path) -> SetContents:
+    return SetContents(images=(folder,))
+
+
+LAYOUT = Layout(
+    name="aida",
+    title="AIDA CTPA",
+    source="AIDA Data Hub, 10.23698/aida/ctpa",
+    licence="controlled access",
+    gives="nothing that can be read: the form of its outlines isn't published",
+    traps=(
+        "five of 30 studies have PE",
+        "a study has several series, reformats among them: the thin axial one is chosen, as always",
+        "`--layout auto` can't tell it",
+    ),
+    recognise=_recognise,
+    read=_read,
+)

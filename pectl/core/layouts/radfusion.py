@@ -1,0 +1,86 @@
+"""RadFusion (Stanford): NumPy arrays without spacing, and `Labels.csv`."""
+
+from pathlib import Path
+
+from pectl.core.labels.names import RELEASED_SPLIT, SUBGROUP
+from pectl.core.layouts.answers import Exam, exam_table, unknown, with_central_pe, with_pe, without_pe
+from pectl.core.layouts.layout import Layout, SetContents, met, table_of
+from pectl.core.storage.csv_table import read_csv
+from pectl.errors import LabelsError
+
+_LABELS, _COLUMNS = "Labels.csv", ("idx", "label", "pe_type", "split")
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+_TYPES = ("central", "segmental", "subsegmental")
+
+
+def _recognise(folder: Path) -> str:
+    arrays = any(folder.glob("[0-7]/*.npy"))
+    return f"{_LABELS} beside 0/ to 7/ with .npy files" if arrays and (folder / _LABELS).is_file() else ""
+
+
+def _read(folder: Path) -> SetContents:
+    path = folder / _LABELS
+    table = read_csv(path, what="the labels of RadFusion", error=LabelsError, dtype=str).fillna("")
+    if missing := [name for name in _COLUMNS if name not in table]:
+        raise LabelsError(
+            where=path, expected=f"the columns {', '.join(_COLUMNS)}", found=f"no {', '.join(missing)}", fix="check it"
+        )
+    images = {file.stem: file for file in sorted(folder.glob("[0-7]/*.npy"))}
+    rows = table.drop_duplicates("idx").set_index("idx")
+    differing = {idx for idx, found in table.groupby("idx") if len(found[list(_COLUMNS)].drop_duplicates()) > 1}
+    exams = {
+        idx: unknown() if idx in differing else _exam(row["label"], row["pe_type"].lower())
+        for idx, row in rows.iterrows()
+    }
+    typed = [idx for idx, row in rows.iterrows() if row["label"] == "0" and row["pe_type"]]
+    return SetContents(
+        images=tuple(images.values()),
+        exam=exam_table({str(idx): exam for idx, exam in exams.items()}),
+        columns=table_of(
+            {
+                str(idx): {
+                    RELEASED_SPLIT: _SPLITS.get(row["split"].strip().lower(), ""),
+                    SUBGROUP: f"{row['pe_type'].lower()} PE" if row["label"] == "1" and row["pe_type"] else "",
+                }
+                for idx, row in rows.iterrows()
+            },
+            (RELEASED_SPLIT, SUBGROUP),
+        ),
+        met=(
+            *met("missing_image", "studies of Labels.csv without an array", set(rows.index) - set(images)),
+            *met("image_without_row", "arrays that Labels.csv doesn't name", set(images) - set(rows.index)),
+            *met("differing_labels", "studies with several rows that differ; labels unknown", differing),
+            *met("type_of_negative", "studies without PE that have a pe_type, which says nothing", typed),
+            *met("pickle", "pickles, which aren't read: they can run any program", _pickles(folder)),
+        ),
+    )
+
+
+def _pickles(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*.pkl")]
+
+
+def _exam(label: str, kind: str) -> Exam:
+    if label == "0":
+        return without_pe()
+    if label != "1":
+        return unknown()
+    return with_central_pe(float(kind == "central")) if kind in _TYPES else with_pe()
+
+
+LAYOUT = Layout(
+    name="radfusion",
+    title="RadFusion",
+    source="Stanford AIMI, multimodal pulmonary embolism dataset",
+    licence="data use agreement",
+    gives="PE by study, central or not, its own split",
+    traps=(
+        "arrays have no spacing: state it with --spacing; slices are nominally 1.25 mm apart",
+        "which end of an array is the head isn't known: look at --previews",
+        "studies without PE have a pe_type too",
+        "PENet's series_list.pkl isn't read",
+        "RSPECT has studies of Stanford too: look for overlap with validate-external",
+    ),
+    recognise=_recognise,
+    read=_read,
+)

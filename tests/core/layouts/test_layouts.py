@@ -1,0 +1,228 @@
+"""What each layout makes of a fake of its set: names, labels, masks, and what it says that it met."""
+
+import numpy as np
+import pytest
+
+from pectl.core.labels.names import PE_LABELS
+from pectl.core.layouts.known import LAYOUTS, choose_layout
+from pectl.errors import ConfigError, InputMissingError, LabelsError
+from tests.core.layouts import sets
+
+
+@pytest.fixture
+def fakes(tmp_path, write_series):
+    """Write a fake of each set that can be recognised."""
+    made = {
+        "inspect": sets.fake_inspect,
+        "radfusion": sets.fake_radfusion,
+        "cad-pe": sets.fake_cad_pe,
+        "fumpe": lambda root: sets.fake_fumpe(root, write_series),
+        "read": lambda root: sets.fake_read(root, write_series),
+        "rspect": sets.fake_rspect,
+        "augmented-rspect": sets.fake_augmented_rspect,
+        "parse": sets.fake_parse,
+        "hipas": sets.fake_hipas,
+    }
+
+    def write(name):
+        root = tmp_path / name
+        root.mkdir()
+        return made[name](root)
+
+    write.names = tuple(made)
+    return write
+
+
+def contents(fakes, name):
+    return LAYOUTS[name].read(fakes(name))
+
+
+def met(found):
+    return {one.code: (one.times, one.examples) for one in found.met}
+
+
+def known(found, study):
+    """The labels of a study that are known."""
+    row = found.exam.loc[study]
+    return {name: int(value) for name, value in row.items() if not np.isnan(value)}
+
+
+WITH_PE, NO_PE = {"negative_exam_for_pe": 0, "indeterminate": 0}, {"negative_exam_for_pe": 1, "indeterminate": 0}
+
+
+def test_each_is_recognised_by_its_own_files_and_no_other(fakes):
+    roots = {name: fakes(name) for name in fakes.names}
+    for name, root in roots.items():
+        chosen, reason = choose_layout("auto", root)
+        assert (chosen.name, bool(reason)) == (name, True)
+    assert set(LAYOUTS) - set(roots) == {"aida"}
+
+
+def test_what_cannot_be_recognised_is_said(fakes, tmp_path):
+    with pytest.raises(
+        ConfigError, match="expected files of one set, found no files that only one set has; give its top"
+    ):
+        choose_layout("auto", tmp_path)
+    two = sets.fake_hipas(fakes("parse"))
+    with pytest.raises(ConfigError, match=r"found parse \(train/PA.*, hipas \(ct_scan"):
+        choose_layout("auto", two)
+    with pytest.raises(ConfigError, match=r"--layout: expected one of inspect, radfusion.*, auto, found kaggle"):
+        choose_layout("kaggle", tmp_path)
+    with pytest.raises(InputMissingError, match="expected the folder of a set, found none"):
+        choose_layout("auto", tmp_path / "gone")
+
+
+def test_boxes_beside_the_labels_of_rspect(fakes):
+    root = sets.fake_augmented_rspect(fakes("rspect"))
+    chosen, _ = choose_layout("auto", root)
+    found = chosen.read(root)
+    assert chosen.name == "augmented-rspect"
+    assert (found.labels, found.exam, found.images) == (root / "train.csv", None, (root / "train",))
+
+
+def test_inspect(fakes):
+    found = contents(fakes, "inspect")
+    assert [path.name[:9] for path in found.images] == [name for name in sets.INSPECT if name != "PE000005a"]
+    expected = {
+        "PE000001a": NO_PE | dict.fromkeys(PE_LABELS, 0),
+        "PE000002a": WITH_PE | {"chronic_pe": 0},
+        "PE000003a": WITH_PE | {"chronic_pe": 0},
+        "PE000004a": WITH_PE | {"chronic_pe": 1, "acute_and_chronic_pe": 0},
+        "PE000005a": WITH_PE,
+        "PE000006a": {},
+        "PE000007a": {},
+        "PE000008a": {},
+        "PE000009a": NO_PE | dict.fromkeys(PE_LABELS, 0),
+    }
+    assert {study: known(found, study) for study in found.exam.index} == expected
+    assert found.patients["PE000002a"] == "12"
+    assert found.patients["PE000003a"] == found.patients["PE000004a"] == "13"
+    columns = found.columns
+    assert columns["released_split"].tolist() == ["train", "val", "train", "train", *["test"] * 5]
+    assert columns["subgroup"].to_dict() == dict.fromkeys(sets.INSPECT, "") | {
+        "PE000002a": "larger PE",
+        "PE000003a": "subsegmental PE alone",
+        "PE000004a": "larger PE",
+        "PE000005a": "subsegmental PE alone",
+    }
+    assert set(columns["manufacturer"]) == {"GE MEDICAL"}
+    assert columns.loc["PE000003a", "provenance"] == "rsna"
+    assert met(found) == {
+        "repeated_labels": (2, ("1", "8")),
+        "differing_labels": (1, ("8",)),
+        "missing_image": (1, ("PE000005a",)),
+        "contradictory_flags": (2, ("PE000006a", "PE000007a")),
+        "from_rsna": (1, ("PE000003a",)),
+        "from_radfusion": (1, ("PE000004a",)),
+    }
+
+
+def test_a_newer_date_stamp_and_a_table_that_is_missing(fakes):
+    root = fakes("inspect")
+    newer = next(root.glob("labels_*.tsv")).read_text().replace("1\t0\t0\t0", "1\t1\t1\t0")
+    (root / "labels_20260101.tsv").write_text(newer)
+    assert known(LAYOUTS["inspect"].read(root), "PE000001a")["negative_exam_for_pe"] == 0
+    next(root.glob("splits_*.tsv")).unlink()
+    with pytest.raises(InputMissingError, match=r"expected splits_DATE\.tsv, found none; copy all tables"):
+        LAYOUTS["inspect"].read(root)
+
+
+def test_a_table_with_commas_is_refused(fakes):
+    root = fakes("inspect")
+    labels = next(root.glob("labels_*.tsv"))
+    labels.write_text(labels.read_text().replace("\t", ","))
+    with pytest.raises(LabelsError, match="found fields parted by commas; save it with tabs"):
+        LAYOUTS["inspect"].read(root)
+
+
+def test_radfusion(fakes):
+    found = contents(fakes, "radfusion")
+    assert {study: known(found, study) for study in found.exam.index} == {
+        "10": WITH_PE | {"central_pe": 1},
+        "11": NO_PE | dict.fromkeys(PE_LABELS, 0),
+        "12": WITH_PE | {"central_pe": 0},
+        "13": WITH_PE,
+        "14": {},
+    }
+    assert found.columns["subgroup"].tolist() == ["central PE", "", "subsegmental PE", "", "segmental PE"]
+    assert found.columns["released_split"].tolist() == ["train", "val", "test", "train", "train"]
+    assert found.stated.spacing_mm is None
+    assert met(found) == {
+        "missing_image": (1, ("13",)),
+        "image_without_row": (1, ("99",)),
+        "differing_labels": (1, ("14",)),
+        "type_of_negative": (1, ("11",)),
+        "pickle": (1, ("series_list.pkl",)),
+    }
+
+
+def test_cad_pe(fakes):
+    found = contents(fakes, "cad-pe")
+    assert {study: source.path.name for study, source in found.places.items()} == {
+        "001": "0001RefStd.nrrd",
+        "002": "002RefStd.nrrd",
+        "e0032": "e0032RefStd.nrrd",
+    }
+    kinds = {(source.kind, source.numbered, source.complete) for source in found.places.values()}
+    assert kinds == {("volume", True, True)}
+    assert len(found.images) == 5
+    assert found.exam is None
+    assert met(found) == {
+        "image_without_mask": (2, ("003", "e0109")),
+        "mask_without_image": (1, ("e0445RefStd.nrrd",)),
+    }
+
+
+def test_fumpe(fakes):
+    found = contents(fakes, "fumpe")
+    assert {study: (source.kind, source.path.name) for study, source in found.places.items()} == {
+        "1.1": ("file-order", "PAT001.mat")
+    }
+    assert found.patients == {"1.1": "PAT001"}
+    assert met(found) == {
+        "folder_without_dicom": (1, ("PAT004",)),
+        "shared_study_uid": (2, ("PAT002", "PAT003")),
+        "image_without_mask": (1, ("PAT004",)),
+        "mask_without_image": (1, ("PAT005",)),
+    }
+
+
+def test_read(fakes):
+    found = contents(fakes, "read")
+    assert {study: (source.kind, source.path.name) for study, source in found.places.items()} == {
+        "1.1": ("slice-index", "01GE.nii.gz"),
+        "1.2": ("slice-index", "01TS.nii.gz"),
+    }
+    assert [path.name for path in found.images] == ["01GE", "01TS", "02TS"]
+    assert met(found) == {"image_without_mask": (1, ("02TS",))}
+
+
+def test_augmented_rspect(fakes):
+    found = contents(fakes, "augmented-rspect")
+    assert {study: known(found, study) for study in found.exam.index} == {"1.1": WITH_PE, "1.2": WITH_PE}
+    assert {source.kind for source in found.places.values()} == {"boxes"}
+    assert not any(source.complete for source in found.places.values())
+
+
+def test_sets_without_labels(fakes, tmp_path):
+    parse, hipas, aida = contents(fakes, "parse"), contents(fakes, "hipas"), LAYOUTS["aida"].read(tmp_path)
+    assert [path.parent.name for path in parse.images] == ["image", "image"]
+    assert met(parse) == {"vessel_masks": (2, ("PA000005", "PA000016"))}
+    assert hipas.stated.values == (1600.0, -1000.0)
+    assert [path.name for path in hipas.images] == ["001.npz"]
+    assert [(one.exam, one.labels, dict(one.places)) for one in (parse, hipas, aida)] == [(None, None, {})] * 3
+
+
+def test_what_a_set_says_is_its_identity(fakes):
+    root = fakes("inspect")
+    before = LAYOUTS["inspect"].read(root).digest
+    assert LAYOUTS["inspect"].read(root).digest == before
+    labels = next(root.glob("labels_*.tsv"))
+    labels.write_text(labels.read_text().replace("2.0\t1\t1\t0", "2.0\t0\t0\t0"))
+    assert LAYOUTS["inspect"].read(root).digest != before
+
+
+def test_every_layout_says_what_a_user_must_know():
+    for name, layout in LAYOUTS.items():
+        assert layout.name == name
+        assert all((layout.title, layout.source, layout.licence, layout.gives, *layout.traps))
