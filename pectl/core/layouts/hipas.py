@@ -26,7 +26,7 @@ LAYOUT = Layout(
     gives="no label of PE",
     traps=(
         "values are HU from -1000 to 600 as 0 to 1; they are scaled back, and what was beyond is lost",
-        "spacing isn't kept: state it with --spacing",
+        "spacing isn't kept: state it with `--spacing`",
     ),
     recognise=_recognise,
     read=_read,

@@ -32,7 +32,7 @@ LAYOUT = Layout(
     gives="all nine exam labels by study, PE by image",
     traps=(
         "157 studies are indeterminate: not negative, and not PE",
-        "test.csv has ids alone: `test/` isn't read",
+        "`test.csv` has ids alone: `test/` isn't read",
     ),
     recognise=_recognise,
     read=_read,
