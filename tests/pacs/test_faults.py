@@ -1,5 +1,6 @@
 """What a node must survive. Run by `make test-pacs`."""
 
+import gc
 import json
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -24,6 +26,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 KILLS = 20
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect a test's sockets within it, where its filters hold: what is left at the end fails the whole session."""
+    yield
+    gc.collect()
 
 
 def send(files, port, *, answers: dict[str, int] | None = None, pause: float = 0.0) -> dict[str, int]:
