@@ -207,7 +207,7 @@ def test_a_split_needs_a_store(chain, explain):
 def test_truth_that_is_not_there_is_named(chain, explain, tmp_path):
     result, out = explain(chain.store, "--split", "test", "--truth", tmp_path)
     assert result.code == 1
-    assert "expected the truth of a phantom" in result.err
+    assert "expected the truth of a study" in result.err
     assert not (out / "summary.json").exists()
 
 

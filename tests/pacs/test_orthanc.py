@@ -77,7 +77,12 @@ def test_orthanc_forwards_and_gets_the_answer_by_dicomweb(orthanc, write_study, 
 def test_the_lines_of_the_how_to_page(write_study, tmp_path, node):
     page = (ROOT / "docs/how-to/listen.md").read_text()
     (tmp_path / "send.lua").write_text(page.split("```lua\n")[1].split("```")[0])
-    with running(Orthanc(tmp_path / "orthanc", free_port(), LuaScripts=[str(tmp_path / "send.lua")])) as orthanc:
+    lines = json.loads("{" + page.split("```json\n")[1].split("```")[0] + "}")
+    port = free_port()
+    assert lines["DicomModalities"]["pectl"][2] == 11112  # as in the page's command
+    lines["DicomModalities"]["pectl"][2] = port
+    scripts = {"LuaScripts": [str(tmp_path / "send.lua")]}
+    with running(Orthanc(tmp_path / "orthanc", port, **lines, **scripts)) as orthanc:
         study = new_uid()
         one = node(orthanc.address, "--allow", "ORTHANC@127.0.0.1", port=orthanc.node_port)
         orthanc.take(write_study(tmp_path / "in", study))

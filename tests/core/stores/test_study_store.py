@@ -81,7 +81,7 @@ def test_the_file_as_the_format_says(tmp_path):
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["hu"].chunks == (1, 32, 32)
         assert file["hu"].dtype == np.int16
-        assert list(file["hu"]._filters) == ["32001"]  # blosc
+        assert list(file["hu"]._filters) == ["32001", "fletcher32"]  # blosc, and a checksum
         assert file["source/sop_instance_uid"].asstr()[1] == "1.2"
         assert file.attrs["flags"] == "padding,oblique"
         assert json.loads(file.attrs["exam_labels"])["central_pe"] == 1
@@ -97,6 +97,20 @@ def test_a_store_compressed_as_earlier_versions_did_is_read(tmp_path):
         earlier = hdf5plugin.Blosc2(cname="lz4", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE)
         file.create_dataset("hu", data=study.hu, chunks=(1, 32, 32), **earlier)
     assert_same(read_study(tmp_path / "a.h5"), study)
+
+
+def test_every_flipped_bit_of_the_voxels_is_found(tmp_path):
+    path = tmp_path / "a.h5"
+    write_study(path, make_study())
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        chunk = file["hu"].id.get_chunk_info(1)
+    for place in np.random.default_rng(0).integers(chunk.size, size=40):
+        damaged = bytearray(whole)
+        damaged[chunk.byte_offset + int(place)] ^= 1 << int(place % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match="found a damaged one"):
+            read_study(path)
 
 
 def test_a_line_of_the_index(tmp_path):
