@@ -104,13 +104,13 @@ def preprocess(
 
 def _read_set(layout: str, folders: list[Path], labels: Path | None) -> "SetContents":
     """Read what a public set says, and show what was met in it."""
-    from pectl.core.layouts.known import choose_layout
+    from pectl.core.layouts.known import choose_layout, read_set
 
     if len(folders) != 1:
         raise typer.BadParameter(f"expected the folder of one set with --layout, found {len(folders)}")
     chosen, reason = choose_layout(layout, folders[0])
     say(f"{chosen.title}: {reason}")
-    contents = chosen.read(folders[0])
+    contents = read_set(chosen, folders[0])
     if labels is not None:
         if contents.labels is not None or contents.exam is not None:
             raise typer.BadParameter(f"{chosen.title} has labels of its own; leave out --labels")

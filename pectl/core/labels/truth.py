@@ -13,12 +13,23 @@ import numpy as np
 import pandas as pd
 
 from pectl.core.labels.checks import missing_uids, raise_breaches, without_undefined, wrong_values
-from pectl.core.labels.names import EXAM_LABELS, IMAGE, IMAGE_LABEL, QA_LABELS, RV_LV, SERIES, STUDY, STUDY_LABELS
+from pectl.core.labels.names import (
+    EXAM_LABELS,
+    IMAGE,
+    IMAGE_LABEL,
+    PROVENANCE,
+    QA_LABELS,
+    RV_LV,
+    SERIES,
+    STUDY,
+    STUDY_LABELS,
+    SUBGROUP,
+)
 from pectl.core.labels.rules import breaches
 from pectl.core.labels.table import read_labels, read_labels_csv
 from pectl.errors import LabelsError
 
-TEXT_PROPERTIES = ("kernel", "manufacturer", SERIES)
+TEXT_PROPERTIES = ("kernel", "manufacturer", PROVENANCE, SUBGROUP, SERIES)
 NUMBER_PROPERTIES = ("slice_step_mm", "embolus_volume_ml", "n_pe_slices")
 """What is known of studies beside their labels; below 0 is unknown."""
 

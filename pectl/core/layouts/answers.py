@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pectl.core.labels.names import CENTRAL, CHRONIC, INDETERMINATE, NEGATIVE, PE_LABELS, STUDY_LABELS
+from pectl.core.labels.names import CENTRAL, INDETERMINATE, NEGATIVE, PE_LABELS, STUDY_LABELS
 from pectl.core.layouts.layout import table_of
 
 Exam = dict[str, float]
@@ -29,11 +29,6 @@ def with_pe(**known: float) -> Exam:
 def with_central_pe(central: float) -> Exam:
     """Return the labels of a study with PE, central or not."""
     return with_pe(**{CENTRAL: central})
-
-
-def with_chronic_pe(chronic: float) -> Exam:
-    """Return the labels of a study with PE that is chronic alone, or isn't."""
-    return with_pe(**{CHRONIC: chronic})
 
 
 def exam_table(exams: Mapping[str, Exam]) -> pd.DataFrame:

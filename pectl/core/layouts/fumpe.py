@@ -13,7 +13,7 @@ def _recognise(folder: Path) -> str:
 
 
 def _read(folder: Path) -> SetContents:
-    folders = {path.name: path for path in sorted((folder / "CT_scans").iterdir()) if path.is_dir()}
+    folders = {path.name: path for path in sorted((folder / "CT_scans").glob("*")) if path.is_dir()}
     masks = {path.stem: path for path in sorted((folder / "GroundTruth").glob("*.mat"))}
     named = name_studies(folders)
     return SetContents(

@@ -1,6 +1,6 @@
 """INSPECT v2 (Stanford, June 2025): NIfTI volumes, and tables parted by tabs that are joined by impression_id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ import pandas as pd
 from pectl.core.labels.names import ACUTE_AND_CHRONIC, CHRONIC, PROVENANCE, RELEASED_SPLIT, SUBGROUP
 from pectl.core.layouts.answers import Exam, exam_table, unknown, with_pe, without_pe
 from pectl.core.layouts.layout import Layout, Met, SetContents, met, table_of
+from pectl.core.layouts.words import FLAGS, plain_numbers
 from pectl.core.storage.csv_table import read_csv
 from pectl.errors import InputMissingError, LabelsError
 
 _FLAGS = ("pe_positive", "pe_acute", "pe_subsegmentalonly")
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}
 _OTHER_SETS = ("rsna", "radfusion")
-_MEANS = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "": None}
 _MANUFACTURER = "Manufacturer"
 
 
@@ -47,11 +47,6 @@ def _read_table(folder: Path, stem: str, columns: tuple[str, ...]) -> pd.DataFra
     return table
 
 
-def _number(values: "pd.Series[str]") -> "pd.Series[str]":
-    """Return ids as they are elsewhere: they arrive as "123.0" too."""
-    return values.str.strip().str.replace(r"\.0$", "", regex=True)
-
-
 def _image_id(values: "pd.Series[str]") -> "pd.Series[str]":
     return values.str.strip().str.replace(r"\.nii(\.gz)?$", "", regex=True)
 
@@ -64,26 +59,44 @@ class _Study(NamedTuple):
     provenance: str
 
 
-def _studies(folder: Path) -> dict[str, _Study]:
-    """Return the studies by image_id."""
+def _studies(folder: Path) -> tuple[dict[str, _Study], list[Met]]:
+    """Return the studies by image_id; of one that several rows name, what they agree on."""
     table = _read_table(folder, "study_mapping", ("impression_id", "image_id", "person_id", "provenance"))
     rows = zip(
         _image_id(table["image_id"]),
-        _number(table["impression_id"]),
-        _number(table["person_id"]),
+        plain_numbers(table["impression_id"]),
+        plain_numbers(table["person_id"]),
         table["provenance"].str.strip(),
         strict=True,
     )
-    return {str(image): _Study(str(key), str(person), str(origin)) for image, key, person, origin in rows}
+    named: dict[str, set[_Study]] = {}
+    for image, *said in rows:
+        named.setdefault(str(image), set()).add(_Study(*map(str, said)))
+    differing = [image for image, found in named.items() if len(found) > 1]
+    return {image: _agreed(found) for image, found in named.items()}, met(
+        "differing_rows", "image_ids with several rows that differ; in what they do, nothing is known", differing
+    )
+
+
+def _agreed(found: set[_Study]) -> _Study:
+    """Return what rows agree on; that one of them names another set is kept, for overlap."""
+    same = _Study(*(values.pop() if len(values) == 1 else "" for values in map(set, zip(*found, strict=True))))
+    others = sorted(study.provenance for study in found if study.provenance.lower() in _OTHER_SETS)
+    return same._replace(provenance=others[0]) if others else same
 
 
 def _read(folder: Path) -> SetContents:
-    studies = _studies(folder)
-    by_key, found = _flags(folder)
+    studies, found = _studies(folder)
+    by_key, odd = _flags(folder)
+    splits, unlike = _splits(folder)
     flags = {image: by_key.get(study.key) for image, study in studies.items()}
     images = {path.name.split(".")[0]: path for path in sorted((folder / "CTPA").glob("*.nii*"))}
     contradictory = [image for image, said in flags.items() if _contradicts(said)]
     found += [
+        *odd,
+        *unlike,
+        *met("without_labels", "studies that the labels table doesn't name", _without(studies, by_key)),
+        *met("without_split", "studies without train, valid or test", _without(studies, splits)),
         *met("missing_image", "studies of the tables without a file in CTPA/", set(studies) - set(images)),
         *met("image_without_row", "files in CTPA/ that no table names", set(images) - set(studies)),
         *met("contradictory_flags", "studies whose flags contradict each other; labels unknown", contradictory),
@@ -94,10 +107,15 @@ def _read(folder: Path) -> SetContents:
     return SetContents(
         images=tuple(images.values()),
         exam=exam_table({image: _exam(said) for image, said in flags.items()}),
-        columns=_columns(folder, studies, flags),
+        columns=_columns(studies, flags, splits, _scanners(folder)),
         patients={image: study.person for image, study in studies.items()},
         met=tuple(found),
     )
+
+
+def _without(studies: Mapping[str, _Study], known: Iterable[str]) -> list[str]:
+    keys = set(known)
+    return [image for image, study in studies.items() if study.key not in keys]
 
 
 _Flags = tuple[int | None, ...]
@@ -106,13 +124,12 @@ _Flags = tuple[int | None, ...]
 def _flags(folder: Path) -> tuple[dict[str, _Flags | None], list[Met]]:
     """Return the three flags by impression_id; None where two rows of it differ."""
     table = _read_table(folder, "labels", ("impression_id", *_FLAGS))
-    table = table.assign(impression_id=_number(table["impression_id"]))
+    table = table.assign(**{name: plain_numbers(table[name]) for name in ("impression_id", *_FLAGS)})
     flags: dict[str, _Flags | None] = {}
     twice, differing, odd = set(), set(), set()
-    for key, *values in table[["impression_id", *_FLAGS]].itertuples(index=False):
-        texts = [value.strip() for value in values]
-        read: _Flags = tuple(_MEANS.get(text) for text in texts)
-        if any(text not in _MEANS for text in texts):
+    for key, *texts in table[["impression_id", *_FLAGS]].itertuples(index=False):
+        read: _Flags = tuple(FLAGS.get(text) for text in texts)
+        if any(text not in FLAGS for text in texts):
             odd.add(key)
         if key in flags:
             twice.add(key)
@@ -151,14 +168,27 @@ def _subgroup(flags: _Flags | None) -> str:
     return "subsegmental PE alone" if flags[2] else "larger PE"
 
 
-def _columns(folder: Path, studies: dict[str, _Study], flags: Mapping[str, _Flags | None]) -> pd.DataFrame:
-    split = _read_table(folder, "splits", ("impression_id", "split"))
-    released = dict(zip(_number(split["impression_id"]), split["split"].str.strip(), strict=True))
-    scanner = _scanners(folder)
+def _splits(folder: Path) -> tuple[dict[str, str], list[Met]]:
+    """Return the split by impression_id; none where two rows of it differ."""
+    table = _read_table(folder, "splits", ("impression_id", "split"))
+    named: dict[str, set[str]] = {}
+    for key, word in zip(plain_numbers(table["impression_id"]), table["split"].str.strip(), strict=True):
+        named.setdefault(str(key), set()).add(str(word))
+    differing = [key for key, words in named.items() if len(words) > 1]
+    splits = {key: _SPLITS[min(words)] for key, words in named.items() if len(words) == 1 and words <= set(_SPLITS)}
+    return splits, met("differing_splits", "impression_ids in several splits; none is taken", differing)
+
+
+def _columns(
+    studies: Mapping[str, _Study],
+    flags: Mapping[str, _Flags | None],
+    splits: Mapping[str, str],
+    scanner: Mapping[str, str],
+) -> pd.DataFrame:
     rows = {
         image: {
             PROVENANCE: study.provenance,
-            RELEASED_SPLIT: _SPLITS.get(released.get(study.key, ""), ""),
+            RELEASED_SPLIT: splits.get(study.key, ""),
             SUBGROUP: _subgroup(flags[image]),
             "manufacturer": scanner.get(image, ""),
         }

@@ -14,7 +14,7 @@ from pectl.core.layouts import (
     read,
     rspect,
 )
-from pectl.core.layouts.layout import Layout
+from pectl.core.layouts.layout import Layout, SetContents
 from pectl.errors import ConfigError, InputMissingError
 
 LAYOUTS = {
@@ -65,3 +65,18 @@ def choose_layout(name: str, folder: Path) -> tuple[Layout, str]:
         )
     [(found, reason)] = reasons.items()
     return LAYOUTS[found], reason
+
+
+def read_set(layout: Layout, folder: Path) -> SetContents:
+    """Return what a folder of the set holds.
+
+    Raises:
+        ConfigError: no image is where the set has them.
+        InputMissingError, LabelsError: a table isn't there, or is another.
+    """
+    contents = layout.read(folder)
+    if not contents.images:
+        raise ConfigError(
+            where=folder, expected=f"images as {layout.title} has them", found="none", fix="give its top folder"
+        )
+    return contents

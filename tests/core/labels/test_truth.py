@@ -100,6 +100,12 @@ def test_qa_labels_may_come_from_a_table_of_their_own(tmp_path):
     assert truth_of(tmp_path, exams(), qa).exam["flow_artifact"].tolist() == [0, 1, 0]
 
 
+def test_what_only_a_public_set_knows_of_a_study_is_kept(tmp_path):
+    truth = truth_of(tmp_path, exams(provenance=["rsna", "", "INSPECT"], subgroup=["larger PE", "", ""]))
+    assert truth.exam["provenance"].dropna().to_dict() == {"a1": "rsna", "c3": "INSPECT"}
+    assert truth.exam["subgroup"].dropna().to_dict() == {"a1": "larger PE"}
+
+
 def test_undefined_rv_lv_may_be_blank(tmp_path):
     blank = exams().astype({"rv_lv_ratio_lt_1": object, "rv_lv_ratio_gte_1": object})
     blank.loc[1:, ["rv_lv_ratio_lt_1", "rv_lv_ratio_gte_1"]] = ""

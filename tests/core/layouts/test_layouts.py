@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pectl.core.labels.names import PE_LABELS
-from pectl.core.layouts.known import LAYOUTS, choose_layout
+from pectl.core.layouts.known import LAYOUTS, choose_layout, read_set
 from pectl.errors import ConfigError, InputMissingError, LabelsError
 from tests.core.layouts import sets
 
@@ -135,6 +135,44 @@ def test_a_table_with_commas_is_refused(fakes):
         LAYOUTS["inspect"].read(root)
 
 
+def add_rows(root, stem, *rows):
+    table = next(root.glob(f"{stem}_*.tsv"))
+    table.write_text("\n".join([table.read_text().rstrip("\n"), *rows]) + "\n")
+
+
+def test_an_image_that_several_rows_name_is_known_in_what_they_agree_on(fakes):
+    root = fakes("inspect")
+    add_rows(root, "study_mapping", "99\tPE000001a\t11\trsna\t", "2\tPE000002a\t12\tINSPECT\t")
+    found = LAYOUTS["inspect"].read(root)
+    assert known(found, "PE000001a") == {}
+    assert found.columns.loc["PE000001a", ["released_split", "provenance"]].tolist() == ["", "rsna"]
+    assert found.patients["PE000001a"] == "11"
+    assert met(found)["differing_rows"] == (1, ("PE000001a",))
+    assert met(found)["from_rsna"] == (2, ("PE000001a", "PE000003a"))
+    assert known(found, "PE000002a") == WITH_PE | {"chronic_pe": 0}
+
+
+def test_a_study_in_several_splits_or_none_is_in_none(fakes):
+    root = fakes("inspect")
+    add_rows(root, "splits", "1\t11\ttest", "2\t12\tvalid", "6\t15\tholdout")
+    found = LAYOUTS["inspect"].read(root)
+    assert found.columns["released_split"].tolist()[:2] == ["", "val"]
+    assert found.columns.loc["PE000006a", "released_split"] == ""
+    assert met(found)["differing_splits"] == (2, ("1", "6"))
+    assert met(found)["without_split"] == (2, ("PE000001a", "PE000006a"))
+
+
+def test_a_study_that_the_labels_table_lacks_and_flags_in_words_are_unknown(fakes):
+    root = fakes("inspect")
+    labels = next(root.glob("labels_*.tsv"))
+    text = labels.read_text().replace("3\t1\t1\t1\tTRUE\tCensored\n", "").replace("4\t1\t0\t0", "4\tTRUE\t0\t0")
+    labels.write_text(text)
+    found = LAYOUTS["inspect"].read(root)
+    assert known(found, "PE000003a") == known(found, "PE000004a") == {}
+    assert met(found)["without_labels"] == (1, ("PE000003a",))
+    assert met(found)["odd_flag"] == (1, ("4",))
+
+
 def test_radfusion(fakes):
     found = contents(fakes, "radfusion")
     assert {study: known(found, study) for study in found.exam.index} == {
@@ -144,7 +182,7 @@ def test_radfusion(fakes):
         "13": WITH_PE,
         "14": {},
     }
-    assert found.columns["subgroup"].tolist() == ["central PE", "", "subsegmental PE", "", "segmental PE"]
+    assert found.columns["subgroup"].tolist() == ["central PE", "", "subsegmental PE", "", ""]
     assert found.columns["released_split"].tolist() == ["train", "val", "test", "train", "train"]
     assert found.stated.spacing_mm is None
     assert met(found) == {
@@ -154,6 +192,24 @@ def test_radfusion(fakes):
         "type_of_negative": (1, ("11",)),
         "pickle": (1, ("series_list.pkl",)),
     }
+
+
+def test_radfusion_with_numbers_that_went_through_floats_and_words_that_are_none(fakes):
+    root = fakes("radfusion")
+    rows = [",idx,label,pe_type,split", "0,10.0,1.0, Central,train", "1,11,0.0,,val", "2,12,yes,,holdout"]
+    (root / "Labels.csv").write_text("\n".join(rows) + "\n")
+    found = LAYOUTS["radfusion"].read(root)
+    assert known(found, "10") == WITH_PE | {"central_pe": 1}
+    assert known(found, "11") == NO_PE | dict.fromkeys(PE_LABELS, 0)
+    assert known(found, "12") == {}
+    assert found.columns["subgroup"].tolist() == ["central PE", "", ""]
+    assert met(found)["odd_label"] == met(found)["without_split"] == (1, ("12",))
+
+
+@pytest.mark.parametrize("name", ["cad-pe", "fumpe", "read", "parse", "hipas"])
+def test_a_folder_without_images_of_the_set_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"expected images as {LAYOUTS[name].title} has them, found none; give its"):
+        read_set(LAYOUTS[name], tmp_path)
 
 
 def test_cad_pe(fakes):
