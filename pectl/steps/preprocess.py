@@ -171,7 +171,8 @@ def _check_split(config: Config, cohort: Cohort, sources: Sources) -> None:
     from pectl.core.labels.splits import check_method
 
     columns = None if sources.said is None else sources.said.columns
-    check_method(config.split, len(cohort.patient), released=columns is not None and RELEASED_SPLIT in columns)
+    released = None if columns is None else columns.get(RELEASED_SPLIT)
+    check_method(config.split, cohort.patient, released=released)
     check_patients(config.split, patient_groups(cohort.patient))
 
 

@@ -82,6 +82,19 @@ def test_inspect_with_its_own_split_patients_and_columns(inspect, preprocess, tm
     assert table.loc["repeated_labels", ["times", "examples"]].tolist() == ["2", "1 8"]
 
 
+def test_a_file_without_a_released_split_is_told_before_any_study_is_read(inspect, preprocess, tmp_path):
+    more = inspect / "CTPA" / "PE00000ff.nii.gz"
+    more.write_bytes((inspect / "CTPA" / "PE000001a.nii.gz").read_bytes())
+    try:
+        done = preprocess(inspect, "--layout", "inspect", "--set", "split.method=released")
+    finally:
+        more.unlink()
+    assert done.exit_code == 1
+    assert "1 files in CTPA/ that no table names: PE00000ff" in said_by(done)
+    assert "found none for 1 studies, such as PE00000ff; move their files away, or take another method" in said_by(done)
+    assert not (tmp_path / "store" / "studies").exists()
+
+
 def test_other_labels_of_the_set_are_not_mixed_into_a_store(inspect, preprocess, tmp_path):
     assert preprocess(inspect, "--layout", "inspect").exit_code == 0
     labels = next(inspect.glob("labels_*.tsv"))

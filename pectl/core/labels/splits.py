@@ -1,6 +1,6 @@
 """Which studies train, validate and test: disjoint by patient, the same for the same seed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
     elif config.method == "k-fold":
         splits = _k_fold(studies, config, seed)
     elif config.method == "released":
-        splits = _released(studies)
+        splits = _released(studies[RELEASED_SPLIT])
     else:
         splits = _stratified(studies, config, seed)
     splits = splits.sort_index().rename("split")
@@ -49,42 +49,45 @@ def make_splits(studies: pd.DataFrame, config: SplitConfig, *, seed: int) -> "pd
     return splits
 
 
-def check_method(config: SplitConfig, n_studies: int, *, released: bool) -> None:
-    """Check before hours of work that the method can split so many studies at all.
+def check_method(config: SplitConfig, uids: Collection[str], *, released: "pd.Series[str] | None") -> None:
+    """Check before hours of work that the method can split these studies at all.
 
     Args:
         config: the method.
-        n_studies: to split.
-        released: whether the studies' set has a split of its own.
+        uids: of the studies to split.
+        released: the split of the studies' set by study; None where it has none.
 
     Raises:
-        SplitError: too few studies for `ma2022` or `k-fold`, a table without the columns, or no split that is released.
+        SplitError: too few studies for `ma2022` or `k-fold`, a table without the columns, or no released split, or
+            not of every study.
         InputMissingError: the table of method `csv` isn't there.
     """
     if config.method == "ma2022":
-        _check_ma2022_size(n_studies)
+        _check_ma2022_size(len(uids))
     elif config.method == "k-fold":
-        _check_k_fold_size(n_studies, config.folds)
+        _check_k_fold_size(len(uids), config.folds)
     elif config.csv is not None:
         _read_table(config.csv)
-    elif config.method == "released" and not released:
-        raise _none_released("a set without one, or no --layout")
+    elif config.method == "released":
+        if released is None:
+            raise _none_released("a set without one, or no --layout", "take another method")
+        _released(released.reindex(list(uids)))
 
 
-def _released(studies: pd.DataFrame) -> "pd.Series[str]":
-    """Return the split that the set itself has."""
-    splits = studies[RELEASED_SPLIT]
+def _released(splits: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the split that the set itself has, after a check that every study is in it."""
     if missing := sorted(splits.index[~splits.isin(SPLITS)]):
-        raise _none_released(f"none for {len(missing)} studies, such as {', '.join(missing[:3])}")
+        found = f"none for {len(missing)} studies, such as {', '.join(missing[:3])}"
+        raise _none_released(found, "move their files away, or take another method")
     return splits
 
 
-def _none_released(found: str) -> SplitError:
+def _none_released(found: str, fix: str) -> SplitError:
     return SplitError(
         where="split.method released",
         expected="a set that releases a split, for every study",
         found=found,
-        fix="take another method",
+        fix=fix,
     )
 
 

@@ -143,7 +143,19 @@ def test_more_folds_than_patients():
     with pytest.raises(SplitError, match=message):
         make_splits(cohort(negative=8).assign(patient_group=np.repeat(list("abcd"), 2)), config, seed=0)
     with pytest.raises(SplitError, match=message):
-        check_method(config, 4, released=False)
+        check_method(config, list("abcd"), released=None)
+
+
+def test_a_released_split_is_of_every_study_before_any_is_read():
+    config = SplitConfig(method="released")
+    released = pd.Series({"a": "train", "b": "val", "c": "test", "d": "", "gone": "train"})
+    check_method(config, ["c", "a"], released=released)
+    with pytest.raises(
+        SplitError, match=r"found none for 2 studies, such as d, e; move their files away, or take another method"
+    ):
+        check_method(config, list("abcde"), released=released)
+    with pytest.raises(SplitError, match=r"found a set without one, or no --layout; take another method"):
+        check_method(config, ["a"], released=None)
 
 
 def test_ma2022_counts_and_generator():
