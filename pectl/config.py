@@ -245,6 +245,9 @@ class Stage1Config(OptimizerConfig):
     """Side of the square that stage 1 sees; the store's slices are resized to it."""
     slice_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of the per-slice loss inside each window; 0 trains on the window label alone (the paper)."""
+    place_loss_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the loss of places inside slices, for studies whose emboli the store has as masks or boxes; studies
+    without train beside them. 0 leaves masks unused. It needs slice_loss_weight."""
     slice_pooling: Literal["log-mean-exp", "max"] = "log-mean-exp"
     """How a slice's logit comes from the logits of its places: `log-mean-exp`, a soft maximum, gives every place a
     share of the gradient and learns many times faster than `max`, the largest (docs/background/quality-stage1.md)."""
@@ -270,6 +273,8 @@ class Stage1Config(OptimizerConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.place_loss_weight and not self.slice_loss_weight:
+            raise ValueError("place_loss_weight needs a slice_loss_weight above 0: places are those of the slice head")
         if self.norm == "group" and self.weights == "kinetics400":
             raise ValueError(
                 "weights 'kinetics400' were made with norm 'batch'; norm 'group' begins from 'none' or a run of its own"

@@ -58,6 +58,7 @@ def test_all_faults_are_named_in_one_line(tmp_path: Path) -> None:
         ("split.fold=5", "fold 5 must be one of 0 to 4"),
         ("split.folds=2", "split.folds: Input should be greater than or equal to 3 (found 2)"),
         ("split.fold=-1", "split.fold: Input should be greater than or equal to 0 (found -1)"),
+        ("stage1.place_loss_weight=1", "place_loss_weight needs a slice_loss_weight above 0"),
         ("stage2.ensemble=0", "stage2.ensemble: Input should be greater than or equal to 1 (found 0)"),
         ("stage2.label_smoothing=0.6", "stage2.label_smoothing: Input should be less than or equal to 0.5 (found 0.6)"),
         ("stage2.head=flat", "stage2.head: Input should be 'independent' or 'hierarchical' (found 'flat')"),

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pectl.config import Config
-from pectl.core.batches.augment import augment, swap_sides
+from pectl.core.batches.augment import augment, move, swap_sides
 from pectl.core.batches.intensity import prepare, to_channels
+from pectl.core.batches.marks import MarksReader
 from pectl.core.batches.share import Share
 from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_hu
 from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
@@ -23,6 +24,7 @@ from pectl.core.stores.study_store import StudyStore, study_path
 from pectl.errors import TrainingError
 from pectl.training.loader import Batch, Key, Rows
 from pectl.training.losses import WINDOW_MEANS, window_sums, window_weights
+from pectl.training.place_loss import PLACE_MEANS, place_sums, place_weights
 from pectl.training.task import Outputs, ValidationBatch
 
 
@@ -60,37 +62,44 @@ class WindowSource:
     """Reads batches of the windows of a store whose label is known.
 
     A batch is int16 HU (B, T, S, S), slice labels (B, T), and MULTITASK_LABELS of the windows' studies (B, 6), NaN
-    where they are not defined: those of PE for a window without PE, RV/LV for a study without.
+    where they are not defined: those of PE for a window without PE, RV/LV for a study without. Where places are
+    learnt, what is marked on the windows follows: (B, T, S, S) bool, and how, (B,).
 
     Attributes:
         reader: of the store.
         splits: the windows of `train` and `val`.
         labels: (n, 6) MULTITASK_LABELS of their studies, NaN unknown or undefined.
+        marks: of the store; None where places aren't learnt.
     """
 
     reader: WindowReader
     splits: dict[str, WindowIndex]
     labels: dict[str, NDArray[np.float32]]
+    marks: MarksReader | None = None
 
     @classmethod
     def of(cls, store: StudyStore, config: Config) -> "WindowSource":
         """Index the splits `train` and `val`.
 
         Raises:
-            TrainingError: one of them lacks windows with PE, or without.
+            TrainingError: one of them lacks windows with PE, or without; or places are to be learnt, and nothing is
+                marked in any study to train on.
         """
         reader = WindowReader(partial(study_path, store.path), length=config.windows.length)
         splits = {split: _known_windows(store, split, config) for split in ("train", "val")}
         columns = [EXAM_LABELS.index(name) for name in MULTITASK_LABELS]
         labels = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
-        return cls(reader, splits, labels)
+        return cls(reader, splits, labels, _marks(store, splits["train"], config))
 
     def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
         """Read the windows of a share."""
         index, rows = self.splits[key.split], key.rows[key.share.rows]
-        hu = self.reader.read([index.uids[i] for i in index.study[rows]], index.start[rows].tolist(), empty)
-        labels = self.labels_of(key.split, rows)
-        return torch.from_numpy(hu), torch.from_numpy(index.slice_labels[rows]), torch.from_numpy(labels)
+        uids, starts = [index.uids[i] for i in index.study[rows]], index.start[rows].tolist()
+        hu = self.reader.read(uids, starts, empty)
+        read = [hu, index.slice_labels[rows], self.labels_of(key.split, rows)]
+        if self.marks is not None:
+            read += self.marks.read(uids, starts, hu.shape[2:])
+        return tuple(map(torch.from_numpy, read))
 
     def labels_of(self, split: str, rows: Rows) -> NDArray[np.float32]:
         """Return (B, 6) MULTITASK_LABELS of windows, NaN where unknown, and PE_LABELS where the window shows no PE."""
@@ -100,10 +109,24 @@ class WindowSource:
         return labels
 
 
+def _marks(store: StudyStore, train: WindowIndex, config: Config) -> MarksReader | None:
+    if not config.stage1.place_loss_weight:
+        return None
+    marks = MarksReader(store.path, length=config.windows.length)
+    if not marks.studies.intersection(train.uids):
+        raise TrainingError(
+            where=f"{store.path}, stage1.place_loss_weight = {config.stage1.place_loss_weight:g}",
+            expected="studies to train on whose emboli are marked, in places/",
+            found=f"none of {len(train.uids)}",
+            fix="preprocess a set with masks or boxes by --layout, or set it to 0",
+        )
+    return marks
+
+
 class Stage1Task:
     """Windows of the store as a task for the loop."""
 
-    means = WINDOW_MEANS
+    means = WINDOW_MEANS + PLACE_MEANS
 
     def __init__(self, model: WindowEncoder, source: WindowSource, config: Config, fabric: Fabric) -> None:
         self.model, self.load, self.config, self.fabric = model, source, config, fabric
@@ -126,30 +149,34 @@ class Stage1Task:
         return np.split(np.arange(len(self.val)), range(size, len(self.val), size))
 
     def weights(self, batch: Batch) -> Tensor:
-        """Return the weights of the loss: windows, and what is known of runs of slices, labels of PE, RV/LV."""
-        _, slices, study = batch
-        return window_weights(slices, study, runs=self.model.slice_runs(self.config.windows.length))
+        """Return the weights of the loss: windows, and what is known of slices, labels of PE, RV/LV, places."""
+        _, slices, study, *marks = batch
+        runs = self.model.slice_runs(self.config.windows.length)
+        return torch.cat([window_weights(slices, study, runs=runs), place_weights(slices, *marks, runs=runs)])
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Augment on the device, and return the sums of the loss."""
-        hu, slices, study = (part.to(self.fabric.device) for part in batch)
-        changed, mirrored = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
+        hu, slices, study, *marks = (part.to(self.fabric.device) for part in batch)
+        changed, mirrored, grid = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
         logits = model(_laid_out(self.config, to_channels(changed, self.config.windows)))
-        return self._loss(logits, slices, swap_sides(study, mirrored))
+        if marks:
+            marks[0] = move(marks[0], grid)
+        return self._loss(logits, slices, swap_sides(study, mirrored), *marks)
 
-    def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor) -> Tensor:
+    def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor, *marks: Tensor) -> Tensor:
         stage = self.config.stage1
-        return window_sums(
+        sums = window_sums(
             logits, slices, study, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
         )
+        return torch.cat([sums, stage.place_loss_weight * place_sums(logits.places, slices, *marks)])
 
     def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the loss and the scores of validation windows."""
-        hu, slices, study = (part.to(self.fabric.device) for part in batch)
+        hu, slices, study, *marks = (part.to(self.fabric.device) for part in batch)
         logits = model(_laid_out(self.config, prepare(hu, self.config.windows, self.config.stage1.input_px)))
         scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
         outputs = tuple(part.float().cpu().numpy() for part in scores)
-        return ValidationBatch(self._loss(logits, slices, study), self.weights(batch), outputs)
+        return ValidationBatch(self._loss(logits, slices, study, *marks), self.weights(batch), outputs)
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
         """Return the AUROC over the validation windows, and of each multitask head over those whose label is defined.

@@ -40,7 +40,8 @@ def chosen(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     shared = ("--config", chain.config, "--quiet")
     choices = [part for choice in CHOICES for part in ("--set", choice)]
     run_ok("train-stage1", made.store, "--out", made.stage1, *shared, *choices)
-    run_ok("extract-features", made.store, "--stage1", made.stage1, "--out", made.features, *shared)
+    exact = ("--set", "stage1.extract_precision=fp32")  # auto is bf16 where the CPU has it
+    run_ok("extract-features", made.store, "--stage1", made.stage1, "--out", made.features, *shared, *exact)
     run_ok("train-stage2", made.features, "--out", made.stage2, *shared)
     return made
 
@@ -90,3 +91,20 @@ def test_a_run_with_heads_is_resumed_to_the_bit(chain: Chain, chosen: Chain, tmp
     run_ok(*command, "--set", "stage1.epochs=2", "--resume-changed")
     for name in ("metrics.csv", "checkpoints/last/model.safetensors", "checkpoints/best/model.safetensors"):
         assert (tmp_path / name).read_bytes() == (chosen.stage1 / name).read_bytes()
+
+
+def test_places_are_learnt_where_the_store_has_them_and_are_asked_for_elsewhere(chain: Chain, pectl, tmp_path) -> None:
+    store, shared = tmp_path / "store", ("--config", chain.config, "--quiet")
+    made = pectl("preprocess", chain.root / "cohort", "--layout", "phantom", "--out", store, *shared)
+    assert made.code == 0, made.err
+    losses = []
+    for weight in (0.0, 1.0):
+        run, places = tmp_path / f"run-{weight}", f"stage1.place_loss_weight={weight}"
+        trained = pectl("train-stage1", store, "--out", run, *shared, "--set", places)
+        assert trained.code == 0, trained.err
+        losses.append(pd.read_csv(run / "metrics.csv")["train_loss"].iloc[0])
+    assert losses[1] > losses[0] + 0.5  # of places, about 2 ln 2 at first
+    refused = pectl("train-stage1", chain.store, "--out", tmp_path / "none", *shared, "--set", places)
+    assert refused.code == 1
+    assert "expected studies to train on whose emboli are marked, in places/, found none of" in refused.err
+    assert not (tmp_path / "none").exists()

@@ -13,12 +13,16 @@ from scipy.io import savemat
 from pectl.config import Config, PlacesConfig, PreprocessConfig
 from pectl.core.intake.tasks import Sources
 from pectl.core.intake.verdicts import read_verdict
+from pectl.core.layouts.known import choose_layout, read_set
 from pectl.core.places.source import PlacesSource
 from pectl.core.places.truth import TruthFolder
 from pectl.core.stores.study_store import StudyStore
+from pectl.core.volumes.stated import Stated
 from pectl.errors import InputMissingError, LineageError
+from pectl.phantom.cohort import make_cohort
 from pectl.steps.preprocess import preprocess
 from pectl.steps.validate import validate
+from tests.tiny import tiny_phantom
 
 CONFIG = Config(preprocess=PreprocessConfig(in_plane_px=64, slice_spacing_mm=6.0))
 N, SIZE, STEP, PIXEL = 36, 64, 6.0, 6.0
@@ -237,3 +241,32 @@ def test_a_mask_that_is_not_there(chest, tmp_path):
     with pytest.raises(InputMissingError, match=r"a\.mat: expected a file of masks or boxes"):
         made(folder, PlacesSource("file-order", tmp_path / "a.mat"), tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_phantoms_bring_their_masks_and_keep_the_labels_of_their_table(tmp_path):
+    tiny_cohort = tmp_path / "cohort"
+    make_cohort(tiny_cohort, tiny_phantom(studies=3), seed=0)
+    layout, _ = choose_layout("auto", tiny_cohort)
+    assert layout.name == "phantom"
+    preprocess(Sources.of_set(read_set(layout, tiny_cohort), Stated()), tmp_path / "masked", CONFIG)
+    preprocess(Sources((tiny_cohort / "train",), labels=tiny_cohort / "train.csv"), tmp_path / "plain", CONFIG)
+    masked, plain = (StudyStore.open(tmp_path / name) for name in ("masked", "plain"))
+    truths, n_marked = TruthFolder.open(tiny_cohort), 0
+    for uid in masked.uids():
+        study, other = masked.read_study(uid), plain.read_study(uid)
+        np.testing.assert_array_equal(study.slice_label, other.slice_label)
+        assert study.exam_labels == other.exam_labels
+        assert study.flags == other.flags
+        kept, truth = TruthFolder.open(masked.path).read(uid), truths.read(uid)
+        kept_ml, true_ml = kept.embolus.sum() * np.prod(kept.spacing_mm) / 1000, truth.volume_ml
+        if true_ml == 0:
+            assert not kept.embolus.any()
+            continue
+        n_marked += 1
+        assert kept.volume_ml == pytest.approx(true_ml, rel=1e-3)  # as measured on the images, whose spacing is rounded
+        assert kept_ml == pytest.approx(true_ml, rel=0.3)  # on a coarse grid
+        middles = [
+            one.affine[:3, :3] @ np.argwhere(one.embolus).mean(axis=0) + one.affine[:3, 3] for one in (kept, truth)
+        ]
+        np.testing.assert_allclose(*middles, atol=6.0)
+    assert n_marked > 0

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from pectl.config import AugmentConfig, Config, Stage1Config, WindowsConfig
+from pectl.core.batches.marks import AS_BOX, AS_MASK, NOT_MARKED
 from pectl.core.batches.share import Share, whole
 from pectl.core.batches.windows import WindowIndex, WindowReader
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.training.device import make_fabric
 from pectl.training.loader import Key, Loader
-from pectl.training.losses import WINDOW_MEANS
 from pectl.training.networks import new_encoder
+from pectl.training.place_loss import PLACE_MEANS
 from pectl.training.stage1 import Stage1Task, WindowSource
 
 NAN = np.nan
@@ -138,19 +139,42 @@ def test_a_mirrored_window_is_told_that_its_pe_is_on_the_other_side(index: Windo
 
 
 def test_the_sums_of_shares_of_a_batch_are_those_of_the_batch(index: WindowIndex) -> None:
-    task = multitask(index, slice_loss_weight=1.0)
+    task = multitask(index, slice_loss_weight=1.0, place_loss_weight=0.5)
     task.model.eval()  # batch norm would see other statistics
     torch.manual_seed(1)
     hu = torch.randint(-1000, 500, (4, 4, 16, 16), dtype=torch.int16)
     labels = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 0, -1], [0, 0, 0, 1]], dtype=torch.int8)
-    study = torch.from_numpy(LABELS)
+    marks = torch.zeros(4, 4, 16, 16, dtype=torch.bool)
+    marks[0, 1, 4:12, 4:12] = marks[2, :2, 6:10, 6:10] = True
+    how = torch.tensor([AS_MASK, AS_MASK, AS_BOX, NOT_MARKED], dtype=torch.int8)
+    batch = (hu, labels, torch.from_numpy(LABELS), marks, how)
+    assert task.weights(batch)[-PLACE_MEANS:].tolist() == [2, 3]  # the box's window has a slice without PE
     sums = []
     for parts in (1, 2, 4):
-        total = torch.zeros(WINDOW_MEANS)
+        total = torch.zeros(task.means)
         for share in whole(4).split(parts):
             torch.manual_seed(5)
-            total += task.sums(task.model, tuple(part[share.rows] for part in (hu, labels, study)), share).detach()
+            total += task.sums(task.model, tuple(part[share.rows] for part in batch), share).detach()
         sums.append(total)
     assert (sums[0] > 0).all()
     torch.testing.assert_close(sums[1], sums[0])
     torch.testing.assert_close(sums[2], sums[0])
+
+
+def test_a_flip_of_a_window_flips_its_places(index: WindowIndex) -> None:
+    hu, labels = torch.zeros(1, 4, 16, 16, dtype=torch.int16), torch.tensor([[0, 1, 1, 0]], dtype=torch.int8)
+    unknown, how = torch.full((1, 6), NAN), torch.tensor([AS_MASK], dtype=torch.int8)
+    marks = torch.zeros(1, 4, 16, 16, dtype=torch.bool)
+    marks[0, 1:3, 2:5, 1:4] = True
+    still = {"rotation_deg": 0.0, "zoom": (1.0, 1.0), "shift": 0.0, "offset_hu": 0.0, "noise_hu": 0.0}
+    hu[marks] = 300
+    losses = []
+    for flip, there in ((0.0, marks), (1.0, marks.flip(-1))):
+        config = AugmentConfig(flip_left_right=flip, **still)
+        task = multitask(index, slice_loss_weight=1.0, place_loss_weight=1.0, augment=config)
+        task.model.eval()
+        image = hu if flip == 0.0 else hu.flip(-1)
+        losses.append(task.sums(task.model, (image, labels, unknown, there, how), whole(1))[-PLACE_MEANS:])
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)  # mirrored back, places and all
+    wrong = task.sums(task.model, (image, labels, unknown, marks, how), whole(1))[-PLACE_MEANS:]
+    assert (wrong - losses[0]).abs().max() > 1e-3

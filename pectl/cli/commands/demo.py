@@ -37,7 +37,7 @@ def demo(
     say("1/7 phantom cohort")
     phantom.phantom(cohort, workers=workers, **shared)
     say("2/7 preprocess")
-    preprocess.preprocess([cohort / "train"], out=store, labels=cohort / "train.csv", workers=workers, **shared)
+    preprocess.preprocess([cohort], out=store, layout="phantom", workers=workers, **shared)
     say("3/7 train stage 1")
     train_stage1.train_stage1(store, out=stage1, resume=True, device=device, **shared)
     say("4/7 extract features")

@@ -1,6 +1,7 @@
 """Random changes of training windows, made on the training device on int16 batches."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +17,22 @@ DRAWS = 7
 UNENHANCED_HU = 80.0
 """What holds no contrast medium lies below, but bone and calcium: blood, clots, muscle and organs have 20 to 80 HU."""
 
+
+class Augmented(NamedTuple):
+    """Changed windows, and how they were moved."""
+
+    hu: Tensor
+    """(B, T, px, px) float HU."""
+    mirrored: Tensor
+    """(B,) bool: which windows were mirrored left-right."""
+    grid: Tensor
+    """(B, px, px, 2): where each pixel was taken from, as (x, y) in [-1, 1] of the image."""
+
+
 _OTHER_SIDE = {LEFT: RIGHT, RIGHT: LEFT}
 
 
-def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = None) -> tuple[Tensor, Tensor]:
+def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = None) -> Augmented:
     """Mirror, turn, scale, shift each window in plane, then change its contrast phase, shift its HU and add noise.
 
     Draws from torch's CPU generator for the whole batch: a window's changes are the same in whatever share of the
@@ -30,9 +43,6 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
         px: side of the result.
         config: sizes of the changes.
         share: which rows of a batch `hu` is; None for all.
-
-    Returns:
-        (B, T, px, px) float HU, and (B,) bool: which windows were mirrored left-right.
     """
     share = share or whole(len(hu))
     draws = torch.rand(share.total, DRAWS)[share.rows].unbind(1)  # (B,) each
@@ -50,7 +60,12 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
     out += _for_each(offset, out)
     if config.noise_hu:
         _add_noise(out, seeds, draws[6] * config.noise_hu)
-    return out, mirrored
+    return Augmented(out, mirrored, grid)
+
+
+def move(marks: Tensor, grid: Tensor) -> Tensor:
+    """Move what is marked on windows, (B, T, S, S), as `augment` moved these: (B, T, px, px) float, 0 to 1."""
+    return F.grid_sample((marks > 0).float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def swap_sides(targets: Tensor, mirrored: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pectl.core.labels.names import UNKNOWN
 from pectl.core.storage.h5 import damaged, open_h5
 from pectl.core.stores.tables import MADE_BY
-from pectl.errors import ConfigError
+from pectl.errors import ConfigError, StoreError
 
 OPEN_FILES = 64
 """Study files a reader keeps open at once."""
@@ -114,17 +114,54 @@ def empty_hu(shape: tuple[int, ...]) -> NDArray[np.int16]:
     return np.empty(shape, np.int16)
 
 
-class WindowReader:
-    """Reads windows of int16 HU in batches; keeps some study files open. A copy in another process opens its own."""
+class OpenVolumes:
+    """The volumes of studies, some kept open: opening one costs a third of a window.
 
-    def __init__(self, path_of: Callable[[str], Path], *, length: int) -> None:
-        self._path_of = path_of
-        self._length = length
+    A copy in another process opens its own.
+
+    Args:
+        path_of: the file of a study.
+        name: of its dataset, (D, S, S) in chunks of a slice.
+    """
+
+    def __init__(self, path_of: Callable[[str], Path], name: str) -> None:
+        self._path_of, self._name = path_of, name
         self._open: OrderedDict[str, h5py.Dataset] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open files behind."""
         return vars(self) | {"_open": OrderedDict()}
+
+    def __getitem__(self, uid: str) -> h5py.Dataset:
+        """Return the volume of a study.
+
+        Raises:
+            StoreError: its file is missing or can't be read.
+        """
+        if uid in self._open:
+            self._open.move_to_end(uid)
+        else:
+            file = open_h5(self._path_of(uid), made_by=MADE_BY)
+            try:
+                self._open[uid] = file[self._name]
+            except KeyError as error:
+                file.close()
+                raise self.damaged(uid, error) from error
+            if len(self._open) > OPEN_FILES:
+                self._open.popitem(last=False)[1].file.close()
+        return self._open[uid]
+
+    def damaged(self, uid: str, error: Exception) -> StoreError:
+        """Return what to raise where a study's file can't be read."""
+        return damaged(self._path_of(uid), error, made_by=MADE_BY)
+
+
+class WindowReader:
+    """Reads windows of int16 HU in batches."""
+
+    def __init__(self, path_of: Callable[[str], Path], *, length: int) -> None:
+        self._volumes = OpenVolumes(path_of, "hu")
+        self._length = length
 
     def read(self, uids: Sequence[str], starts: Sequence[int], empty: Empty = empty_hu) -> NDArray[np.int16]:
         """Return (B, T, S, S) int16 HU of the windows that start at `starts` in the studies `uids`.
@@ -137,27 +174,12 @@ class WindowReader:
         Raises:
             StoreError: a study file is missing or can't be read; it is named.
         """
-        first = self._volume(uids[0])
+        first = self._volumes[uids[0]]
         batch = empty((len(uids), self._length, *first.shape[1:]))
         for row, (uid, start) in enumerate(zip(uids, starts, strict=True)):
-            volume = self._volume(uid)
+            volume = self._volumes[uid]
             try:
                 volume.read_direct(batch, np.s_[start : start + self._length], np.s_[row])
             except OSError as error:
-                raise damaged(self._path_of(uid), error, made_by=MADE_BY) from error
+                raise self._volumes.damaged(uid, error) from error
         return batch
-
-    def _volume(self, uid: str) -> h5py.Dataset:
-        """Return the voxels of a study; the dataset stays open too, as opening one costs a third of a window."""
-        if uid in self._open:
-            self._open.move_to_end(uid)
-        else:
-            file = open_h5(self._path_of(uid), made_by=MADE_BY)
-            try:
-                self._open[uid] = file["hu"]
-            except KeyError as error:
-                file.close()
-                raise damaged(self._path_of(uid), error, made_by=MADE_BY) from error
-            if len(self._open) > OPEN_FILES:
-                self._open.popitem(last=False)[1].file.close()
-        return self._open[uid]

@@ -71,7 +71,9 @@ def read_marked(
         elsewhere = boxes_elsewhere(source.path, used) if source.kind == "boxes" else 0
     except StudyRefusedError as error:
         return None, [Finding(error.code, str(error))]
-    labels = image_labels(stored, pixel_mm2=_pixel_mm2(volume), min_area_mm2=min_area_mm2, complete=source.complete)
+    labels = np.full(len(used), UNKNOWN, np.int8)
+    if source.labels:
+        labels = image_labels(stored, pixel_mm2=_pixel_mm2(volume), min_area_mm2=min_area_mm2, complete=source.complete)
     marked = Marked(
         numbers=numbers,
         sizes=measure_emboli(numbers, (volume.stack.step_mm, *volume.stack.pixel_spacing_mm)),
@@ -80,7 +82,7 @@ def read_marked(
         exam=exam_labels(labels),
         boxes=source.kind == "boxes",
     )
-    return marked, _findings(marked, elsewhere, min_area_mm2)
+    return marked, _findings(marked, elsewhere, min_area_mm2 if source.labels else 0.0)
 
 
 def _as_volume(stored: Numbers, stack: Stack) -> Numbers:
@@ -122,7 +124,7 @@ def _findings(marked: Marked, elsewhere: int, min_area_mm2: float) -> list[Findi
     found = []
     if elsewhere:
         found.append(Finding("places_without_images", f"{elsewhere} boxes"))
-    if marked.in_box.size and 1 not in marked.image.values():
+    if min_area_mm2 and marked.in_box.size and 1 not in marked.image.values():
         found.append(Finding("places_faint", f"{marked.in_box.size} emboli, less than {min_area_mm2:g} mm2 a slice"))
     if outside := int((~marked.in_box).sum()):
         found.append(Finding("places_outside_box", f"{outside} of {marked.in_box.size} emboli"))

@@ -10,6 +10,7 @@ from pectl.core.layouts import (
     hipas,
     inspect,
     parse,
+    phantom,
     radfusion,
     read,
     rspect,
@@ -30,6 +31,7 @@ LAYOUTS = {
         parse.LAYOUT,
         hipas.LAYOUT,
         rspect.LAYOUT,
+        phantom.LAYOUT,
     )
 }
 """A new set is a file here and a row."""

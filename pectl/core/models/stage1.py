@@ -71,6 +71,8 @@ class WindowLogits(NamedTuple):
     """(B, T2) PE in each run of T/T2 slices, fp32; None without slice supervision."""
     study: Tensor | None = None
     """(B, 6) each of MULTITASK_LABELS of the window's study; None without multitask heads."""
+    places: Tensor | None = None
+    """(B, T2, H2, W2) an embolus at each place of layer2's map, fp32; None without slice supervision."""
 
 
 class WindowEncoder(nn.Module):
@@ -116,9 +118,9 @@ class WindowEncoder(nn.Module):
         study = None if self.multitask_head is None else self.multitask_head(feature.pooled)  # (B, 6)
         if self.slice_head is None:
             return WindowLogits(window, None, study)
-        places = self.slice_head(feature.layer2.movedim(1, -1)).float().flatten(2)  # (B, T2, H2 W2)
-        slices = SLICE_POOLING[self.spec.slice_pooling](places)  # (B, T2)
-        return WindowLogits(window + slices.amax(dim=1), slices, study)
+        places = self.slice_head(feature.layer2.movedim(1, -1)).float().squeeze(-1)  # (B, T2, H2, W2)
+        slices = SLICE_POOLING[self.spec.slice_pooling](places.flatten(2))  # (B, T2)
+        return WindowLogits(window + slices.amax(dim=1), slices, study, places)
 
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""

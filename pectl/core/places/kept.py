@@ -12,17 +12,20 @@ from pectl.config import PlacesConfig
 from pectl.core.labels.names import STUDY
 from pectl.core.places.emboli import EmbolusSizes, Numbers
 from pectl.core.places.source import PlacesSource
-from pectl.core.storage.files import atomic_path, file_digest
+from pectl.core.storage.files import file_digest
+from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, digest_of
-from pectl.errors import InputMissingError, StoreError
+from pectl.errors import InputMissingError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("volume_mm3", "thickest_mm", "n_slices", "in_box")
+MASK, BOX = "mask", "box"
+"""As what emboli can be marked."""
 NO_PLACES = "none"
 """Identity of masks and boxes where there are none."""
-_MADE_BY = "pectl preprocess"
+MADE_BY = "pectl preprocess"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,25 +51,18 @@ class KeptPlaces:
 
 def places_path(store: Path, uid: str) -> Path:
     """Return where a store keeps the emboli of a study."""
-    return store / "places" / f"{uid}.npz"
+    return store / "places" / f"{uid}.h5"
 
 
 def write_places(path: Path, places: KeptPlaces) -> None:
     """Write the emboli of a study, whole or not at all; `truth.read_truth` reads them."""
     small = places.number.astype(np.min_scalar_type(int(places.number.max())))
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            number=small,
-            affine=places.affine,
-            spacing_mm=np.array(places.spacing_mm),
-            volume_mm3=places.sizes.volume_mm3,
-            thickest_mm=places.sizes.thickest_mm,
-            n_slices=places.sizes.n_slices,
-            in_box=places.in_box,
-            marked_as=np.array("box" if places.boxes else "mask"),
-            use=np.array(RESEARCH_USE),
-        )
+    with create_h5(path) as file:
+        file.create_dataset("number", data=small, chunks=(1, *small.shape[1:]), **VOXEL_FILTER)
+        file["affine"], file["spacing_mm"] = places.affine, np.array(places.spacing_mm)
+        file["volume_mm3"], file["thickest_mm"] = places.sizes.volume_mm3, places.sizes.thickest_mm
+        file["n_slices"], file["in_box"] = places.sizes.n_slices, places.in_box
+        file.attrs.update({"marked_as": BOX if places.boxes else MASK, "use": RESEARCH_USE})
 
 
 def emboli_table(store: Path, uids: Iterable[str]) -> "pd.DataFrame":
@@ -82,19 +78,10 @@ def emboli_table(store: Path, uids: Iterable[str]) -> "pd.DataFrame":
 
 
 def _rows(store: Path, uid: str) -> list[list[object]]:
-    path = places_path(store, uid)
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            columns = [data[name].astype(int) if name == "in_box" else np.round(data[name], 3) for name in COLUMNS]
-            values = list(zip(*(column.tolist() for column in columns), strict=True))
-            marked_as = str(data["marked_as"])
-    except (OSError, KeyError, ValueError) as error:
-        raise StoreError(
-            where=path,
-            expected="the emboli of a study",
-            found=str(error).splitlines()[0],
-            fix=f"delete it and the study's file in studies/, and run {_MADE_BY} again",
-        ) from error
+    with read_h5(places_path(store, uid), made_by=MADE_BY) as file:
+        columns = [file[name][:].astype(int) if name == "in_box" else file[name][:].round(3) for name in COLUMNS]
+        values = list(zip(*(column.tolist() for column in columns), strict=True))
+        marked_as = str(file.attrs["marked_as"])
     return [[uid, place, *row, marked_as] for place, row in enumerate(values, 1)]
 
 
@@ -108,7 +95,8 @@ def places_digest(places: Mapping[str, PlacesSource], config: PlacesConfig) -> s
         return NO_PLACES
     digests = {path: _file_digest(path) for path in {source.path for source in places.values()}}
     parts = {
-        uid: [source.kind, source.numbered, source.complete, digests[source.path]] for uid, source in places.items()
+        uid: [source.kind, source.numbered, source.complete, source.labels, digests[source.path]]
+        for uid, source in places.items()
     }
     return digest_of("places", parts, config.digest())
 

@@ -15,8 +15,9 @@ from pectl.core.places.emboli import Numbers, number_parts, number_values
 from pectl.core.places.matlab import read_matlab
 from pectl.core.places.refusal import refused
 from pectl.core.places.source import Kind, PlacesSource
+from pectl.core.places.truth import read_truth
 from pectl.core.volumes.formats import describe, load, suffix_of
-from pectl.errors import StudyRefusedError
+from pectl.errors import InputMissingError, StudyRefusedError
 
 Values = NDArray[np.generic]
 _PLACES_CODE = "places_"
@@ -103,15 +104,31 @@ def _volume(source: PlacesSource, slices: Slices) -> Values:
     found = describe(source.path)
     if found.affine is None:
         raise refused("places_mismatch", "a mask that says where it lies", "no spacing in its header")
-    between = np.linalg.inv(found.affine) @ _affine(slices.used)
+    return _turned(found.affine, found.shape, lambda: load(source.path), slices)
+
+
+def _phantom(source: PlacesSource, slices: Slices) -> Values:
+    """The masks of a phantom lie on the grid that its images were made on."""
+    try:
+        truth = read_truth(source.path)
+    except InputMissingError as error:
+        raise refused("places_unreadable", error.expected, error.found) from error
+    return _turned(truth.affine, truth.embolus.shape, lambda: truth.embolus, slices)
+
+
+def _turned(
+    affine: NDArray[np.float64], shape: tuple[int, ...], values: Callable[[], Values], slices: Slices
+) -> Values:
+    """Turn the values of a mask, which are read once they are known to fit, into the order of the images."""
+    between = np.linalg.inv(affine) @ _affine(slices.used)
     turn = np.rint(between[:3, :3])
     if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
         raise refused("places_mismatch", "voxels of the images' size and axes", "others")
     axes = [int(np.abs(turn[:, axis]).argmax()) for axis in range(3)]  # of the mask, by those of the images
-    _check_shape(tuple(found.shape[axis] for axis in axes), slices.shape)
+    _check_shape(tuple(shape[axis] for axis in axes), slices.shape)
     flips = tuple(axis for axis in range(3) if turn[axes[axis], axis] < 0)
     _check_corners(between, axes, flips, slices.shape)
-    return np.flip(np.transpose(load(source.path), axes), flips)
+    return np.flip(np.transpose(values(), axes), flips)
 
 
 def _affine(headers: Sequence[SliceHeader]) -> NDArray[np.float64]:
@@ -158,4 +175,5 @@ _READERS: dict[Kind, Callable[[PlacesSource, Slices], Any]] = {
     "slice-index": _slice_index,
     "volume": _volume,
     "boxes": _boxes,
+    "phantom": _phantom,
 }

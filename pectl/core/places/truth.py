@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.places.emboli import number_parts
+from pectl.core.places.kept import MADE_BY
+from pectl.core.storage.h5 import read_h5
 from pectl.errors import InputMissingError
 
 BoolArray = NDArray[np.bool_]
@@ -80,13 +82,14 @@ class TruthFolder:
 
     def file(self, uid: str) -> Path:
         """Return where the truth of a study is."""
-        return self.path / f"{uid}.npz"
+        return self.path / f"{uid}{'.h5' if self.of_store else '.npz'}"
 
     def read(self, uid: str) -> PlacesTruth | None:
         """Read the truth of a study; None where a store has none of it.
 
         Raises:
             InputMissingError: a phantom has no truth, or a file isn't one.
+            StoreError: the file of a store is damaged.
         """
         if self.of_store and not self.file(uid).exists():
             return None
@@ -94,17 +97,26 @@ class TruthFolder:
 
 
 def read_truth(path: Path) -> PlacesTruth:
-    """Read the truth of one study, of a phantom or of a store.
+    """Read the truth of one study, of a phantom (.npz) or of a store (.h5).
 
     Raises:
-        InputMissingError: no such file, or it lacks a mask.
+        InputMissingError: a phantom's file isn't there, or lacks a mask.
+        StoreError: a store's file isn't there, or is damaged.
     """
+    return _read_kept(path) if path.suffix == ".h5" else _read_phantom(path)
+
+
+def _read_kept(path: Path) -> PlacesTruth:
+    with read_h5(path, made_by=MADE_BY) as file:
+        number = file["number"][:]
+        arrays = {name: file[name][:] for name in ("affine", "spacing_mm", "volume_mm3")}
+        return PlacesTruth(embolus=number > 0, number=number, **arrays)
+
+
+def _read_phantom(path: Path) -> PlacesTruth:
     try:
         with np.load(path, allow_pickle=False) as data:
-            found = {name: data[name] for name in PlacesTruth.__dataclass_fields__ if name in data}
-            if "number" in found:
-                found["embolus"] = found["number"] > 0
-            return PlacesTruth(**found)
+            return PlacesTruth(**{name: data[name] for name in PlacesTruth.__dataclass_fields__ if name in data})
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputMissingError(
             where=path, expected="the truth of a study", found=str(error).splitlines()[0], fix=_FIX

@@ -2,7 +2,7 @@ import torch
 from torch.testing import assert_close
 
 from pectl.config import AugmentConfig
-from pectl.core.batches.augment import UNENHANCED_HU, augment, swap_sides
+from pectl.core.batches.augment import UNENHANCED_HU, augment, move, swap_sides
 from pectl.core.batches.share import whole
 from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.storage.hounsfield import AIR_HU
@@ -17,14 +17,14 @@ def image(batch: int = 2, side: int = 24) -> torch.Tensor:
 
 def test_no_change_gives_the_image() -> None:
     hu = image()
-    out, mirrored = augment(hu, 24, STILL)
+    out, mirrored, _ = augment(hu, 24, STILL)
     assert_close(out, hu.float(), atol=0.05, rtol=0.0)
     assert not mirrored.any()
 
 
 def test_flip_mirrors_left_right_only() -> None:
     hu = image()
-    out, mirrored = augment(hu, 24, STILL.model_copy(update={"flip_left_right": 1.0}))
+    out, mirrored, _ = augment(hu, 24, STILL.model_copy(update={"flip_left_right": 1.0}))
     assert mirrored.all()
     assert_close(out, hu.float().flip(-1), atol=0.05, rtol=0.0)
 
@@ -32,7 +32,7 @@ def test_flip_mirrors_left_right_only() -> None:
 def test_each_window_is_mirrored_by_itself_and_says_so() -> None:
     hu = image(batch=16)
     torch.manual_seed(1)
-    out, mirrored = augment(hu, 24, STILL.model_copy(update={"flip_left_right": 0.5}))
+    out, mirrored, _ = augment(hu, 24, STILL.model_copy(update={"flip_left_right": 0.5}))
     assert 0 < mirrored.sum() < 16
     assert_close(out[mirrored], hu[mirrored].float().flip(-1), atol=0.05, rtol=0.0)
     assert_close(out[~mirrored], hu[~mirrored].float(), atol=0.05, rtol=0.0)
@@ -50,7 +50,7 @@ def test_seed_fixes_the_result() -> None:
 
 def test_slices_of_a_window_move_together() -> None:
     hu = image()[:, :1].expand(-1, 3, -1, -1)
-    out, _ = augment(hu, 24, AugmentConfig(noise_hu=0.0))
+    out, *_ = augment(hu, 24, AugmentConfig(noise_hu=0.0))
     assert torch.equal(out[:, 0], out[:, 2])
 
 
@@ -61,28 +61,28 @@ def test_zoom_of_28_by_24_is_the_central_crop_and_shift_moves_it_to_the_corners(
     torch.manual_seed(0)
     lowest = highest = 0.0
     ramp = torch.arange(28, dtype=torch.int16).expand(64, 1, 28, 28)
-    out, _ = augment(ramp, 24, crop.model_copy(update={"shift": 1 / 14}))
+    out, *_ = augment(ramp, 24, crop.model_copy(update={"shift": 1 / 14}))
     lowest, highest = out.min().item(), out.max().item()
     assert -0.01 <= lowest < 0.3  # within the image: no air comes in
     assert 26.7 < highest <= 27.01
 
 
 def test_outside_the_image_is_air() -> None:
-    out, _ = augment(torch.zeros(1, 1, 20, 20, dtype=torch.int16), 20, STILL.model_copy(update={"zoom": (0.5, 0.5)}))
+    out, *_ = augment(torch.zeros(1, 1, 20, 20, dtype=torch.int16), 20, STILL.model_copy(update={"zoom": (0.5, 0.5)}))
     assert (out[..., :4, :] == AIR_HU).all()
     assert_close(out[..., 8:12, 8:12], torch.zeros(1, 1, 4, 4), atol=0.01, rtol=0.0)
 
 
 def test_offset_is_one_number_a_window_within_its_bounds() -> None:
     hu = torch.zeros(64, 2, 8, 8, dtype=torch.int16)
-    out, _ = augment(hu, 8, STILL.model_copy(update={"offset_hu": 20.0}))
+    out, *_ = augment(hu, 8, STILL.model_copy(update={"offset_hu": 20.0}))
     assert out.amax(dim=(1, 2, 3)).sub(out.amin(dim=(1, 2, 3))).max() < 0.01
     assert 15 < out.abs().max() <= 20.01
 
 
 def test_noise_has_at_most_the_level_asked_for() -> None:
     hu = torch.zeros(32, 2, 24, 24, dtype=torch.int16)
-    out, _ = augment(hu, 24, STILL.model_copy(update={"noise_hu": 10.0}))
+    out, *_ = augment(hu, 24, STILL.model_copy(update={"noise_hu": 10.0}))
     deviation = out.std(dim=(1, 2, 3))
     assert deviation.max() < 10.6
     assert deviation.min() < 5 < deviation.max()
@@ -94,7 +94,7 @@ def test_a_window_changes_alike_in_whatever_share_of_its_batch_it_is() -> None:
     together = augment(hu, 20, AugmentConfig())
     for share in whole(7).split(3):
         torch.manual_seed(3)
-        out, mirrored = augment(hu[share.rows], 20, AugmentConfig(), share)
+        out, mirrored, _ = augment(hu[share.rows], 20, AugmentConfig(), share)
         assert_close(out, together[0][share.rows])
         assert torch.equal(mirrored, together[1][share.rows])
 
@@ -129,7 +129,7 @@ def test_contrast_gain_leaves_all_other_changes_as_they_are() -> None:
 def test_a_windows_contrast_phase_is_alike_in_whatever_share_of_its_batch_it_is() -> None:
     hu, config = image(batch=5), AugmentConfig(contrast_gain=(0.7, 1.4))
     torch.manual_seed(3)
-    together, _ = augment(hu, 20, config)
+    together, *_ = augment(hu, 20, config)
     for share in whole(5).split(2):
         torch.manual_seed(3)
         assert_close(augment(hu[share.rows], 20, config, share)[0], together[share.rows])
@@ -142,3 +142,28 @@ def test_mirrored_windows_exchange_left_and_right_and_nothing_else() -> None:
     out = swap_sides(targets, torch.tensor([True, False, True, True]))
     wanted = torch.tensor([[0.0, 1, 1, 0, 1, 0], [1, 0, 1, 0, 1, 0], [1, nan, nan, 0, 0, 1], [nan] * 6])
     assert_close(out, wanted, equal_nan=True, atol=0, rtol=0)
+
+
+def test_marks_move_with_their_slices() -> None:
+    hu = torch.full((6, 2, 32, 32), -1000, dtype=torch.int16)
+    marks = torch.zeros(hu.shape, dtype=torch.bool)
+    for window in range(6):
+        at = 8 + 2 * window
+        marks[window, 1, at : at + 3, 20 - window : 23 - window] = True
+    hu[marks] = 3000
+    torch.manual_seed(0)
+    config = AugmentConfig(flip_left_right=0.5, rotation_deg=30.0, shift=0.1, offset_hu=0.0, noise_hu=0.0)
+    out, mirrored, grid = augment(hu, 32, config)
+    assert 0 < mirrored.sum() < 6
+    moved = move(marks, grid)
+    assert_close(moved[:, 1] > 0.5, out[:, 1] > 1000.0)  # the embolus is where its mark is
+    assert not moved[:, 0].any()
+    assert (moved[:, 1].flatten(1).amax(1) > 0.5).all()
+
+
+def test_marks_are_there_or_not_whatever_their_number() -> None:
+    marks = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    marks[0, 0, 2, 3] = 7
+    *_, grid = augment(torch.zeros(1, 1, 8, 8, dtype=torch.int16), 8, STILL)
+    moved = move(marks, grid)
+    assert_close(moved, (marks > 0).float(), atol=1e-5, rtol=0.0)

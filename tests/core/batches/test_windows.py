@@ -83,7 +83,7 @@ def test_reader_returns_the_voxels_in_any_order_and_keeps_few_files_open(
         assert batch.dtype == np.int16
         expected = [volumes[uid][start : start + 4] for uid, start in zip(uids, starts, strict=True)]
         np.testing.assert_array_equal(batch, expected)
-        assert len(reader._open) == 2
+        assert len(reader._volumes._open) == 2
 
 
 def test_reader_names_a_missing_study(tmp_path: Path) -> None:

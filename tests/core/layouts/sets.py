@@ -94,6 +94,12 @@ def fake_rspect(root: Path) -> Path:
     return root
 
 
+def fake_phantom(root: Path) -> Path:
+    touch(root / "train" / "a1" / "b1" / "1.dcm", root / "truth" / "a1.npz")
+    write(root / "train.csv", "StudyInstanceUID\n")
+    return root
+
+
 def fake_augmented_rspect(root: Path) -> Path:
     head = "StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID,Artery,x,y,width,height"
     rows = ["1.1,1.1.1,1.1.1.5,Left,10,20,5,6", "1.1,1.1.1,1.1.1.5,Right,40,20,5,6", "1.2,1.2.1,1.2.1.1,Main,1,2,3,4"]

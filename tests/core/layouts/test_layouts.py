@@ -5,6 +5,7 @@ import pytest
 
 from pectl.core.labels.names import PE_LABELS
 from pectl.core.layouts.known import LAYOUTS, choose_layout, read_set
+from pectl.core.places.source import PlacesSource
 from pectl.errors import ConfigError, InputMissingError, LabelsError
 from tests.core.layouts import sets
 
@@ -22,6 +23,7 @@ def fakes(tmp_path, write_series):
         "augmented-rspect": sets.fake_augmented_rspect,
         "parse": sets.fake_parse,
         "hipas": sets.fake_hipas,
+        "phantom": sets.fake_phantom,
     }
 
     def write(name):
@@ -282,3 +284,10 @@ def test_every_layout_says_what_a_user_must_know():
     for name, layout in LAYOUTS.items():
         assert layout.name == name
         assert all((layout.title, layout.source, layout.licence, layout.gives, *layout.traps))
+
+
+def test_phantoms_have_their_labels_and_masks_that_add_none(fakes):
+    root = fakes("phantom")
+    found = LAYOUTS["phantom"].read(root)
+    assert (found.images, found.labels) == ((root / "train",), root / "train.csv")
+    assert found.places == {"a1": PlacesSource("phantom", root / "truth" / "a1.npz", labels=False)}

@@ -39,7 +39,7 @@ def store(tmp_path, kept):
 
 
 def test_truth_comes_back_with_numbers_and_volumes(store):
-    truth = read_truth(store / "places" / "1.1.npz")
+    truth = read_truth(store / "places" / "1.1.h5")
     assert (truth.number.dtype, truth.artery, truth.lung) == (np.uint8, None, None)
     assert truth.numbered()[1, 1, 1] == 2
     assert truth.embolus.sum() == 2
@@ -79,8 +79,8 @@ def test_the_table_of_all_emboli(store):
 
 
 def test_a_damaged_file_is_named(store):
-    (store / "places" / "1.1.npz").write_bytes(b"PK")
-    with pytest.raises(StoreError, match=r"1\.1\.npz: expected the emboli of a study"):
+    (store / "places" / "1.1.h5").write_bytes(b"PK")
+    with pytest.raises(StoreError, match=r"1\.1\.h5: expected a whole HDF5 file"):
         emboli_table(store, ["1.1"])
 
 

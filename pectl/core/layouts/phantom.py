@@ -1,0 +1,37 @@
+"""A cohort of `pectl phantom`: RSPECT's files, and beside them the masks that each study was made with."""
+
+from pathlib import Path
+
+from pectl.core.layouts.layout import Layout, SetContents
+from pectl.core.layouts.rspect import IMAGES, LABELS, is_rspect
+from pectl.core.places.source import PlacesSource
+
+_TRUTH = "truth"
+
+
+def _recognise(folder: Path) -> str:
+    return f"{_TRUTH}/*.npz beside {LABELS} and {IMAGES}/" if is_rspect(folder) and _truth(folder) else ""
+
+
+def _truth(folder: Path) -> list[Path]:
+    return sorted((folder / _TRUTH).glob("*.npz"))
+
+
+def _read(folder: Path) -> SetContents:
+    return SetContents(
+        images=(folder / IMAGES,),
+        labels=folder / LABELS,
+        places={path.stem: PlacesSource("phantom", path, labels=False) for path in _truth(folder)},
+    )
+
+
+LAYOUT = Layout(
+    name="phantom",
+    title="Phantoms",
+    source="pectl phantom",
+    licence="as pectl",
+    gives="all nine exam labels by study, PE by image, and the masks of all emboli",
+    traps=("PE on an image needs `phantom.present_area_mm2`; masks have less than that too",),
+    recognise=_recognise,
+    read=_read,
+)
