@@ -43,10 +43,8 @@ class Experiment:
             return
         cohort = self.out / "cohort"
         self.pectl("phantom", cohort, "--workers", workers, changes=self.overrides)
-        labels = ("--labels", cohort / "train.csv")
-        self.pectl(
-            "preprocess", cohort / "train", *labels, "--out", self.store, "--workers", workers, changes=self.overrides
-        )
+        what = ("preprocess", cohort, "--layout", "phantom", "--out", self.store)
+        self.pectl(*what, "--workers", workers, changes=self.overrides)
 
     def chain(self, variant: Variant, seed: int) -> "Chain":
         """Return the chain of a variant trained with a seed."""

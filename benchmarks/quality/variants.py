@@ -74,6 +74,11 @@ VARIANTS = {
             meaning="stage 1 learns from window labels alone",
             changes=("stage1.slice_loss_weight=0",),
         ),
+        Variant(
+            name="no-places",
+            meaning="stage 1 isn't told where in a slice emboli lie",
+            changes=("stage1.place_loss_weight=0",),
+        ),
         Variant(name="max-pooling", meaning="a slice is as its largest place", changes=("stage1.slice_pooling=max",)),
         Variant(
             name="no-multitask", meaning="stage 1 has the PE head alone", changes=("stage1.multitask_loss_weight=0",)
