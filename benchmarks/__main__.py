@@ -13,6 +13,7 @@ from benchmarks.growth import growth_rows
 from benchmarks.intake import intake_rows
 from benchmarks.phantoms import phantom_rows
 from benchmarks.predicting import predict_rows
+from benchmarks.sharing import sharing_rows
 from benchmarks.timing import Row, shortest
 from benchmarks.volumes import volume_rows
 from pectl.core.batches.windows import WindowReader
@@ -30,6 +31,7 @@ def main() -> None:
         rows += explain_rows(Path(folder))
         rows += predict_rows(Path(folder))
         rows += phantom_rows(Path(folder))
+    rows += sharing_rows()
     rows.append(_help())
     print("| path | pectl | baseline | ratio |\n|---|---|---|---|")
     for row in rows:

@@ -66,7 +66,7 @@ def write_store(path: Path, size: int) -> None:
     for number in range(size):
         uid, written = f"1.2.{number}", f"1.2.{number % DISTINCT}"
         if uid == written:
-            write_study(study_path(path, uid), _study(uid, int(rng.integers(*SLICES)), rng))
+            write_study(study_path(path, uid), blank_study(uid, int(rng.integers(*SLICES)), rng))
         else:
             study_path(path, uid).hardlink_to(study_path(path, written))
         rows.append(study_row(study_path(path, written)) | {STUDY: uid, "patient_group": uid})
@@ -80,7 +80,7 @@ def write_store(path: Path, size: int) -> None:
     write_stamp(path / "store.json", stamp, preprocess=config.model_dump(mode="json"))
 
 
-def _study(uid: str, slices: int, rng: np.random.Generator) -> Study:
+def blank_study(uid: str, slices: int, rng: np.random.Generator) -> Study:
     label = (rng.random(slices) < 0.05).astype(np.int8)
     source = SourceSlices(
         sop_instance_uid=np.array([f"{uid}.{k}" for k in range(slices)], object),

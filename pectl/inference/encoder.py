@@ -38,7 +38,8 @@ class StudyEncoder:
         model: is brought to the engine's device.
         windows: how they are cut, and what the channels are.
         input_px: side of the windows that the model sees.
-        batch_size: windows at once, about; the last bits of a feature can depend on it.
+        batch_size: windows at once, about, and slices at once where the model sees them apart; the last bits of a
+            feature can depend on it.
         engine: where and how precisely it computes.
     """
 
@@ -67,16 +68,31 @@ class StudyEncoder:
 
     @torch.no_grad()
     def _see(self, study: Study, starts: NDArray[np.int64]) -> Seen:
-        shown = np.resize(starts, 2) if len(starts) == 1 else starts  # torch has another kernel for a batch of one
-        hu = torch.from_numpy(study.hu[shown[:, None] + np.arange(self.windows.length)])  # (B, T, S, S)
-        x = prepare(hu.to(self.engine.device), self.windows, self.input_px)
+        first = np.resize(starts, 2) if len(starts) == 1 else starts  # torch has another kernel for a batch of one
+        shown = first[:, None] + np.arange(self.windows.length)  # (B, T)
+        layer2 = self._shared_layer2(study, shown) if self.model.slices_apart else self._layer2(study, shown)
         with self.engine.autocast():
-            feature = self.model.forward_features(x)
+            feature = self.model.feature_of(layer2)
             logits = self.model.forward_head(feature)
         window = logits.window.float()
         slices = window.unsqueeze(1) if logits.slices is None else logits.slices
         n = len(starts)
         return Seen(Feature(feature.pooled[:n], feature.layer2[:n]), window[:n], self._by_slice(slices)[:n])
+
+    def _layer2(self, study: Study, slices: NDArray[np.int64]) -> torch.Tensor:
+        """Return the layer2 maps (B, C2, T2, H2, W2) of a study's runs of slices, (B, T)."""
+        hu = torch.from_numpy(study.hu[slices])  # (B, T, S, S)
+        x = prepare(hu.to(self.engine.device), self.windows, self.input_px)
+        with self.engine.autocast():
+            return self.model.forward_layer2(x)
+
+    def _shared_layer2(self, study: Study, slices: NDArray[np.int64]) -> torch.Tensor:
+        """As `_layer2`, but a slice that several windows have is computed once; `slices_apart` makes it the same."""
+        once, place = np.unique(slices, return_inverse=True)  # (n,), (B, T)
+        runs = window_batches(len(once), self.batch_size)
+        maps = torch.cat([self._layer2(study, once[run, None]) for run in runs])  # (n, C2, 1, H2, W2)
+        rows = torch.from_numpy(place.reshape(slices.shape)).to(maps.device)
+        return maps.squeeze(2).movedim(1, -1)[rows].movedim(-1, 1)  # (B, C2, T, H2, W2), channels last
 
     def _by_slice(self, runs: torch.Tensor) -> torch.Tensor:
         """Give each slice the logit of its run: (B, T2) -> (B, T)."""
@@ -108,7 +124,7 @@ class StudyEncoder:
 
 
 def window_batches(n: int, size: int) -> list[slice]:
-    """Cut n windows of one study into batches of about equal size, `size` at most, none of one window if n is more.
+    """Cut n windows (or slices) of a study into batches of about equal size, `size` at most, none of one if n is more.
 
     The cut depends on n and `size` alone, so a window's batch doesn't depend on other studies. Where `size` leaves no
     other way (1, or 2 for an odd n) a batch has more.

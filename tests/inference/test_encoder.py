@@ -6,16 +6,21 @@ import torch
 
 from pectl.config import WindowsConfig
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
+from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
+from pectl.inference.device import Chosen, make_engine
 from pectl.inference.encoder import StudyEncoder, window_batches
 
 WINDOWS = WindowsConfig(length=6, stride=2, hu_ranges={"pe": (-250.0, 450.0)})
 
 
-def encoder(*, slices: bool = True, batch_size: int = 4) -> StudyEncoder:
+def encoder(
+    *, slices: bool = True, batch_size: int = 4, norm: str = "batch", px: int = 24, precision: Chosen = "fp32"
+) -> StudyEncoder:
     torch.manual_seed(0)
-    spec = Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=slices)
-    return StudyEncoder(model=WindowEncoder(spec), windows=WINDOWS, input_px=24, batch_size=batch_size)
+    spec = Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=slices, norm=norm)
+    engine = make_engine("cpu", precision)
+    return StudyEncoder(model=WindowEncoder(spec), windows=WINDOWS, input_px=px, batch_size=batch_size, engine=engine)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +55,49 @@ def test_a_study_of_one_window_has_the_bits_of_that_window_among_others(make_stu
     short.hu[:] = study.hu[2:]
     assert len(encoder().encode(short).features) == 1
     assert np.array_equal(encoder().encode(short).features[0], encoder().encode(study).features[1])
+
+
+def slices_in_the_stem(made: StudyEncoder, study: Study) -> list[tuple[int, int]]:
+    """Return (B, T) of each batch that the first layer sees."""
+    seen: list[tuple[int, int]] = []
+    stem = made.model.backbone.get_submodule("stem")
+    hook = stem.register_forward_pre_hook(lambda _, x: seen.append((x[0].shape[0], x[0].shape[2])))
+    made.encode(study)
+    hook.remove()
+    return seen
+
+
+def test_a_slice_of_several_windows_goes_through_the_early_layers_once_and_never_by_itself(make_study) -> None:
+    study = make_study(shape=(17, 24, 24))
+    assert encoder().starts(study).tolist() == [0, 2, 4, 6, 8, 10, 11]
+    assert slices_in_the_stem(encoder(batch_size=32), study) == [(17, 1)]
+    assert slices_in_the_stem(encoder(batch_size=16), study) == [(8, 1), (9, 1)]
+    # windows at 0, 2, 4 have slices 0 to 9, those at 6, 8, 10, 11 have 6 to 16
+    assert slices_in_the_stem(encoder(batch_size=4), study) == [(3, 1), (3, 1), (4, 1), (3, 1), (4, 1), (4, 1)]
+
+
+def test_where_the_norm_joins_the_slices_of_a_window_each_window_is_computed_by_itself(make_study) -> None:
+    study = make_study(shape=(17, 24, 24))
+    assert slices_in_the_stem(encoder(batch_size=32, norm="group"), study) == [(7, 6)]
+
+
+@pytest.mark.parametrize("px", [24, 16])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-6), ("bf16", 1e-3)])
+def test_slices_shared_by_windows_give_what_each_window_gives_by_itself(make_study, px, precision, tolerance) -> None:
+    study = make_study(shape=(17, 24, 24))
+    shared, apart = (encoder(px=px, precision=precision) for _ in range(2))
+    apart.model.slices_apart = False
+    assert slices_in_the_stem(apart, study) == [(3, 6), (4, 6)]
+    found, wanted = shared.encode(study), apart.encode(study)
+    for name in ("features", "window_logit", "slice_logit"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=0, atol=tolerance)
+    assert np.ptp(wanted.features, axis=0).max() > 2 * tolerance  # windows of another order would be seen
+
+
+def test_layer2_of_a_window_has_its_channels_last(make_study) -> None:
+    study, made = make_study(), encoder()
+    for seen in made.passes(study, made.starts(study)):
+        assert seen.feature.layer2.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_a_slice_has_the_largest_logit_of_the_windows_over_it(make_study) -> None:

@@ -26,6 +26,8 @@ class Backbone:
     layer4_channels: int
     kinetics400: str | None = None
     """Name of the weights in torchvision.models.video; None where there are none."""
+    early_in_plane: bool = False
+    """Stem, layer1 and layer2 keep every slice and look at each by itself; `layer2_step` is then 1."""
 
 
 BACKBONES = {
@@ -33,8 +35,8 @@ BACKBONES = {
     "mc3_18": Backbone(mc3_18, 1, 128, 512, "MC3_18_Weights"),
     "r2plus1d_18": Backbone(r2plus1d_18, 2, 128, 512, "R2Plus1D_18_Weights"),
     "r3d_10": Backbone(r3d_10, 2, 128, 512),
-    "slim_16": Backbone(lambda: SlimResNet3d(width=16), 1, 32, 128),
-    "slim_32": Backbone(lambda: SlimResNet3d(width=32), 1, 64, 256),
+    "slim_16": Backbone(lambda: SlimResNet3d(width=16), 1, 32, 128, early_in_plane=True),
+    "slim_32": Backbone(lambda: SlimResNet3d(width=32), 1, 64, 256, early_in_plane=True),
 }
 
 
@@ -81,6 +83,8 @@ class WindowEncoder(nn.Module):
     With slice supervision a linear head judges each place of layer2, and a slice's logit is pooled from its places
     (`slice_pooling`); the window logit is then the sum of the head on the pooled feature and the largest slice logit.
     Multitask heads on the pooled feature say what kind of PE the window shows, and how wide the right heart is.
+
+    Where `slices_apart`, layer2's map of a slice is the same in every window at inference, so it need be computed once.
     """
 
     def __init__(self, spec: Stage1Spec) -> None:
@@ -91,6 +95,7 @@ class WindowEncoder(nn.Module):
         self.backbone.fc = nn.Identity()  # the 400 actions of Kinetics
         _adapt_stem(self.backbone, spec.in_channels)
         (use_group_norm if spec.norm == "group" else use_own_batch_norm)(self.backbone)
+        self.slices_apart = known.early_in_plane and spec.norm == "batch"  # group norm joins a window's slices
         self.feature_size = known.layer4_channels
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
@@ -102,8 +107,16 @@ class WindowEncoder(nn.Module):
 
     def forward_features(self, x: Tensor) -> Feature:
         """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 map."""
+        return self.feature_of(self.forward_layer2(x))
+
+    def forward_layer2(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) in [0, 1] -> (B, C2, T2, H2, W2)."""
         part = self.backbone.get_submodule
-        layer2 = part("layer2")(part("layer1")(part("stem")(x)))
+        layer2: Tensor = part("layer2")(part("layer1")(part("stem")(x)))
+        return layer2
+
+    def feature_of(self, layer2: Tensor) -> Feature:
+        """(B, C2, T2, H2, W2) -> pooled feature and that map."""
         return Feature(self.forward_layer4(layer2).mean(dim=(2, 3, 4)), layer2)
 
     def forward_layer4(self, layer2: Tensor) -> Tensor:
