@@ -227,6 +227,18 @@ def test_cad_pe(fakes):
     assert met(found) == {
         "image_without_mask": (2, ("003", "e0109")),
         "mask_without_image": (1, ("e0445RefStd.nrrd",)),
+        "without_split": (2, ("e0032", "e0109")),
+    }
+
+
+def test_the_challenge_of_cad_pe_trained_on_20_and_tested_on_20(fakes):
+    root = fakes("cad-pe")
+    sets.touch(*(root / "images" / f"{name}.nrrd" for name in ("020", "021", "040", "041")))
+    splits = LAYOUTS["cad-pe"].read(root).columns["released_split"].to_dict()
+    assert splits == dict.fromkeys(("001", "002", "003", "020"), "train") | dict.fromkeys(("021", "040"), "test") | {
+        "041": "",
+        "e0032": "",
+        "e0109": "",
     }
 
 
