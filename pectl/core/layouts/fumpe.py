@@ -19,6 +19,7 @@ def _read(folder: Path) -> SetContents:
     named = name_studies(folders)
     return SetContents(
         images=tuple(folders.values()),
+        dicom_alone=True,
         places={uid: PlacesSource("file-order", masks[name]) for name, uid in named.study.items() if name in masks},
         patients={uid: name for name, uid in named.study.items()},
         met=(

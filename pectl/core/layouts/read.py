@@ -22,6 +22,7 @@ def _read(folder: Path) -> SetContents:
     named = name_studies(folders)
     return SetContents(
         images=tuple(folders.values()),
+        dicom_alone=True,
         places={uid: PlacesSource("slice-index", masks[name]) for name, uid in named.study.items() if name in masks},
         patients={uid: name for name, uid in named.study.items()},
         met=(

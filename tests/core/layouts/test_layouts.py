@@ -333,6 +333,14 @@ def test_augmented_rspect(fakes):
     assert not any(source.complete for source in found.places.values())
 
 
+def test_aida_is_read_as_dicom_alone(tmp_path, write_series):
+    root = sets.fake_aida(tmp_path, write_series)
+    add_apple_doubles(root)
+    found = LAYOUTS["aida"].read(root)
+    assert (found.images, found.dicom_alone) == ((root,), True)
+    assert met(found) == {"unread_volume": (1, ("exam1/outlines/lesion.nrrd",))}
+
+
 def test_sets_without_labels(fakes, tmp_path):
     parse, hipas, aida = contents(fakes, "parse"), contents(fakes, "hipas"), LAYOUTS["aida"].read(tmp_path)
     assert [path.parent.name for path in parse.images] == ["image", "image"]
