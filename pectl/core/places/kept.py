@@ -14,6 +14,7 @@ from pectl.core.places.emboli import EmbolusSizes, Numbers
 from pectl.core.places.source import PlacesSource
 from pectl.core.storage.files import atomic_path, file_digest
 from pectl.core.storage.stamp import RESEARCH_USE, digest_of
+from pectl.core.volumes.formats import check_readable, suffix_of
 from pectl.errors import InputMissingError, StoreError
 
 if TYPE_CHECKING:
@@ -102,10 +103,12 @@ def places_digest(places: Mapping[str, PlacesSource], config: PlacesConfig) -> s
     """Return the identity of all masks and boxes, and of how labels come from them.
 
     Raises:
-        InputMissingError: a file isn't there.
+        InputMissingError: a file isn't there, or what reads it isn't installed.
     """
     if not places:
         return NO_PLACES
+    for suffix in {suffix_of(source.path) for source in places.values()} - {""}:
+        check_readable(suffix)
     digests = {path: _file_digest(path) for path in {source.path for source in places.values()}}
     parts = {
         uid: [source.kind, source.numbered, source.complete, digests[source.path]] for uid, source in places.items()
