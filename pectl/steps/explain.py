@@ -12,6 +12,7 @@ from typing import Any
 from pectl.config import Config, write_config
 from pectl.core.places.truth import PlacesTruth, TruthFolder
 from pectl.core.storage.files import atomic_path, write_json
+from pectl.core.storage.stamp import digest_of
 from pectl.core.stores.study_store import Study, StudyStore
 from pectl.core.volumes.stated import Stated
 from pectl.errors import InputMissingError
@@ -65,7 +66,7 @@ def explain(question: Question, out: Path, *, config: Config, device: DeviceName
     """Explain one study, or every study of a split, into one folder a study.
 
     For a split there are also `summary.json` and `index.html`: how well the heat points; studies that an earlier
-    run left whole aren't explained again.
+    run left whole aren't explained again, if it was asked the same of the same model, labels and masks.
 
     Args:
         question: what to explain.
@@ -124,7 +125,7 @@ def explain_case(store: StudyStore, uid: str, chain: Chain, truth: TruthFolder |
         study=study,
         explanation=explanation,
         measures=_measures(study, explanation, masks),
-        measured_against=_measured_against(truth),
+        measured_against=_measured_against(store, uid, truth),
         decisions=chain.decisions,
         lineage=chain.lineage,
         seen_as=None if seen_as is None else str(seen_as),
@@ -144,8 +145,10 @@ def _marks(study: Study, explanation: Explanation, masks: PlacesTruth, path: Pat
     return StudyMarks.of(find_marks(study, explanation), emboli_of(masks, known_places(path)))
 
 
-def _measured_against(truth: TruthFolder | None) -> tuple[str, ...]:
-    return ("labels",) if truth is None else ("labels", "masks")
+def _measured_against(store: StudyStore, uid: str, truth: TruthFolder | None) -> dict[str, str]:
+    """Return the digests of what the heat of a study is judged by."""
+    labels = {"labels": digest_of(store.stamp.made_from)}
+    return labels if truth is None else labels | {"masks": truth.digest(uid)}
 
 
 def _explain_split(
@@ -182,7 +185,7 @@ def _explained(
     written: deque[tuple[str, Future[dict[str, Any]]]] = deque()
     with ThreadPoolExecutor(1) as writer:
         for uid in uids:
-            content = _finished(out / uid, question, chain)
+            content = _finished(store, uid, question, chain, out / uid)
             if content is not None:
                 yield uid, content
                 continue
@@ -207,15 +210,15 @@ def _froc(store: StudyStore, marks: Mapping[str, StudyMarks], out: Path, config:
     return froc_summary(list(marks.values()), patients.tolist(), config.evaluate, seed=config.seed)
 
 
-def _finished(folder: Path, question: Question, chain: Chain) -> dict[str, Any] | None:
-    """Return the explanation that an earlier run left, if it answers the same question about the same model."""
+def _finished(store: StudyStore, uid: str, question: Question, chain: Chain, folder: Path) -> dict[str, Any] | None:
+    """Return the explanation that an earlier run left, if model, question, labels and masks are the same."""
     content = read_explanation(folder)
     asked = {
         "version": VERSION,
         "label": question.label,
         "method": question.method,
         "lineage": chain.lineage,
-        "measured_against": list(_measured_against(question.truth)),
+        "measured_against": _measured_against(store, uid, question.truth),
     }
     same = content is not None and all(content.get(name) == value for name, value in asked.items())
     return content if same else None

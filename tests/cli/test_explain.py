@@ -6,14 +6,18 @@ import shutil
 
 import h5py
 import nibabel as nib
+import nrrd
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import torch
 
 from pectl.config import load_config
+from pectl.core.dicom.tags import quiet_pydicom
 from pectl.core.intake.tasks import Sources
 from pectl.core.places.source import PlacesSource
+from pectl.core.places.truth import read_truth
 from pectl.core.stores.study_store import StudyStore
 from pectl.steps.chain import load_chain
 from pectl.steps.preprocess import preprocess
@@ -174,6 +178,85 @@ def test_heat_is_scored_on_masks_of_a_set_as_on_phantoms(chain, masked, explain)
     assert (
         "expected a folder of truth, found no such folder; give a store that preprocess made with masks" in refused.err
     )
+
+
+def write_nrrd(path, values, affine):
+    """Write (D, H, W) as CAD-PE has it: columns first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": affine[:3, [2, 1, 0]].T,
+        "space origin": affine[:3, 3],
+        "encoding": "gzip",
+    }
+    nrrd.write(str(path), values.transpose(2, 1, 0), header)
+
+
+def upright_hu(folder, uids):
+    """Read slices of a phantom in this order, (D, H, W), as its truth lies."""
+    with quiet_pydicom():
+        slices = {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, folder.rglob("*.dcm"))}
+        planes = []
+        for one in map(slices.__getitem__, uids):
+            (right, *_), (_, down, _) = one.ImageOrientationPatient[:3], one.ImageOrientationPatient[3:]
+            planes.append(one.pixel_array[:: int(down), :: int(right)] * one.RescaleSlope + one.RescaleIntercept)
+    return np.rint(planes).astype(np.int16)
+
+
+@pytest.fixture
+def cad_pe(chain, tmp_path):
+    """Two of the chain's studies as two of those that CAD-PE's challenge tested on: 021 with PE, 022 without."""
+    root, wanted = tmp_path / "CAD-PE", {True: "021", False: "022"}
+    for path in sorted((chain.cohort / "truth").glob("*.npz")):
+        truth = read_truth(path)
+        if name := wanted.pop(bool(truth.embolus.any()), None):
+            with np.load(path) as data:
+                hu = upright_hu(chain.dicom / path.stem, data["sop_instance_uid"].tolist())
+            write_nrrd(root / "images" / f"{name}.nrrd", hu, truth.affine)
+            write_nrrd(root / "rs" / f"0{name}RefStd.nrrd", truth.numbered().astype(np.uint8) * 2, truth.affine)
+    return root
+
+
+def test_cad_pe_from_its_files_to_heat_judged_by_its_masks(chain, cad_pe, pectl, explain, tmp_path):
+    store, shared = tmp_path / "store", ("--config", chain.config, "--quiet")
+    made = pectl("preprocess", cad_pe, "--layout", "auto", "--out", store, *shared, "--set", "split.method=released")
+    assert made.code == 0, made.err
+    assert "CAD-PE: images/ beside rs/*RefStd.nrrd" in made.out
+    emboli = pd.read_csv(store / "emboli.csv", dtype={"StudyInstanceUID": str})
+    truths = map(read_truth, sorted((chain.cohort / "truth").glob("*.npz")))
+    truth = next(one for one in truths if one.embolus.any())
+    sizes_mm3 = np.bincount(truth.numbered().ravel())[1:] * truth.spacing_mm.prod()
+    assert emboli["StudyInstanceUID"].tolist() == ["021"] * len(sizes_mm3)
+    assert emboli["volume_mm3"].to_numpy() == pytest.approx(sizes_mm3, rel=1e-4)
+    result, out = explain(store, "--split", "test", "--truth", store)
+    assert result.code == 0, result.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert {uid: row["positive"] for uid, row in summary["studies"].items()} == {"021": True, "022": False}
+    assert summary["measures"]["pointing_game"]["n"] == 1
+    froc, marks = summary["froc"], pd.read_csv(out / "marks.csv", dtype={"StudyInstanceUID": str})
+    assert (froc["n_scans"], froc["n_emboli"], froc["n_marks"]) == (2, len(emboli), len(marks))
+    assert marks["nearest_embolus"][marks["StudyInstanceUID"] == "021"].isin(range(1, len(emboli) + 1)).all()
+    check_judged_again_by_other_masks(store, explain, summary, tmp_path)
+
+
+def check_judged_again_by_other_masks(store, explain, summary, tmp_path):
+    """A run that is resumed with a truth of another embolus judges its study anew, and no other."""
+    other = tmp_path / "other"
+    shutil.copytree(store / "places", other)
+    with np.load(other / "021.npz") as data:
+        arrays = {name: data[name] for name in data.files} | {"number": np.zeros_like(data["number"])}
+    arrays["number"][0, 0, 0], arrays["volume_mm3"] = 1, np.ones(1)
+    np.savez_compressed(other / "021.npz", **arrays)
+    pages = [tmp_path / "out" / uid / "index.html" for uid in ("021", "022")]
+    before = [page.stat().st_mtime_ns for page in pages]
+    result, out = explain(store, "--split", "test", "--truth", other)
+    assert result.code == 0, result.err
+    assert [page.stat().st_mtime_ns == then for page, then in zip(pages, before, strict=True)] == [False, True]
+    found = json.loads((out / "summary.json").read_text())
+    assert found["froc"]["n_emboli"] == 1
+    assert found["studies"]["022"] == summary["studies"]["022"]
+    shares = [one["studies"]["021"]["measures"]["heat_in_emboli"] for one in (summary, found)]
+    assert shares[0]["random_lung"] > shares[1]["random_lung"]
 
 
 def test_probabilities_are_those_of_evaluate(chain, explain, evaluated):

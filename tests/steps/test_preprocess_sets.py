@@ -1,5 +1,6 @@
 """Fakes of public sets through `preprocess --layout`: what the store holds, and what is said and refused."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ from scipy.io import savemat
 from typer.testing import CliRunner
 
 from pectl.cli.app import app
+from pectl.core.layouts.known import LAYOUTS, TESTED
 from pectl.core.places.truth import TruthFolder
 from pectl.core.stores.study_store import StudyStore
 from tests.chests import chest_hu
@@ -135,6 +137,23 @@ def test_fumpe_with_names_against_positions(preprocess, tmp_path, write_series):
     assert store.studies["patient_group"].tolist() == ["1.1", "1.2", "1.3", "1.4"]
 
 
+def test_aida_takes_the_thin_axial_series_of_each_exam_and_no_outline(preprocess, tmp_path, write_series):
+    root = sets.fake_aida(tmp_path / "AIDA", write_series, size=SIZE)
+    done = preprocess(root, "--layout", "aida")
+    assert done.exit_code == 0, done.output
+    assert "1 volumes that aren't DICOM, perhaps outlines, which aren't read: exam1/outlines/lesion.nrrd" in said_by(
+        done
+    )
+    store = StudyStore.open(tmp_path / "store")
+    assert store.studies["series_uid"].to_dict() == {"1.1": "1.1.2", "1.2": "1.2.2"}
+    assert store.studies["n_source_slices"].tolist() == [72, 72]
+    verdicts = pd.read_csv(store.path / "verdicts.csv", dtype=str).set_index(["study", "code"])["detail"]
+    assert set(verdicts.index.get_level_values("study")) == {"1.1", "1.2"}
+    assert "before 1.1.1 by slices" in verdicts["1.1", "accepted"]
+    assert "1.1.4 by no_projection" in verdicts["1.1", "accepted"]
+    assert "left out: 40 not_axial" in verdicts["1.1", "accepted"]
+
+
 def test_what_does_not_fit_is_one_line_and_leaves_nothing(inspect, preprocess, tmp_path):
     def refused(text: str, *more: object) -> None:
         done = preprocess(*more)
@@ -159,3 +178,21 @@ def test_the_list_of_sets():
     assert done.exit_code == 0
     assert "fumpe: FUMPE" in done.output
     assert "No set could be had" in done.output
+
+
+def test_the_list_of_sets_as_json():
+    done = CliRunner().invoke(app, ["layouts", "--json"])
+    assert done.exit_code == 0
+    found = json.loads(done.output)
+    assert found["use"] == "research use only, not for diagnosis"
+    assert found["tested"] == TESTED
+    assert [one["name"] for one in found["layouts"]] == list(LAYOUTS)
+    read = next(one for one in found["layouts"] if one["name"] == "read")
+    assert read == {
+        "name": "read",
+        "title": "READ",
+        "source": "figshare, described in Scientific Data 2023;10:518",
+        "licence": "CC0",
+        "gives": "a mask by study: PE by image and study, sizes",
+        "traps": list(LAYOUTS["read"].traps),
+    }

@@ -7,6 +7,7 @@ from pectl.core.dicom.frames import expand_frames
 from pectl.core.dicom.header_cache import HeaderCache, Known
 from pectl.core.dicom.headers import Row, SliceHeader, header_of, pack_header, read_header
 from pectl.core.dicom.sources import DICOMDIR, UNLISTED, FileEntry
+from pectl.core.storage.apple_double import is_apple_double
 from pectl.errors import StudyRefusedError
 
 _NAMED_AS_DICOM = (".dcm", ".dicom", ".ima")
@@ -26,7 +27,11 @@ def read_file(entry: FileEntry, cache: HeaderCache) -> Known:
         return Known("unreadable_file", [])
     if headers or n_damaged:
         return Known("dicom", [_row(header, cache) for header in headers], n_damaged)
-    return Known("damaged_header" if entry.path.suffix.lower() in _NAMED_AS_DICOM else "other", [])
+    return Known("damaged_header" if _claims_dicom(entry.path) else "other", [])
+
+
+def _claims_dicom(path: Path) -> bool:
+    return path.suffix.lower() in _NAMED_AS_DICOM and not is_apple_double(path)
 
 
 def _headers(entry: FileEntry) -> tuple[list[SliceHeader], int]:

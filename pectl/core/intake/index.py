@@ -148,7 +148,7 @@ def _is_volume(entry: FileEntry, given: Given) -> bool:
         InputMissingError: what reads it isn't installed.
     """
     suffix = suffix_of(entry.path)
-    if not suffix or entry.size < 0:
+    if not suffix or entry.size < 0 or given.dicom_alone:
         return False
     if suffix in WITHOUT_SPACING and given.stated.spacing_mm is None and entry.path not in given.paths:
         return False

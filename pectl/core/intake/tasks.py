@@ -70,7 +70,7 @@ class Sources:
     @property
     def given(self) -> Given:
         """Return what the user gave."""
-        return Given(self.paths, self.stated)
+        return Given(self.paths, self.stated, dicom_alone=self.said is not None and self.said.dicom_alone)
 
     @property
     def labels_digest(self) -> str:

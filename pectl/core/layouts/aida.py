@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from pectl.core.layouts.layout import Layout, SetContents
+from pectl.core.layouts.layout import Layout, SetContents, met
+from pectl.core.layouts.listing import listed
+from pectl.core.volumes.formats import suffix_of
 
 
 def _recognise(_folder: Path) -> str:
@@ -10,7 +12,12 @@ def _recognise(_folder: Path) -> str:
 
 
 def _read(folder: Path) -> SetContents:
-    return SetContents(images=(folder,))
+    volumes = [path.relative_to(folder) for path in listed(folder, "**/*") if suffix_of(path)]
+    return SetContents(
+        images=(folder,),
+        dicom_alone=True,
+        met=tuple(met("unread_volume", "volumes that aren't DICOM, perhaps outlines, which aren't read", volumes)),
+    )
 
 
 LAYOUT = Layout(
@@ -22,6 +29,7 @@ LAYOUT = Layout(
     traps=(
         "five of 30 studies have PE",
         "a study has several series, reformats among them: the thin axial one is chosen, as always",
+        "volumes beside the DICOM files are named and not read, as they may be outlines",
         "`--layout auto` can't tell it",
     ),
     recognise=_recognise,

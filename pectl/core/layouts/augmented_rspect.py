@@ -22,6 +22,7 @@ def _read(folder: Path) -> SetContents:
     with_labels = is_rspect(folder)
     return SetContents(
         images=(folder / IMAGES if (folder / IMAGES).is_dir() else folder,),
+        dicom_alone=True,
         labels=folder / LABELS if with_labels else None,
         exam=None if with_labels else exam_table({uid: with_pe() for uid in studies}),
         places={uid: PlacesSource("boxes", boxes, complete=False) for uid in studies},

@@ -9,6 +9,7 @@ import pydicom
 from pectl.core.dicom.headers import is_safe_uid
 from pectl.core.dicom.tags import quiet_pydicom
 from pectl.core.layouts.layout import Met, met
+from pectl.core.layouts.listing import listed
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _study_of(folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return (path for path in listed(folder, "**/*") if path.is_file())
 
 
 def _uid(path: Path) -> str:

@@ -4,20 +4,22 @@ from pathlib import Path
 
 from pectl.core.layouts.folders import name_studies
 from pectl.core.layouts.layout import Layout, SetContents, met
+from pectl.core.layouts.listing import listed
 from pectl.core.places.source import PlacesSource
 
 
 def _recognise(folder: Path) -> str:
-    masks = folder / "GroundTruth"
-    return "CT_scans/ beside GroundTruth/*.mat" if (folder / "CT_scans").is_dir() and any(masks.glob("*.mat")) else ""
+    masks = listed(folder / "GroundTruth", "*.mat")
+    return "CT_scans/ beside GroundTruth/*.mat" if (folder / "CT_scans").is_dir() and masks else ""
 
 
 def _read(folder: Path) -> SetContents:
-    folders = {path.name: path for path in sorted((folder / "CT_scans").glob("*")) if path.is_dir()}
-    masks = {path.stem: path for path in sorted((folder / "GroundTruth").glob("*.mat"))}
+    folders = {path.name: path for path in listed(folder / "CT_scans", "*") if path.is_dir()}
+    masks = {path.stem: path for path in listed(folder / "GroundTruth", "*.mat")}
     named = name_studies(folders)
     return SetContents(
         images=tuple(folders.values()),
+        dicom_alone=True,
         places={uid: PlacesSource("file-order", masks[name]) for name, uid in named.study.items() if name in masks},
         patients={uid: name for name, uid in named.study.items()},
         met=(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pectl.core.layouts.layout import Layout, SetContents
+from pectl.core.layouts.listing import listed
 from pectl.core.volumes.stated import Stated
 
 _SCALE = (1600.0, -1000.0)
@@ -10,12 +11,12 @@ _SCALE = (1600.0, -1000.0)
 
 
 def _recognise(folder: Path) -> str:
-    arteries = any((folder / "annotation" / "artery").glob("*.npz"))
+    arteries = listed(folder / "annotation" / "artery", "*.npz")
     return "ct_scan/ beside annotation/artery/" if arteries and (folder / "ct_scan").is_dir() else ""
 
 
 def _read(folder: Path) -> SetContents:
-    return SetContents(images=tuple(sorted((folder / "ct_scan").glob("*.npz"))), stated=Stated(values=_SCALE))
+    return SetContents(images=tuple(listed(folder / "ct_scan", "*.npz")), stated=Stated(values=_SCALE))
 
 
 LAYOUT = Layout(

@@ -9,6 +9,7 @@ import pandas as pd
 from pectl.core.labels.names import ACUTE_AND_CHRONIC, CHRONIC, PROVENANCE, RELEASED_SPLIT, SUBGROUP
 from pectl.core.layouts.answers import Exam, exam_table, unknown, with_pe, without_pe
 from pectl.core.layouts.layout import Layout, Met, SetContents, met, table_of
+from pectl.core.layouts.listing import find_volumes, listed
 from pectl.core.layouts.words import FLAGS, plain_numbers
 from pectl.core.storage.csv_table import read_csv
 from pectl.errors import InputMissingError, LabelsError
@@ -30,7 +31,7 @@ def _is_set(folder: Path, tables: list[str]) -> bool:
 
 def _newest(folder: Path, stem: str) -> Path | None:
     """Return a table whatever its date stamp is, the last of several."""
-    return max(folder.glob(f"{stem}_[0-9]*.tsv"), default=None)
+    return max(listed(folder, f"{stem}_[0-9]*.tsv"), default=None)
 
 
 def _read_table(folder: Path, stem: str, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -90,11 +91,12 @@ def _read(folder: Path) -> SetContents:
     by_key, odd = _flags(folder)
     splits, unlike = _splits(folder)
     flags = {image: by_key.get(study.key) for image, study in studies.items()}
-    images = {path.name.split(".")[0]: path for path in sorted((folder / "CTPA").glob("*.nii*"))}
+    images, second = find_volumes(folder, "CTPA/*.nii*", what="image")
     contradictory = [image for image, said in flags.items() if _contradicts(said)]
     found += [
         *odd,
         *unlike,
+        *second,
         *met("without_labels", "studies that the labels table doesn't name", _without(studies, by_key)),
         *met("without_split", "studies without train, valid or test", _without(studies, splits)),
         *met("missing_image", "studies of the tables without a file in CTPA/", set(studies) - set(images)),

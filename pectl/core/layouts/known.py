@@ -36,7 +36,7 @@ LAYOUTS = {
 }
 """A new set is a file here and a row."""
 AUTO = "auto"
-TESTED = "No set could be had: what is read was tested on fakes, made from public descriptions; AIDA CTPA on none."
+TESTED = "No set could be had: what is read was tested on fakes, made from public descriptions."
 
 
 def choose_layout(name: str, folder: Path) -> tuple[Layout, str]:

@@ -50,6 +50,7 @@ class SetContents:
         places: masks or boxes by study.
         patients: whose a study is, where files don't say it.
         stated: what holds for the set's volume files.
+        dicom_alone: volume files in the folders of `images` are no images.
         met: what was met.
     """
 
@@ -60,6 +61,7 @@ class SetContents:
     places: Mapping[str, PlacesSource] = field(default_factory=dict)
     patients: Mapping[str, str] = field(default_factory=dict)
     stated: Stated = field(default_factory=Stated)
+    dicom_alone: bool = False
     met: tuple[Met, ...] = ()
 
     @property
@@ -83,6 +85,17 @@ class Layout(NamedTuple):
     traps: tuple[str, ...]
     recognise: Callable[[Path], str]
     read: Callable[[Path], SetContents]
+
+    def to_json(self) -> dict[str, str | list[str]]:
+        """Return what a user must know of it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "source": self.source,
+            "licence": self.licence,
+            "gives": self.gives,
+            "traps": list(self.traps),
+        }
 
 
 def table_of(rows: Mapping[str, Mapping[str, object]], columns: Iterable[str]) -> pd.DataFrame:

@@ -3,22 +3,29 @@
 from pathlib import Path
 
 from pectl.core.layouts.layout import Layout, SetContents, met
+from pectl.core.layouts.listing import Volumes, find_volumes
 
 
-def _volumes(folder: Path, kind: str) -> dict[str, Path]:
-    return {path.parent.parent.name: path for path in sorted(folder.glob(f"train/PA*/{kind}/PA*.nii*"))}
+def _images(folder: Path) -> Volumes:
+    return find_volumes(folder, "train/PA*/image/PA*.nii*", what="image", name_of=_patient)
+
+
+def _masks(folder: Path) -> Volumes:
+    return find_volumes(folder, "train/PA*/label/PA*.nii*", what="mask", name_of=_patient)
+
+
+def _patient(path: Path) -> str:
+    return path.parent.parent.name
 
 
 def _recognise(folder: Path) -> str:
-    return "train/PA*/image/ beside train/PA*/label/" if _volumes(folder, "image") and _volumes(folder, "label") else ""
+    return "train/PA*/image/ beside train/PA*/label/" if _images(folder).file and _masks(folder).file else ""
 
 
 def _read(folder: Path) -> SetContents:
-    images, masks = _volumes(folder, "image"), _volumes(folder, "label")
-    return SetContents(
-        images=tuple(images.values()),
-        met=(*met("vessel_masks", "masks of arteries, which say nothing of PE, aren't read", masks),),
-    )
+    images = _images(folder)
+    masks = met("vessel_masks", "masks of arteries, which say nothing of PE, aren't read", _masks(folder).file)
+    return SetContents(images=tuple(images.file.values()), met=(*images.met, *masks))
 
 
 LAYOUT = Layout(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pectl.core.layouts.layout import Layout, SetContents
+from pectl.core.layouts.listing import listed
 from pectl.core.layouts.rspect import IMAGES, LABELS, is_rspect
 from pectl.core.places.source import PlacesSource
 
@@ -14,12 +15,13 @@ def _recognise(folder: Path) -> str:
 
 
 def _truth(folder: Path) -> list[Path]:
-    return sorted((folder / _TRUTH).glob("*.npz"))
+    return listed(folder / _TRUTH, "*.npz")
 
 
 def _read(folder: Path) -> SetContents:
     return SetContents(
         images=(folder / IMAGES,),
+        dicom_alone=True,
         labels=folder / LABELS,
         places={path.stem: PlacesSource("phantom", path, labels=False) for path in _truth(folder)},
     )

@@ -7,6 +7,7 @@ import pandas as pd
 from pectl.core.labels.names import RELEASED_SPLIT, SUBGROUP
 from pectl.core.layouts.answers import Exam, exam_table, unknown, with_central_pe, with_pe, without_pe
 from pectl.core.layouts.layout import Layout, SetContents, met, table_of
+from pectl.core.layouts.listing import find_volumes, listed
 from pectl.core.layouts.words import FLAGS, plain_numbers
 from pectl.core.storage.csv_table import read_csv
 from pectl.errors import LabelsError
@@ -17,7 +18,7 @@ _TYPES = ("central", "segmental", "subsegmental")
 
 
 def _recognise(folder: Path) -> str:
-    arrays = any(folder.glob("[0-7]/*.npy"))
+    arrays = listed(folder, "[0-7]/*.npy")
     return f"{_LABELS} beside 0/ to 7/ with .npy files" if arrays and (folder / _LABELS).is_file() else ""
 
 
@@ -38,7 +39,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _read(folder: Path) -> SetContents:
     table = _table(folder / _LABELS)
-    images = {file.stem: file for file in sorted(folder.glob("[0-7]/*.npy"))}
+    images, second = find_volumes(folder, "[0-7]/*.npy", what="image")
     rows = table.drop_duplicates("idx").set_index("idx")
     differing = {idx for idx, found in table.groupby("idx") if len(found[list(_COLUMNS)].drop_duplicates()) > 1}
     exams = {
@@ -58,6 +59,7 @@ def _read(folder: Path) -> SetContents:
             (RELEASED_SPLIT, SUBGROUP),
         ),
         met=(
+            *second,
             *met("missing_image", "studies of Labels.csv without an array", set(rows.index) - set(images)),
             *met("image_without_row", "arrays that Labels.csv doesn't name", set(images) - set(rows.index)),
             *met("differing_labels", "studies with several rows that differ; labels unknown", differing),
@@ -78,7 +80,7 @@ def _typed(rows: pd.DataFrame) -> list[str]:
 
 
 def _pickles(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("*.pkl")]
+    return [path.name for path in listed(folder, "*.pkl")]
 
 
 def _exam(label: str, kind: str) -> Exam:

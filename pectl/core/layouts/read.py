@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pectl.core.layouts.folders import name_studies
 from pectl.core.layouts.layout import Layout, SetContents, met
+from pectl.core.layouts.listing import find_volumes, listed
 from pectl.core.places.source import PlacesSource
 
 _IMAGES, _MASKS = "CT scans (DICOM files)", "Ground truth (pixel level segmentation - NiFTI files)"
@@ -16,15 +17,17 @@ def _recognise(folder: Path) -> str:
 
 
 def _read(folder: Path) -> SetContents:
-    folders = {path.name: path for path in sorted((folder / _IMAGES).glob("*/*")) if path.is_dir()}
-    masks = {path.name.split(".")[0]: path for path in sorted((folder / _MASKS).glob("*/*.nii*"))}
+    folders = {path.name: path for path in listed(folder / _IMAGES, "*/*") if path.is_dir()}
+    masks, second = find_volumes(folder, f"{_MASKS}/*/*.nii*", what="mask")
     named = name_studies(folders)
     return SetContents(
         images=tuple(folders.values()),
+        dicom_alone=True,
         places={uid: PlacesSource("slice-index", masks[name]) for name, uid in named.study.items() if name in masks},
         patients={uid: name for name, uid in named.study.items()},
         met=(
             *named.met,
+            *second,
             *met("image_without_mask", "studies without a mask; labels unknown", set(folders) - set(masks)),
             *met("mask_without_image", "masks without a study", set(masks) - set(folders)),
         ),

@@ -21,7 +21,7 @@ def _is_release(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> SetContents:
-    return SetContents(images=(folder / IMAGES,), labels=folder / LABELS)
+    return SetContents(images=(folder / IMAGES,), dicom_alone=True, labels=folder / LABELS)
 
 
 LAYOUT = Layout(

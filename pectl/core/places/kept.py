@@ -15,6 +15,7 @@ from pectl.core.places.source import PlacesSource
 from pectl.core.storage.files import file_digest
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, digest_of
+from pectl.core.volumes.formats import check_readable, suffix_of
 from pectl.errors import InputMissingError
 
 if TYPE_CHECKING:
@@ -89,10 +90,12 @@ def places_digest(places: Mapping[str, PlacesSource], config: PlacesConfig) -> s
     """Return the identity of all masks and boxes, and of how labels come from them.
 
     Raises:
-        InputMissingError: a file isn't there.
+        InputMissingError: a file isn't there, or what reads it isn't installed.
     """
     if not places:
         return NO_PLACES
+    for suffix in {suffix_of(source.path) for source in places.values()} - {""}:
+        check_readable(suffix)
     digests = {path: _file_digest(path) for path in {source.path for source in places.values()}}
     parts = {
         uid: [source.kind, source.numbered, source.complete, source.labels, digests[source.path]]

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pectl.core.places.emboli import number_parts
-from pectl.core.places.kept import MADE_BY
+from pectl.core.places.kept import MADE_BY, NO_PLACES
+from pectl.core.storage.files import file_digest
 from pectl.core.storage.h5 import read_h5
 from pectl.errors import InputMissingError
 
@@ -83,6 +84,11 @@ class TruthFolder:
     def file(self, uid: str) -> Path:
         """Return where the truth of a study is."""
         return self.path / f"{uid}{'.h5' if self.of_store else '.npz'}"
+
+    def digest(self, uid: str) -> str:
+        """Return the identity of the truth of a study; `NO_PLACES` where there is none."""
+        path = self.file(uid)
+        return file_digest(path) if path.exists() else NO_PLACES
 
     def read(self, uid: str) -> PlacesTruth | None:
         """Read the truth of a study; None where a store has none of it.

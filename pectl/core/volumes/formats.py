@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pectl.core.storage.apple_double import is_apple_double
 from pectl.core.volumes.header import VolumeHeader, refused
 from pectl.errors import InputMissingError, StudyRefusedError
 
@@ -75,7 +76,9 @@ WITHOUT_SPACING = tuple(suffix for suffix, form in FORMATS.items() if form == _A
 
 
 def suffix_of(path: Path) -> str:
-    """Return the end of a volume file's name as `FORMATS` has it; empty for any other file."""
+    """Return the end of a volume file's name as `FORMATS` has it; empty for any other file, and what macOS leaves."""
+    if is_apple_double(path):
+        return ""
     name = path.name.lower()
     return next((suffix for suffix in FORMATS if name.endswith(suffix)), "")
 

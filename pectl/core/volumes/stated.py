@@ -31,10 +31,17 @@ class Stated:
 
 
 class Given(NamedTuple):
-    """What the user gives: folders, files, archives or a DICOMDIR; and what holds for volumes that aren't DICOM."""
+    """What the user gives.
+
+    Attributes:
+        paths: folders, files, archives or a DICOMDIR.
+        stated: what holds for volumes that aren't DICOM.
+        dicom_alone: volumes among these files are no images, but masks of a set whose images are DICOM.
+    """
 
     paths: Sequence[Path]
     stated: Stated = Stated()
+    dicom_alone: bool = False
 
 
 def parse_spacing(text: str) -> tuple[float, float, float]:

@@ -1,5 +1,6 @@
 """An explained study, and all that its folder is made from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Case:
         study: of the study store.
         explanation: of `study`.
         measures: how well the heat points, as far as is known.
-        measured_against: what was asked: `labels`, and `masks` of emboli.
+        measured_against: digests of what the heat was judged by: `labels`, and `masks` of emboli.
         decisions: calibrators and thresholds of stage 2.
         lineage: digests of store, stage 1, features, stage 2 by name.
         seen_as: the split that the study was in when the model was trained; None if it wasn't there.
@@ -49,7 +50,7 @@ class Case:
     study: Study
     explanation: Explanation
     measures: Measures
-    measured_against: tuple[str, ...]
+    measured_against: Mapping[str, str]
     decisions: Decisions
     lineage: dict[str, str]
     seen_as: str | None

@@ -36,7 +36,7 @@ def describe(case: Case) -> Json:
         "peak": asdict(explanation.peak) if explanation.peak else None,
         "left_share": explanation.left_share,
         "headline": headline(case),
-        "measured_against": list(case.measured_against),
+        "measured_against": dict(case.measured_against),
         "measures": measures_to_json(case.measures),
         "froc": None if case.marks is None else case.marks.to_json(),
         "windows": _windows(explanation),

@@ -41,7 +41,7 @@ def write_explained(instrument: Instrument, study: Study, explanation: Explanati
         study=study,
         explanation=explanation,
         measures={},
-        measured_against=(),
+        measured_against={},
         decisions=instrument.members[0].decisions,
         lineage=instrument.lineage,
         seen_as="train" if seen else None,

@@ -14,6 +14,7 @@ from pectl.core.intake.cohort import in_shard
 from pectl.core.intake.index import index_files
 from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError
+from tests.apple_doubles import APPLE_DOUBLE, add_apple_doubles
 
 
 @pytest.fixture
@@ -103,6 +104,15 @@ def test_no_dicom_inside(tmp_path, index):
         InputMissingError, match="expected DICOM files or volumes, found none among 1 files; check the path"
     ):
         index(tmp_path / "notes.txt")
+
+
+def test_what_macos_leaves_beside_files_is_neither_an_image_nor_a_fault(root, index):
+    before = index(root)
+    add_apple_doubles(root)
+    (root / "1.2" / "._chest.nii.gz").write_bytes(APPLE_DOUBLE)
+    cohort = index(root)
+    assert counts(cohort) == counts(before)
+    assert (cohort.faults, cohort.n_other, cohort.n_files) == ([], before.n_other + 13, before.n_files + 13)
 
 
 def test_faulty_files_are_named_and_noted_with_the_study_beside_them(root, index):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from pydicom import Dataset
 from scipy.io import savemat
 
 INSPECT = {  # image: impression, person, provenance, flags, split
@@ -85,6 +86,26 @@ def fake_read(root: Path, write_series: Callable[..., list[str]]) -> Path:
     for vendor, name, study in (("GE", "01GE", "1.1"), ("TOSHIBA", "01TS", "1.2"), ("TOSHIBA", "02TS", "1.3")):
         write_series(images / f"{vendor} (DICOM files)" / name, study=study, n_slices=2, size=(8, 8))
     touch(masks / "GE (NiFTI files)" / "01GE.nii.gz", masks / "TOSHIBA (NiFTI files)" / "01TS.nii.gz")
+    return root
+
+
+def fake_aida(root: Path, write_series: Callable[..., list[str]], *, size: int = 8) -> Path:
+    """Two exams of four series each, and an outline in a form of which nothing is known."""
+
+    def reformatted(dataset: Dataset, _: int) -> None:
+        dataset.ImageType = ["DERIVED", "SECONDARY", "REFORMATTED"]
+
+    def projected(dataset: Dataset, _: int) -> None:
+        dataset.ImageType = ["DERIVED", "SECONDARY", "MIP"]
+
+    for number in (1, 2):
+        folder = root / f"exam{number}"
+        exam = {"study": f"1.{number}", "size": (size, size), "pixel_spacing_mm": (384 / size, 384 / size)}
+        write_series(folder / "thick", series="1", n_slices=36, **exam)
+        write_series(folder / "thin", series="2", n_slices=72, step_mm=3.0, **exam)
+        write_series(folder / "coronal", series="3", orientation=(1, 0, 0, 0, 0, -1), edit=reformatted, **exam)
+        write_series(folder / "mip", series="4", n_slices=36, edit=projected, **exam)
+    touch(root / "exam1" / "outlines" / "lesion.nrrd")
     return root
 
 

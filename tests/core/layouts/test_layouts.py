@@ -7,6 +7,7 @@ from pectl.core.labels.names import PE_LABELS
 from pectl.core.layouts.known import LAYOUTS, choose_layout, read_set
 from pectl.core.places.source import PlacesSource
 from pectl.errors import ConfigError, InputMissingError, LabelsError
+from tests.apple_doubles import add_apple_doubles
 from tests.core.layouts import sets
 
 
@@ -228,7 +229,79 @@ def test_cad_pe(fakes):
     assert met(found) == {
         "image_without_mask": (2, ("003", "e0109")),
         "mask_without_image": (1, ("e0445RefStd.nrrd",)),
+        "without_split": (2, ("e0032", "e0109")),
     }
+
+
+def test_the_challenge_of_cad_pe_trained_on_20_and_tested_on_20(fakes):
+    root = fakes("cad-pe")
+    sets.touch(*(root / "images" / f"{name}.nrrd" for name in ("020", "021", "040", "041")))
+    splits = LAYOUTS["cad-pe"].read(root).columns["released_split"].to_dict()
+    assert splits == dict.fromkeys(("001", "002", "003", "020"), "train") | dict.fromkeys(("021", "040"), "test") | {
+        "041": "",
+        "e0032": "",
+        "e0109": "",
+    }
+
+
+def test_cad_pe_with_two_masks_of_a_study_uses_the_one_as_released_and_names_the_other(fakes):
+    root = fakes("cad-pe")
+    sets.touch(root / "rs" / "001RefStd.nrrd", root / "images" / "0004.nrrd", root / "rs" / "0004RefStd.nrrd")
+    found = LAYOUTS["cad-pe"].read(root)
+    assert {found.places[name].path.name for name in ("001", "0004")} == {"0001RefStd.nrrd", "0004RefStd.nrrd"}
+    assert met(found)["second_mask"] == (1, ("001RefStd.nrrd",))
+    assert met(found)["mask_without_image"] == (1, ("e0445RefStd.nrrd",))
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "other", "code"),
+    [
+        ("inspect", "CTPA/PE000002a.nii.gz", "CTPA/PE000002a.nii", "second_image"),
+        ("parse", "train/PA000005/image/PA000005.nii.gz", "train/PA000005/image/PA000005.nii", "second_image"),
+        ("radfusion", "2/10.npy", "3/10.npy", "second_image"),
+        ("read", "{masks}/GE (NiFTI files)/01GE.nii.gz", "{masks}/GE (NiFTI files)/01GE.nii", "second_mask"),
+    ],
+)
+def test_of_several_files_of_a_study_one_is_used_and_the_others_are_named(fakes, name, used, other, code):
+    root = fakes(name)
+    used, other = (path.format(masks="Ground truth (pixel level segmentation - NiFTI files)") for path in (used, other))
+    before = LAYOUTS[name].read(root)
+    sets.touch(root / other)
+    found = LAYOUTS[name].read(root)
+    taken = {*found.images, *(source.path for source in found.places.values())}
+    assert (root / used in taken, root / other in taken) == (True, False)
+    assert met(found) == met(before) | {code: (1, (other,))}
+    assert found.images == before.images
+    assert dict(found.places) == dict(before.places)
+
+
+def test_what_macos_leaves_beside_every_file_changes_nothing(fakes):
+    for name in fakes.names:
+        root = fakes(name)
+        before = LAYOUTS[name].read(root)
+        add_apple_doubles(root)
+        found = LAYOUTS[name].read(root)
+        assert (name, found.images, dict(found.places)) == (name, before.images, dict(before.places))
+        assert (name, found.met, found.digest) == (name, before.met, before.digest)
+
+
+def test_what_macos_leaves_is_no_set(fakes):
+    for name in fakes.names:
+        root = fakes(name)
+        add_apple_doubles(root)
+        for path in root.rglob("*"):
+            if path.is_file() and not path.name.startswith("._"):
+                path.unlink()
+        by_folders_alone = name == "read"
+        assert (name, bool(LAYOUTS[name].recognise(root))) == (name, by_folders_alone)
+
+
+def test_files_whose_names_only_begin_like_volumes_are_none(fakes):
+    root = fakes("inspect")
+    sets.touch(root / "CTPA" / "PE000001a.nii.gz.part", root / "CTPA" / "PE0000ffa.nii.json")
+    found = LAYOUTS["inspect"].read(root)
+    assert [path.name for path in found.images][:2] == ["PE000001a.nii.gz", "PE000002a.nii.gz"]
+    assert "image_without_row" not in met(found)
 
 
 def test_fumpe(fakes):
@@ -260,6 +333,14 @@ def test_augmented_rspect(fakes):
     assert {study: known(found, study) for study in found.exam.index} == {"1.1": WITH_PE, "1.2": WITH_PE}
     assert {source.kind for source in found.places.values()} == {"boxes"}
     assert not any(source.complete for source in found.places.values())
+
+
+def test_aida_is_read_as_dicom_alone(tmp_path, write_series):
+    root = sets.fake_aida(tmp_path, write_series)
+    add_apple_doubles(root)
+    found = LAYOUTS["aida"].read(root)
+    assert (found.images, found.dicom_alone) == ((root,), True)
+    assert met(found) == {"unread_volume": (1, ("exam1/outlines/lesion.nrrd",))}
 
 
 def test_sets_without_labels(fakes, tmp_path):

@@ -96,3 +96,14 @@ def test_the_digest_is_of_the_content_and_of_the_smallest_area(tmp_path):
     assert places_digest({}, PlacesConfig()) == "none"
     with pytest.raises(InputMissingError, match=r"d: expected a file of masks or boxes, found no such file"):
         of("d")
+
+
+def test_masks_that_nothing_installed_reads_are_told_before_any_study(tmp_path, monkeypatch):
+    monkeypatch.setattr("pectl.core.volumes.formats.find_spec", lambda name: None)
+    (tmp_path / "01GE.nii.gz").write_bytes(b"mask")
+    places = {"1.1": PlacesSource("slice-index", tmp_path / "01GE.nii.gz")}
+    message = (
+        r"NIfTI files \(\.nii\.gz\): expected the packages nibabel and isal, found not installed; pip install 'pectl"
+    )
+    with pytest.raises(InputMissingError, match=message):
+        places_digest(places, PlacesConfig())

@@ -52,7 +52,7 @@ def page(make_study: StudyFactory, tmp_path: Path) -> Path:
         study=study,
         explanation=explanation,
         measures={},
-        measured_against=(),
+        measured_against={},
         decisions=Decisions(),
         lineage={},
         seen_as=None,

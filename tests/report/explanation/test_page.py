@@ -84,7 +84,7 @@ def case_of(study: Study, explanation: Explanation, **changes: object) -> Case:
         study=study,
         explanation=explanation,
         measures=score_labels(study, explanation),
-        measured_against=("labels",),
+        measured_against={"labels": "b" * 64},
         decisions=FITTED,
         lineage={"study_store": "a" * 64},
         seen_as="test",
