@@ -9,6 +9,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: the workers of pytest-xdist share the cores
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")  # before torch: "auto" is fp32 then, on a CPU with bf16 too
 
 import numpy as np
 import pandas as pd
