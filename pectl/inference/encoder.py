@@ -1,6 +1,6 @@
 """A study through stage 1: the one way in which extraction, explanation and prediction show it its windows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -70,29 +70,31 @@ class StudyEncoder:
     def _see(self, study: Study, starts: NDArray[np.int64]) -> Seen:
         first = np.resize(starts, 2) if len(starts) == 1 else starts  # torch has another kernel for a batch of one
         shown = first[:, None] + np.arange(self.windows.length)  # (B, T)
-        layer2 = self._shared_layer2(study, shown) if self.model.slices_apart else self._layer2(study, shown)
+        maps = self._shared_layer2(study, shown) if self.model.slices_apart else self._layer2(study, shown)
         with self.engine.autocast():
-            feature = self.model.feature_of(layer2)
+            feature = self.model.feature_of(*maps)
             logits = self.model.forward_head(feature)
         window = logits.window.float()
         slices = window.unsqueeze(1) if logits.slices is None else logits.slices
         n = len(starts)
-        return Seen(Feature(feature.pooled[:n], feature.layer2[:n]), window[:n], self._by_slice(slices)[:n])
+        context = None if feature.context is None else feature.context[:n]
+        kept = Feature(feature.pooled[:n], feature.layer2[:n], context)
+        return Seen(kept, window[:n], self._by_slice(slices)[:n])
 
-    def _layer2(self, study: Study, slices: NDArray[np.int64]) -> torch.Tensor:
-        """Return the layer2 maps (B, C2, T2, H2, W2) of a study's runs of slices, (B, T)."""
+    def _layer2(self, study: Study, slices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return both layer2 maps (B, C2, T2, H2, W2) of a study's runs of slices, (B, T)."""
         hu = torch.from_numpy(study.hu[slices])  # (B, T, S, S)
         x = prepare(hu.to(self.engine.device), self.windows, self.input_px)
         with self.engine.autocast():
             return self.model.forward_layer2(x)
 
-    def _shared_layer2(self, study: Study, slices: NDArray[np.int64]) -> torch.Tensor:
+    def _shared_layer2(self, study: Study, slices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As `_layer2`, but a slice that several windows have is computed once; `slices_apart` makes it the same."""
         once, place = np.unique(slices, return_inverse=True)  # (n,), (B, T)
         runs = window_batches(len(once), self.batch_size)
-        maps = torch.cat([self._layer2(study, once[run, None]) for run in runs])  # (n, C2, 1, H2, W2)
-        rows = torch.from_numpy(place.reshape(slices.shape)).to(maps.device)
-        return maps.squeeze(2).movedim(1, -1)[rows].movedim(-1, 1)  # (B, C2, T, H2, W2), channels last
+        own, context = zip(*(self._layer2(study, once[run, None]) for run in runs), strict=True)
+        rows = torch.from_numpy(place.reshape(slices.shape)).to(self.engine.device)
+        return _gather(own, rows), None if self.model.context is None else _gather(context, rows)
 
     def _by_slice(self, runs: torch.Tensor) -> torch.Tensor:
         """Give each slice the logit of its run: (B, T2) -> (B, T)."""
@@ -121,6 +123,11 @@ class StudyEncoder:
             window_length=self.windows.length,
             source=study.source,
         )
+
+
+def _gather(maps: Sequence[torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """Gather windows (B, C, T, H, W), channels last, from maps of slices (n, C, 1, H, W) by (B, T) rows of them all."""
+    return torch.cat(list(maps)).squeeze(2).movedim(1, -1)[rows].movedim(-1, 1)
 
 
 def window_batches(n: int, size: int) -> list[slice]:

@@ -18,6 +18,7 @@ def encoder_spec(config: Config) -> Stage1Spec:
         multitask=config.stage1.multitask_loss_weight > 0,
         norm=config.stage1.norm,
         slice_pooling=config.stage1.slice_pooling,
+        context=config.stage1.multitask_loss_weight > 0,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.models.layers import SlimResNet3d
@@ -40,6 +41,10 @@ BACKBONES = {
 }
 
 
+CONTEXT_WIDTH = 16
+"""Channels of the stem of the context network, a `SlimResNet3d`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage1Spec:
     """What a checkpoint must know to build its window encoder again."""
@@ -53,15 +58,19 @@ class Stage1Spec:
     """`batch` or `group`."""
     slice_pooling: str = "max"
     """One of SLICE_POOLING."""
+    context: bool = False
+    """The multitask heads read a context network, and stage 2 reads it beside the backbone."""
 
 
 class Feature(NamedTuple):
-    """What the backbone makes of a batch of windows."""
+    """What the networks make of a batch of windows."""
 
     pooled: Tensor
-    """(B, F) global average of layer4: the feature."""
+    """(B, F) global average of layer4, then that of the context network's: the feature."""
     layer2: Tensor
     """(B, C2, T2, H2, W2): where the slice head looks."""
+    context: Tensor | None = None
+    """(B, C2', T, H2', W2') layer2 of the context network; None without one."""
 
 
 class WindowLogits(NamedTuple):
@@ -82,7 +91,9 @@ class WindowEncoder(nn.Module):
 
     With slice supervision a linear head judges each place of layer2, and a slice's logit is pooled from its places
     (`slice_pooling`); the window logit is then the sum of the head on the pooled feature and the largest slice logit.
-    Multitask heads on the pooled feature say what kind of PE the window shows, and how wide the right heart is.
+    Multitask heads say what kind of PE the window shows, and how wide the right heart is. They read a small context
+    network, which sees the window at half the resolution: labels of slices and places pull the backbone towards clots,
+    and what it then tells of the heart is left to chance.
 
     Where `slices_apart`, layer2's map of a slice is the same in every window at inference, so it need be computed once.
     """
@@ -91,44 +102,46 @@ class WindowEncoder(nn.Module):
         super().__init__()
         self.spec = spec
         known = backbone_named(spec.backbone)
-        self.backbone = known.build()
+        self.backbone = _adapted(known.build(), spec)
         self.backbone.fc = nn.Identity()  # the 400 actions of Kinetics
-        _adapt_stem(self.backbone, spec.in_channels)
-        (use_group_norm if spec.norm == "group" else use_own_batch_norm)(self.backbone)
         self.slices_apart = known.early_in_plane and spec.norm == "batch"  # group norm joins a window's slices
-        self.feature_size = known.layer4_channels
+        self.context = _adapted(SlimResNet3d(width=CONTEXT_WIDTH), spec) if spec.context else None
+        context_size = 8 * CONTEXT_WIDTH if spec.context else 0
+        self.backbone_size = known.layer4_channels
+        self.feature_size = known.layer4_channels + context_size
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
-        self.multitask_head = nn.Linear(known.layer4_channels, len(MULTITASK_LABELS)) if spec.multitask else None
+        read = context_size or known.layer4_channels
+        self.multitask_head = nn.Linear(read, len(MULTITASK_LABELS)) if spec.multitask else None
 
     def slice_runs(self, length: int) -> int:
         """Return T2, the slice logits of a window of `length` slices."""
         return -(-length // backbone_named(self.spec.backbone).layer2_step)
 
     def forward_features(self, x: Tensor) -> Feature:
-        """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 map."""
-        return self.feature_of(self.forward_layer2(x))
+        """(B, C, T, H, W) in [0, 1] -> pooled feature and the layer2 maps."""
+        return self.feature_of(*self.forward_layer2(x))
 
-    def forward_layer2(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) in [0, 1] -> (B, C2, T2, H2, W2)."""
-        part = self.backbone.get_submodule
-        layer2: Tensor = part("layer2")(part("layer1")(part("stem")(x)))
-        return layer2
+    def forward_layer2(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, C, T, H, W) in [0, 1] -> layer2 of the backbone (B, C2, T2, H2, W2), and of the context network."""
+        context = None if self.context is None else _to_layer2(self.context, F.avg_pool3d(x, (1, 2, 2)))
+        return _to_layer2(self.backbone, x), context
 
-    def feature_of(self, layer2: Tensor) -> Feature:
-        """(B, C2, T2, H2, W2) -> pooled feature and that map."""
-        return Feature(self.forward_layer4(layer2).mean(dim=(2, 3, 4)), layer2)
+    def feature_of(self, layer2: Tensor, context: Tensor | None = None) -> Feature:
+        """Both layer2 maps -> pooled feature and these maps."""
+        return Feature(pool(*self.forward_layer4(layer2, context)), layer2, context)
 
-    def forward_layer4(self, layer2: Tensor) -> Tensor:
-        """(B, C2, T2, H2, W2) -> (B, F, T4, H4, W4)."""
-        part = self.backbone.get_submodule
-        layer4: Tensor = part("layer4")(part("layer3")(layer2))
-        return layer4
+    def forward_layer4(self, layer2: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Both layer2 maps -> layer4 of the backbone (B, F, T4, H4, W4), and of the context network."""
+        far = None if self.context is None or context is None else _to_layer4(self.context, context)
+        return _to_layer4(self.backbone, layer2), far
 
     def forward_head(self, feature: Feature) -> WindowLogits:
         """Return the logits of the windows."""
-        window = self.head(feature.pooled).squeeze(-1)  # (B,)
-        study = None if self.multitask_head is None else self.multitask_head(feature.pooled)  # (B, 6)
+        own, context = feature.pooled[:, : self.backbone_size], feature.pooled[:, self.backbone_size :]
+        window = self.head(own).squeeze(-1)  # (B,)
+        read = own if self.context is None else context
+        study = None if self.multitask_head is None else self.multitask_head(read)  # (B, 6)
         if self.slice_head is None:
             return WindowLogits(window, None, study)
         places = self.slice_head(feature.layer2.movedim(1, -1)).float().squeeze(-1)  # (B, T2, H2, W2)
@@ -138,6 +151,23 @@ class WindowEncoder(nn.Module):
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""
         return self.forward_head(self.forward_features(x))
+
+
+def pool(layer4: Tensor, context: Tensor | None) -> Tensor:
+    """Layer4 of the backbone, and of the context network -> (B, F), the average of each, one after the other."""
+    return torch.cat([one.mean(dim=(2, 3, 4)) for one in (layer4, context) if one is not None], dim=1)
+
+
+def _to_layer2(network: nn.Module, x: Tensor) -> Tensor:
+    part = network.get_submodule
+    layer2: Tensor = part("layer2")(part("layer1")(part("stem")(x)))
+    return layer2
+
+
+def _to_layer4(network: nn.Module, layer2: Tensor) -> Tensor:
+    part = network.get_submodule
+    layer4: Tensor = part("layer4")(part("layer3")(layer2))
+    return layer4
 
 
 def log_mean_exp(places: Tensor) -> Tensor:
@@ -172,6 +202,13 @@ def backbone_named(name: str) -> Backbone:
             fix="choose one of these",
         )
     return BACKBONES[name]
+
+
+def _adapted(network: nn.Module, spec: Stage1Spec) -> nn.Module:
+    """Give a network the channels and the norm that the spec asks for."""
+    _adapt_stem(network, spec.in_channels)
+    (use_group_norm if spec.norm == "group" else use_own_batch_norm)(network)
+    return network
 
 
 def _adapt_stem(backbone: nn.Module, in_channels: int) -> None:

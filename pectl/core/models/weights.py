@@ -10,7 +10,7 @@ from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.weights_source import Source, kinetics400, read_weights
 from pectl.errors import WeightsError
 
-HEADS = ("head", "slice_head", "multitask_head")
+HEADS = ("head", "slice_head", "multitask_head", "context")
 """Parts that weights may lack, or have beside what is needed; the backbone must fit whole."""
 
 
