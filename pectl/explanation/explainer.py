@@ -1,10 +1,10 @@
 """Explain one study: heat on its slices, attention over its windows, and where the heat peaks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,12 +15,23 @@ from torch.nn import functional as F
 from pectl.config import WindowsConfig
 from pectl.core.batches.windows import window_places
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.models.stage1 import WindowEncoder
+from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 from pectl.explanation import heat_geometry as geometry
-from pectl.explanation.gradcam import LABELS, Method, Pull, SeenWindows, merge, pull_of, window_heat
+from pectl.explanation.gradcam import (
+    LABELS,
+    Method,
+    Pull,
+    SeenWindows,
+    WindowHeat,
+    context_share,
+    join,
+    merge,
+    pull_of,
+    window_heat,
+)
 from pectl.inference.device import Engine
 from pectl.inference.encoder import Seen, StudyEncoder
 
@@ -153,7 +164,7 @@ class Explainer:
         starts = encoder.starts(study)
         seen = self._see(encoder.passes(study, starts), starts)
         pull, answer = pull_of(self.classifier, seen.windows, self.label)
-        heat = self._heat(study, starts, seen.layer2, pull)
+        heat = self._heat(study, starts, seen, pull)
         slice_heat = heat.max(axis=(1, 2))
         return Explanation(
             uid=study.uid,
@@ -175,35 +186,45 @@ class Explainer:
 
     def _see(self, passes: Iterable[Seen], starts: NDArray[np.int64]) -> "_Seen":
         """Run stage 1 forward once; its layer2 maps are kept, as heat starts from them."""
-        features, logits = [], []
-        layer2: list[Tensor] = []
+        logits: list[Tensor] = []
+        features: list[Feature] = []
         for seen in passes:
-            features.append(seen.feature.pooled.float())
             logits.append(seen.window_logit)
-            layer2 += torch.split(seen.feature.layer2.cpu(), self.batch_size)
+            features += _split(seen.feature, self.batch_size)
         place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.engine.device)
-        return _Seen(SeenWindows(torch.cat(features), torch.cat(logits), place), layer2)
+        pooled = torch.cat([feature.pooled.float() for feature in features])
+        return _Seen(SeenWindows(pooled, torch.cat(logits), place), features)
 
-    def _heat(
-        self, study: Study, starts: NDArray[np.int64], layer2: Sequence[Tensor], pull: Pull
-    ) -> NDArray[np.float32]:
+    def _heat(self, study: Study, starts: NDArray[np.int64], seen: "_Seen", pull: Pull) -> NDArray[np.float32]:
         """Return (D, S, S): the mean of the overlapping windows, enlarged to the grid."""
         depth, side = study.hu.shape[:2]
-        total, stride = torch.zeros(1, depth, self.input_px, self.input_px), 1
-        length, seen = self.windows.length, torch.zeros(depth, 1, 1)
+        length, count = self.windows.length, torch.zeros(depth, 1, 1)
         size = (length, self.input_px, self.input_px)
-        ends = accumulate(map(len, layer2))
-        for batch, end in zip(layer2, ends, strict=True):
-            place = slice(end - len(batch), end)
+        totals: Tensor | None = None
+        stride = 1
+        ends = accumulate(len(feature.pooled) for feature in seen.features)
+        for feature, end in zip(seen.features, ends, strict=True):
+            place = slice(end - len(feature.pooled), end)
             part = Pull(*(slope[place] for slope in pull))
-            found = window_heat(self.encoder, batch.to(self.engine.device).float(), size, part, method=self.method)
-            maps, stride = found.maps.cpu(), found.stride
-            total = total.expand(len(maps), -1, -1, -1).clone() if len(total) < len(maps) else total
+            found = window_heat(self.encoder, self._ready(feature), size, part, method=self.method)
+            stride, maps = found.stride, _all_maps(found)
+            totals = torch.zeros(len(maps), depth, *size[1:]) if totals is None else totals
             for start, one in zip(starts[place], maps.unbind(1), strict=True):
-                total[:, start : start + length] += one
-                seen[start : start + length] += 1
-        heat = np.stack([_resize(part, side) for part in total / seen])
-        return heat[0] if self.method == "grad-cam" else merge(heat, _spread(study, stride * side / self.input_px))
+                totals[:, start : start + length] += one
+                count[start : start + length] += 1
+        heat = np.stack([_resize(part, side) for part in cast("Tensor", totals) / count])
+        if self.method == "grad-cam":
+            return np.asarray(heat[0], np.float32)
+        spread = _spread(study, stride * side / self.input_px)
+        if self.encoder.context is None:
+            return merge(heat, spread)
+        share = context_share(pull, seen.windows, self.encoder.backbone_size)
+        return join(merge(heat[:-1], spread), heat[-1], share)
+
+    def _ready(self, feature: Feature) -> Feature:
+        """Bring the layer2 maps of a batch back to the device, in fp32."""
+        maps = (part if part is None else part.to(self.engine.device).float() for part in feature[1:])
+        return Feature(feature.pooled, *maps)  # type: ignore[arg-type]  # layer2 is always there
 
 
 def _spread(study: Study, place: float) -> tuple[float, float, float]:
@@ -219,7 +240,21 @@ class _Seen(NamedTuple):
     """What stage 1 makes of a study's N windows."""
 
     windows: SeenWindows
-    layer2: list[Tensor]  # a batch each, on the CPU: 6 MB a window for r3d_18 at 192 px
+    features: list[Feature]  # a batch each, layer2 on the CPU: 6 MB a window for r3d_18 at 192 px
+
+
+def _split(feature: Feature, size: int) -> list[Feature]:
+    """Cut what is known of a pass of windows into batches, with the layer2 maps on the CPU."""
+    n = len(feature.pooled)
+    context = None if feature.context is None else feature.context.cpu()
+    layer2, batches = feature.layer2.cpu(), [slice(at, at + size) for at in range(0, n, size)]
+    return [Feature(feature.pooled[b], layer2[b], None if context is None else context[b]) for b in batches]
+
+
+def _all_maps(found: WindowHeat) -> Tensor:
+    """Return the maps (M, B, T, H, W) on the CPU, that of the context network last if it is by itself."""
+    apart = () if found.context is None else (found.context.unsqueeze(0),)
+    return torch.cat([found.maps, *apart]).cpu()
 
 
 def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:

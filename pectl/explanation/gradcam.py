@@ -5,17 +5,19 @@ Stage 1 answers from two maps, so both are explained, each by the path that star
 - layer4, through its global average: the pooled feature, which the head and stage 2 read;
 - layer2, through the slice head's soft maximum over places (only with slice supervision): four times finer in plane.
 
+A context network adds its layer4, through its own average, as stage 2 reads that too; to Layer-CAM its layer2.
+
 The weight of a channel is the *sum* of the gradient over the places of its map: Grad-CAM's mean, up to a
 constant. For an average as for a soft maximum that sum is the channel's weight in the answer, whatever the map's
 resolution; so both maps come in one unit, "the answer, if all the window looked like this place", and add.
 
 Layer-CAM weighs each place by its own gradient instead, at layer2 by that along both paths. Through an average the
-gradient is small and everywhere, through a soft maximum large at few places, so the two maps have no common unit: they
+gradient is small and everywhere, through a soft maximum large at few places, so the maps have no common unit: they
 stay apart until `merge`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.models.stage1 import Feature, WindowEncoder
+from pectl.core.models.stage1 import Feature, WindowEncoder, pool
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 
 Method = Literal["grad-cam", "layer-cam"]
@@ -47,6 +49,7 @@ class Pull(NamedTuple):
 class _Maps(NamedTuple):
     layer4: Tensor  # (B, F, T4, H4, W4)
     layer2: Tensor  # (B, C2, T2, H2, W2)
+    context: Tensor | None  # of the context network: layer4, or layer2 where it is explained through layer4
 
 
 def label_logit(logits: StudyLogits, label: str) -> Tensor:
@@ -93,40 +96,55 @@ class WindowHeat(NamedTuple):
     """(M, B, T, H, W) >= 0, not normalised: windows of one study compare. Grad-CAM has one map."""
     stride: int
     """Pixels from one place to the next of the finest map."""
+    context: Tensor | None = None
+    """(B, T, H, W) >= 0 of Layer-CAM by the context network; Grad-CAM has it among `maps`."""
 
 
 def window_heat(
-    encoder: WindowEncoder, layer2: Tensor, size: Sequence[int], pull: Pull, *, method: Method
+    encoder: WindowEncoder, feature: Feature, size: Sequence[int], pull: Pull, *, method: Method
 ) -> WindowHeat:
     """Return what in each window speaks for an answer.
 
     Args:
         encoder: stage 1, in evaluation mode.
-        layer2: (B, C2, T2, H2, W2) map of the windows; only what follows it is run again.
+        feature: of B windows; only what follows its layer2 maps is run again.
         size: (T, H, W) of the windows.
         pull: of the answer on these B windows.
         method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
             sparse where a soft maximum picks few places.
     """
-    maps = _maps(encoder, layer2, joined=method == "layer-cam")
+    maps, far = _maps(encoder, feature, joined=method == "layer-cam")
+    there = [part for part in maps if part is not None]
     with torch.enable_grad():
-        pooled = maps.layer4.mean(dim=(2, 3, 4))
+        pooled = pool(maps.layer4, far)
         logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
         answer = (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
-        slopes = torch.autograd.grad(answer, maps, allow_unused=True)
+        slopes = torch.autograd.grad(answer, there, allow_unused=True)
     # None: Grad-CAM without slice head, layer2 isn't read directly
-    cams = [_cam(part.detach(), slope, method) for part, slope in zip(maps, slopes, strict=True) if slope is not None]
-    heat = torch.stack([enlarge(cam, size) for cam in cams])
+    cams = [_cam(part.detach(), slope, method) for part, slope in zip(there, slopes, strict=True) if slope is not None]
     stride = min(_stride(cam.shape[-1], size[-1]) for cam in cams)
-    return WindowHeat((heat.sum(dim=0, keepdim=True) if method == "grad-cam" else heat).relu_(), stride)
+    heat = torch.stack([enlarge(cam, size) for cam in cams])
+    if method == "grad-cam":
+        return WindowHeat(heat.sum(dim=0, keepdim=True).relu_(), stride)
+    heat.relu_()
+    return WindowHeat(heat, stride) if maps.context is None else WindowHeat(heat[:-1], stride, heat[-1])
 
 
-def _maps(encoder: WindowEncoder, layer2: Tensor, *, joined: bool) -> _Maps:
-    """Return both maps, ready for a backward pass; `joined`: layer2 is also explained through layer4."""
-    layer2 = layer2.detach().requires_grad_()
+def _maps(encoder: WindowEncoder, feature: Feature, *, joined: bool) -> tuple[_Maps, Tensor | None]:
+    """Return the maps, ready for a backward pass, and layer4 of the context network.
+
+    Args:
+        encoder: stage 1.
+        feature: of the windows.
+        joined: layer2 is also explained through layer4.
+    """
+    layer2, context = (None if part is None else part.detach().requires_grad_() for part in feature[1:])
     with torch.set_grad_enabled(joined):
-        layer4 = encoder.forward_layer4(layer2)
-    return _Maps(layer4 if joined else layer4.detach().requires_grad_(), layer2)
+        layer4, far = encoder.forward_layer4(cast("Tensor", layer2), context)
+    if joined:
+        return _Maps(layer4, cast("Tensor", layer2), context), far
+    far = None if far is None else far.detach().requires_grad_()
+    return _Maps(layer4.detach().requires_grad_(), cast("Tensor", layer2), far), far
 
 
 def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
@@ -149,6 +167,29 @@ def merge(maps: NDArray[np.float32], spread: tuple[float, float, float]) -> NDAr
     smooth = [gaussian_filter(part, spread) for part in maps if part.any()]
     scaled = [part / part.max() for part in smooth]
     return np.asarray(np.prod(scaled, axis=0), np.float32) if scaled else np.zeros(maps.shape[1:], np.float32)
+
+
+def context_share(pull: Pull, seen: SeenWindows, backbone_size: int) -> float:
+    """Return which share of the answer's change along the study comes by the context network, 0 to 1.
+
+    Of each window that is the gradient times how far it is from the study's mean window.
+
+    Args:
+        pull: of the answer on the N windows of a study.
+        seen: these windows.
+        backbone_size: features of the backbone; the others are of the context network.
+    """
+    change = pull.feature * (seen.feature - seen.feature.mean(dim=0))  # (N, F)
+    by_logit = pull.window_logit * (seen.window_logit - seen.window_logit.mean())  # (N,)
+    own = (change[:, :backbone_size].sum(dim=1) + by_logit).abs().sum().item()
+    context = change[:, backbone_size:].sum(dim=1).abs().sum().item()
+    return context / (own + context) if context else 0.0
+
+
+def join(own: NDArray[np.float32], context: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Add the heat of the context network to that of the backbone, (D, H, W) each, by its share of the answer."""
+    peaks = [float(part.max()) or 1.0 for part in (own, context)]
+    return np.asarray((1 - share) * own / peaks[0] + share * context / peaks[1], np.float32)
 
 
 def enlarge(cam: Tensor, size: Sequence[int]) -> Tensor:

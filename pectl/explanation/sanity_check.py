@@ -32,11 +32,11 @@ _STAGE2_PARTS: Mapping[str, tuple[str, ...]] = {
 }
 _STAGE1_PARTS: Mapping[str, tuple[str, ...]] = {
     "stage 1 heads": ("head", "slice_head"),
-    "layer4": ("backbone.layer4",),
-    "layer3": ("backbone.layer3",),
-    "layer2": ("backbone.layer2",),
-    "layer1": ("backbone.layer1",),
-    "stem": ("backbone.stem",),
+    "layer4": ("backbone.layer4", "context.layer4"),
+    "layer3": ("backbone.layer3", "context.layer3"),
+    "layer2": ("backbone.layer2", "context.layer2"),
+    "layer1": ("backbone.layer1", "context.layer1"),
+    "stem": ("backbone.stem", "context.stem"),
 }
 _SIGMA, _K1, _K2 = 1.5, 0.01, 0.03
 """Of SSIM (Wang et al. 2004); the range is 1, as heat is scaled to its peak."""

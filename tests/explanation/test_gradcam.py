@@ -46,7 +46,7 @@ def found_in(encoder: WindowEncoder, x: Tensor, pull: Pull | None = None, method
     with torch.no_grad():
         feature = encoder.forward_features(x)
     alone = Pull(torch.zeros_like(feature.pooled), torch.ones(len(x)))
-    return window_heat(encoder, feature.layer2, x.shape[2:], pull or alone, method=method)
+    return window_heat(encoder, feature, x.shape[2:], pull or alone, method=method)
 
 
 def heat_of(*arguments: object, **options: object) -> Tensor:
@@ -229,7 +229,7 @@ def test_layer_cam_through_both_stages_is_one_backward_pass_through_everything(s
     classifier = SequenceClassifier(spec).eval()
     x = torch.rand(4, 1, 10, 32, 32)
     layer2 = encoder.forward_features(x).layer2.detach().requires_grad_()
-    layer4 = encoder.forward_layer4(layer2)
+    layer4, _ = encoder.forward_layer4(layer2)
     feature = Feature(layer4.mean(dim=(2, 3, 4)), layer2)
     logit = encoder.forward_head(feature).window
     seen = windows(feature.pooled, logit)

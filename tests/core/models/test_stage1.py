@@ -38,7 +38,9 @@ def test_slices_apart_says_whether_layer2_of_a_slice_is_that_of_any_window(backb
     model = WindowEncoder(Stage1Spec(backbone=backbone, in_channels=1, slice_supervision=False, norm=norm)).eval()
     window = torch.rand(1, 1, 4, 32, 32)
     layer2, _ = model.forward_layer2(window)
-    each = model.forward_layer2(window.transpose(0, 2))[0].transpose(0, 2)  # four windows of a slice: (1, C2, 4, H2, W2)
+    each = model.forward_layer2(window.transpose(0, 2))[0].transpose(
+        0, 2
+    )  # four windows of a slice: (1, C2, 4, H2, W2)
     same = layer2.shape == each.shape and torch.allclose(layer2, each, rtol=0, atol=1e-5)
     assert model.slices_apart == same
 
