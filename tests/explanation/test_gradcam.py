@@ -12,7 +12,9 @@ from pectl.explanation.gradcam import (
     Pull,
     SeenWindows,
     WindowHeat,
+    context_share,
     enlarge,
+    join,
     label_logit,
     merge,
     pull_of,
@@ -257,3 +259,40 @@ def windows(feature: torch.Tensor, logit: torch.Tensor) -> SeenWindows:
     """Windows of 10 slices that lie end to end."""
     place = window_places(np.arange(len(logit)) * 10, length=10)
     return SeenWindows(feature, logit, torch.from_numpy(place).to(feature))
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "layer-cam"])
+def test_heat_of_a_context_network_is_its_part_of_one_backward_pass(method: str) -> None:
+    torch.manual_seed(4)
+    spec = Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=True, multitask=True, context=True)
+    encoder = WindowEncoder(spec).eval()
+    x, slope = torch.rand(2, 1, 10, 32, 32), torch.randn(2, 256)
+    alone = slope.clone()
+    alone[:, :128] = 0.0  # the answer comes by the context network alone
+    found = found_in(encoder, x, Pull(alone, torch.zeros(2)), method=method)
+    context = encoder.forward_layer2(x)[1].detach().requires_grad_()
+    far = encoder.context.layer4(encoder.context.layer3(context))
+    far.retain_grad()
+    (alone[:, 128:] * far.mean(dim=(2, 3, 4))).sum().backward()
+    if method == "grad-cam":
+        cam = (far.grad.sum(dim=(2, 3, 4), keepdim=True) * far.detach()).sum(dim=1)
+        torch.testing.assert_close(found.maps[0], enlarge(cam, x.shape[2:]).relu(), rtol=1e-3, atol=1e-7)
+        assert found.context is None
+        return
+    cam = (context.grad.clamp_min(0) * context.detach()).sum(dim=1)
+    torch.testing.assert_close(found.context, enlarge(cam, x.shape[2:]).relu(), rtol=1e-3, atol=1e-8)
+    assert found.maps.shape == (2, 2, 10, 32, 32)
+    assert not found.maps.any()
+    assert found.context.max() > 0
+
+
+def test_the_share_of_the_context_network_is_that_of_the_change_along_the_study() -> None:
+    feature = torch.tensor([[1.0, 5.0, 2.0], [3.0, 5.0, 6.0]])  # 2 of the backbone, 1 of the context network
+    seen = SeenWindows(feature, torch.tensor([0.0, 4.0]), torch.zeros(2, 2))
+    pull = Pull(torch.tensor([[1.0, 9.0, 0.5]] * 2), torch.tensor([0.5, 0.5]))
+    # own: 1 x (-1, 1) + 9 x 0 + 0.5 x (-2, 2), context: 0.5 x (-2, 2)
+    assert context_share(pull, seen, 2) == pytest.approx(2 / (4 + 2))
+    assert context_share(Pull(torch.zeros(2, 3), torch.ones(2)), seen, 2) == 0.0
+    own, context = np.array([[[4.0, 0.0, 2.0]]], np.float32), np.array([[[0.0, 8.0, 4.0]]], np.float32)
+    np.testing.assert_allclose(join(own, context, 0.25), [[[0.75, 0.25, 0.375 + 0.125]]])
+    np.testing.assert_allclose(join(own * 0, context, 0.25), [[[0.0, 0.25, 0.125]]])

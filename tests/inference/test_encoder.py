@@ -15,10 +15,18 @@ WINDOWS = WindowsConfig(length=6, stride=2, hu_ranges={"pe": (-250.0, 450.0)})
 
 
 def encoder(
-    *, slices: bool = True, batch_size: int = 4, norm: str = "batch", px: int = 24, precision: Chosen = "fp32"
+    *,
+    slices: bool = True,
+    batch_size: int = 4,
+    norm: str = "batch",
+    px: int = 24,
+    precision: Chosen = "fp32",
+    context: bool = False,
 ) -> StudyEncoder:
     torch.manual_seed(0)
-    spec = Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=slices, norm=norm)
+    spec = Stage1Spec(
+        backbone="slim_16", in_channels=1, slice_supervision=slices, norm=norm, multitask=context, context=context
+    )
     engine = make_engine("cpu", precision)
     return StudyEncoder(model=WindowEncoder(spec), windows=WINDOWS, input_px=px, batch_size=batch_size, engine=engine)
 
@@ -122,3 +130,16 @@ def test_without_slice_supervision_a_slice_has_the_logit_of_its_best_window(make
 def test_a_study_shorter_than_a_window_is_named(make_study) -> None:
     with pytest.raises(ConfigError, match=r"windows.length = 6: expected at most as many slices .* found a study of 5"):
         encoder().encode(make_study(shape=(5, 24, 24)))
+
+
+def test_the_context_network_sees_each_slice_once_too(make_study) -> None:
+    study = make_study()
+    made = encoder(context=True)
+    seen = []
+    made.model.context.stem.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+    shared = made.encode(study)
+    assert sum(seen) < len(shared.features) * WINDOWS.length
+    made.model.slices_apart = False
+    apart = made.encode(study)
+    np.testing.assert_allclose(shared.features, apart.features, atol=1e-6, rtol=0)
+    assert shared.features.shape[1] == 128 + 128

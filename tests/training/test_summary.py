@@ -88,5 +88,9 @@ def test_heads_of_pe_and_group_norm_are_in_the_summary() -> None:
     head = layers["multitask_head"]
     assert (head.output, head.parameters, head.flops) == ((1, 6), 6 * 129, 2 * 6 * 128)
     whole = layers["WindowEncoder"]
-    assert whole.parameters == plain["WindowEncoder"].parameters + 6 * 129
-    assert whole.flops == plain["WindowEncoder"].flops + 2 * 6 * 128
+    parts = {
+        name: sum(layer.parameters for at, layer in layers.items() if at.startswith(f"{name}."))
+        for name in ("context", "backbone")
+    }
+    assert parts["context"] == parts["backbone"] > 0  # both are slim_16 here
+    assert whole.parameters == plain["WindowEncoder"].parameters + parts["context"] + 6 * 129

@@ -120,6 +120,26 @@ def test_multitask_heads_look_at_the_feature_and_leave_the_other_logits_alone(sl
     assert without.study is None
 
 
+@torch.inference_mode()
+def test_a_context_network_is_what_the_multitask_heads_see_and_nothing_else_does() -> None:
+    spec = Stage1Spec(backbone="r3d_10", in_channels=1, slice_supervision=True, multitask=True, context=True)
+    model = WindowEncoder(spec).eval()
+    x = torch.rand(2, 1, 10, 32, 32)
+    feature = model.forward_features(x)
+    assert (feature.pooled.shape, feature.context.shape) == ((2, 512 + 128), (2, 32, 10, 4, 4))
+    assert model.feature_size == 640
+    assert model.forward_head(feature).study.shape == (2, 6)
+    half = x.unflatten(4, (16, 2)).unflatten(3, (16, 2)).mean(dim=(4, 6))  # 2 x 2 pixels are one
+    net, logits = model.context, model(x)
+    seen = net.layer4(net.layer3(net.layer2(net.layer1(net.stem(half))))).mean(dim=(2, 3, 4))
+    torch.testing.assert_close(feature.pooled[:, 512:], seen)
+    net.stem[0].weight.zero_()
+    blind = model(x)
+    assert torch.equal(blind.window, logits.window)
+    assert torch.equal(blind.places, logits.places)
+    assert not torch.allclose(blind.study, logits.study)
+
+
 def test_r3d_10_is_r3d_18_with_one_block_a_layer() -> None:
     with torch.device("meta"):
         small, large = (encoder(name).backbone for name in ("r3d_10", "r3d_18"))
