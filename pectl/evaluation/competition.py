@@ -55,10 +55,12 @@ def _exam_part(truth: pd.DataFrame, exam: pd.DataFrame) -> _Part:
 def _image_part(image: pd.DataFrame | None) -> _Part:
     if image is None:
         return _Part(0.0, 0.0)
-    known = image[image["label"] != UNKNOWN]
+    known = image.loc[image["label"] != UNKNOWN, [STUDY, "label", "score"]]
     label = known["label"].to_numpy(np.float64)
     study, _ = pd.factorize(known[STUDY])
     share = np.bincount(study, weights=label) / np.bincount(study) if len(study) else label
     weight = IMAGE_WEIGHT * share[study]
-    loss = log_losses(label, known["score"].to_numpy(np.float64))
+    counted = weight > 0  # most images are of studies without PE
+    loss = np.zeros_like(weight)
+    loss[counted] = log_losses(label[counted], known["score"].to_numpy(np.float64)[counted])
     return _Part(float(np.sum(weight * loss)), float(weight.sum()))

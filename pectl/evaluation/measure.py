@@ -146,15 +146,21 @@ def _proportion_interval(units: Units, hits: BoolArray, of: BoolArray, confidenc
 def _probability(units: Units) -> Json:
     """How good the values are as probabilities: after calibration, and before."""
     label, after, before = units.label, units.probability, units.score
+    errors = _errors(label, after)
+    raw = errors if before is after else _errors(label, before)
     return {
-        "brier": metrics.brier(label, after),
-        "ece": metrics.expected_calibration_error(label, after),
-        "log_loss": metrics.log_loss(label, after),
+        **errors,
         "calibration_slope": metrics.calibration_slope(label, after),
         "calibration_intercept": metrics.calibration_intercept(label, after),
-        "brier_raw": metrics.brier(label, before),
-        "ece_raw": metrics.expected_calibration_error(label, before),
-        "log_loss_raw": metrics.log_loss(label, before),
+        **{f"{name}_raw": value for name, value in raw.items()},
+    }
+
+
+def _errors(label: BoolArray, probability: FloatArray) -> Json:
+    return {
+        "brier": metrics.brier(label, probability),
+        "ece": metrics.expected_calibration_error(label, probability),
+        "log_loss": metrics.log_loss(label, probability),
     }
 
 

@@ -7,12 +7,10 @@ import pandas as pd
 from pectl.core.decisions.consistency import Projection
 from pectl.core.labels.names import EXAM_LABELS, IMAGE, INDETERMINATE, NEGATIVE, PE_PRESENT, STUDY
 from pectl.core.labels.predictions import Predictions, pe_truth
-from pectl.core.storage.files import atomic_path
+from pectl.core.storage.csv_writing import write_csv
 from pectl.evaluation.exam_level import JudgedExams
 
 SUBMISSION_NAME = "submission.csv"
-_FLOAT_FORMAT = "%.9g"
-"""Keeps float32 scores exactly, and clipped values on their side of 0.5."""
 
 
 def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
@@ -60,12 +58,12 @@ def write_tables(
         if table is None:
             (out / f"{name}.csv").unlink(missing_ok=True)
         else:
-            _write_csv(out / f"{name}.csv", table)
+            write_csv(out / f"{name}.csv", table)
 
 
 def write_submission(out: Path, projection: Projection) -> None:
     """Write submission.csv, the consistent predictions as the competition takes them."""
-    _write_csv(out / SUBMISSION_NAME, submission(projection))
+    write_csv(out / SUBMISSION_NAME, submission(projection))
 
 
 def submission(projection: Projection) -> pd.DataFrame:
@@ -76,8 +74,3 @@ def submission(projection: Projection) -> pd.DataFrame:
         return exams
     images = pd.DataFrame({"id": projection.image[IMAGE], "label": projection.image["score"]})
     return pd.concat([exams, images], ignore_index=True)
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format=_FLOAT_FORMAT)

@@ -84,9 +84,10 @@ def new_figure(
 
 
 def save(figure: Figure, out: Path, saved: SavedFigure) -> SavedFigure:
-    """Write `out/<name>.png` and `.svg`."""
+    """Write `out/<name>.png` and `.svg`, laid out once."""
     for suffix in _WRITTEN:
         save_file(figure, out / f"{saved.name}{suffix}", dpi=_PNG_DPI)
+        figure.set_layout_engine(None)  # places are kept; to find them takes longer than to draw
     return saved
 
 

@@ -7,10 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pectl.config import Config, write_config
-from pectl.core.places.truth import embolus_volumes_ml
 from pectl.core.storage.files import read_json
 from pectl.evaluation.evaluate import evaluate as measure
-from pectl.report.evaluation.page import write_evaluation_report
 from pectl.steps.judged import Judged, read_decisions
 
 
@@ -50,6 +48,8 @@ def evaluate(
         lineage=judged.lineage,
         seed=config.seed,
     )
+    from pectl.report.evaluation.page import write_evaluation_report  # matplotlib, which refused tables needn't pay
+
     write_config(config, out / "config.toml")
     write_evaluation_report(out, explain_summary=None if explanations is None else _explained(explanations, out))
     return metrics
@@ -57,6 +57,8 @@ def evaluate(
 
 def _with_sizes(judged: Judged, folder: Path) -> pd.DataFrame:
     """Return the truth with the volume of the emboli."""
+    from pectl.core.places.truth import embolus_volumes_ml  # scipy.ndimage and h5py
+
     return judged.truth.assign(embolus_volume_ml=embolus_volumes_ml(folder, judged.predictions.uids()))
 
 

@@ -14,7 +14,6 @@ from pectl.core.labels.predictions_csv import match_labels, read_predictions
 from pectl.core.labels.splits import is_ma2022_test
 from pectl.core.labels.truth import read_truth
 from pectl.core.storage.files import file_digest, read_json
-from pectl.core.stores.feature_store import FeatureStore
 from pectl.core.stores.runs import read_run
 
 if TYPE_CHECKING:  # torch comes with it
@@ -46,7 +45,8 @@ def judge_run(features: Path, stage2: Path, *, split: str, device: "DeviceName")
         LineageError: they don't belong to each other.
         SplitError: the split is empty, or the run was trained on one of its studies.
     """
-    from pectl.steps.predict_split import predict_split  # seconds of imports that tables needn't pay
+    from pectl.core.stores.feature_store import FeatureStore  # h5py
+    from pectl.steps.predict_split import predict_split  # torch: seconds of imports that tables needn't pay
 
     store = FeatureStore.open(features)
     predictions = predict_split(store, stage2, split, device=device)

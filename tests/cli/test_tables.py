@@ -160,7 +160,7 @@ def test_one_whole_source_is_wanted(tmp_path, command, given):
 
 def test_tables_are_evaluated_without_what_only_runs_need():
     """It would take seconds and half a gigabyte."""
-    heavy = ("torch", "sklearn", "scipy.stats", "scipy.optimize")
+    heavy = ("torch", "sklearn", "scipy.stats", "scipy.optimize", "scipy.ndimage", "h5py", "matplotlib")
     code = f"import sys, pectl.steps.evaluate; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 

@@ -197,6 +197,11 @@ def test_the_intake_imports_no_library_that_few_studies_need():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_judging_imports_nothing_that_only_a_store_needs():
+    code = "import sys, pectl.steps.validate; sys.exit('h5py' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_named_series_is_used_by_both_and_naming_another_one_does_the_study_again(cohort, tmp_path):
     def sources(**options):
         return Sources((cohort / "1.1",), index=tmp_path / "index", **options)

@@ -55,15 +55,18 @@ def evaluate(
     Writes metrics.json, tables, figures and a report.
     """
     from pectl.config import load_config
-    from pectl.report.evaluation.page import REPORT_NAME
-    from pectl.steps.evaluate import evaluate as run
 
     asked = {"indeterminate": indeterminate, "prevalence": prevalence, "submission": submission}
     resolved = load_config(config, [*(overrides or []), *_overrides(asked)], seed)
+
+    from pectl.steps.evaluate import evaluate as run  # after what may be refused at once
+
     judged = read_judged((features, stage2), (predictions, labels), split=split, device=device)
     metrics = run(judged, out, resolved, decisions=decisions, explanations=explanations, truth=truth)
     if not quiet:
         _show(metrics)
+    from pectl.report.evaluation.page import REPORT_NAME
+
     say(f"report: {out / REPORT_NAME}")
 
 

@@ -194,6 +194,16 @@ def _kl(p: FloatArray, q: FloatArray) -> FloatArray:
     return np.asarray(present + absent, np.float64)
 
 
+def _top_images(study: NDArray[np.intp], score: FloatArray, rows: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Return the row of the highest image of each of n studies that has images; of equals the last."""
+    highest = np.full(n, -np.inf)
+    np.maximum.at(highest, study[rows], score[rows])
+    candidates = rows[score[rows] == highest[study[rows]]]
+    top = np.full(n, -1)
+    np.maximum.at(top, study[candidates], candidates)
+    return top[top >= 0]
+
+
 @dataclass(frozen=True)
 class _Images:
     """The images of the studies: what either answer on PE would cost them.
@@ -214,9 +224,7 @@ class _Images:
         n_images = np.bincount(study[rows], minlength=n)
         share = np.bincount(study[rows], weights=score[rows], minlength=n) / np.maximum(n_images, 1)
         weight = IMAGE_WEIGHT * share
-        ascending = rows[np.lexsort((score[rows], study[rows]))]
-        last = np.append(study[ascending][1:] != study[ascending][:-1], True)[: ascending.size]
-        top = ascending[last]
+        top = _top_images(study, score, rows, n)
         cost_of_pe, cost_of_none = np.zeros(n), np.zeros(n)
         cost_of_pe[study[top]] = _kl(score[top], np.maximum(score[top], _PRESENT))
         to_absent = _kl(score[rows], np.minimum(score[rows], _ABSENT))

@@ -3,9 +3,12 @@
 `examine` is all that is judged, and what `validate` runs; `make_study` goes on from there to what the store keeps.
 """
 
+from __future__ import annotations  # h5py is imported by who writes a store
+
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +26,11 @@ from pectl.core.intake.volume import Volume, read_volume
 from pectl.core.labels.names import STUDY_LABELS, UNKNOWN
 from pectl.core.places.source import PlacesSource
 from pectl.core.stores.source import SourceSlices
-from pectl.core.stores.study_store import Study
 from pectl.core.volumes.slices import expand
 from pectl.errors import StoreError, StudyRefusedError
+
+if TYPE_CHECKING:
+    from pectl.core.stores.study_store import Study
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class StudyLabels:
     image: dict[str, int] | None = None
     exam: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(STUDY_LABELS))
 
-    def completed_by(self, marked: Marked) -> "StudyLabels":
+    def completed_by(self, marked: Marked) -> StudyLabels:
         """Return these labels, and where one is unknown, what is marked says it."""
         exam = {name: marked.exam[name] if value is None else value for name, value in self.exam.items()}
         return StudyLabels(marked.image | (self.image or {}), exam)
@@ -78,7 +83,7 @@ class Examined:
 
     def with_marks(
         self, source: PlacesSource, files: list[SliceHeader], labels: StudyLabels, *, min_area_mm2: float
-    ) -> "Examined":
+    ) -> Examined:
         """Read what the set marks on a study that can be used.
 
         Args:
@@ -298,6 +303,8 @@ def _study(
     verdict: Verdict,
     exam_labels: dict[str, int | None],
 ) -> Study:
+    from pectl.core.stores.study_store import Study  # h5py, which judging alone needn't pay
+
     first = volume.stack.headers[0]
     row_mm, column_mm = first.pixel_spacing_mm or (0.0, 0.0)
     return Study(

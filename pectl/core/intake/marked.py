@@ -1,7 +1,10 @@
 """What a set marks on the images of one study: as labels, and on the grid of the store."""
 
+from __future__ import annotations  # h5py is imported by who writes a store
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +23,10 @@ from pectl.core.places.labels import exam_labels, image_labels
 from pectl.core.places.mask import Slices, read_numbers
 from pectl.core.places.refusal import refused
 from pectl.core.places.source import PlacesSource
-from pectl.core.stores.study_store import Study
 from pectl.errors import StudyRefusedError
+
+if TYPE_CHECKING:
+    from pectl.core.stores.study_store import Study
 
 _AIR_HU = -500  # half air: an embolus fills a vessel, and even its rim holds more
 _MOST_AIR = 0.5  # of what is marked

@@ -28,8 +28,8 @@ class Predictions:
         exam: index StudyInstanceUID, the nine `EXAM_LABELS` columns, and `pe_present` where the model says it itself;
             no rows where there is no exam part.
         window: columns StudyInstanceUID, window_start, score (stage 2), stage1_score, label (-1 unknown).
-        image: columns StudyInstanceUID, SOPInstanceUID, label (-1 unknown), and score, which the images of our model
-            have once `Decisions.scored` has made it of `image_logits`.
+        image: columns StudyInstanceUID (text; a category if from a table), SOPInstanceUID, label (-1 unknown), and
+            score, which the images of our model have once `Decisions.scored` has made it of `image_logits`.
         split_fingerprint: of the split of the study store; empty where there is none.
         rv_lv: what the two RV/LV columns mean: the probability given PE (a model that was trained on positive
             studies alone), or of PE with that ratio (what the competition scores).

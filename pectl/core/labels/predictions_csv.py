@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pectl.core.labels.checks import may_repeat
 from pectl.core.labels.names import EXAM_LABELS, IMAGE, IMAGE_LABEL, STUDY, UNKNOWN
 from pectl.core.labels.predictions import EXTERNAL, Predictions
 from pectl.core.labels.truth import Truth
@@ -108,11 +109,12 @@ def _refuse_blank_ids(path: Path, table: pd.DataFrame) -> None:
 
 def _from_competition(path: Path, table: pd.DataFrame) -> Predictions:
     score = _probabilities(path, table, ["label"])["label"]
-    parts = table["id"].str.extract(_EXAM_ID)
-    is_exam = parts["study"].notna()
-    image = pd.DataFrame({STUDY: "", IMAGE: table["id"], "score": score})[~is_exam]
     _refuse_duplicates(path, table["id"])
-    exam = parts[is_exam].assign(score=score[is_exam]).pivot_table("score", "study", "name")
+    ids = table["id"].to_numpy(object)
+    may_be_exam = np.fromiter((uid.endswith(EXAM_LABELS) for uid in ids), np.bool_, len(ids))
+    parts = table["id"][may_be_exam].str.extract(_EXAM_ID).dropna()  # few, where there are images
+    image = pd.DataFrame({STUDY: "", IMAGE: table["id"], "score": score}).drop(index=parts.index)
+    exam = parts.assign(score=score[parts.index]).pivot_table("score", "study", "name")
     incomplete = exam.reindex(columns=list(EXAM_LABELS)).isna().any(axis=1)
     _refuse(path, "nine labels for every study", exam.index[incomplete], len(exam))
     return Predictions(EXTERNAL, _exam_frame(exam), image=_image_frame(image) if len(image) else None)
@@ -153,14 +155,16 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
             found="none",
             fix="give a --labels with SOPInstanceUID and pe_present_on_image, or leave out the images",
         )
-    studies, sops = labels.index.get_level_values(0), pd.Index(labels.index.get_level_values(1))
+    uids, of_image, sops = labels.index.levels[0], labels.index.codes[0], labels.index.get_level_values(1)
     row = sops.get_indexer(pd.Index(image[IMAGE]))
     unlabelled = image.loc[row < 0, IMAGE]
     _refuse("predictions", "images that have labels", unlabelled, len(image))
-    study = studies.to_numpy()[row]
-    elsewhere = image.loc[(image[STUDY] != "") & (image[STUDY] != study), IMAGE]
+    study = pd.Categorical.from_codes(of_image[row], categories=uids)  # millions of rows of thousands of studies
+    elsewhere = image.loc[(image[STUDY] != "") & (image[STUDY] != study.astype(object)), IMAGE]
     _refuse("predictions", "images in the study that the labels name", elsewhere, len(image))
-    unpredicted = sops[studies.isin(np.unique(study))].difference(pd.Index(image[IMAGE]))
+    missing = np.isin(of_image, np.unique(of_image[row]))
+    missing[row] = False
+    unpredicted = sops[missing].sort_values()
     _refuse("predictions", "a prediction for every labelled image of a predicted study", unpredicted, len(image))
     return image.assign(**{STUDY: study, "label": labels.to_numpy(np.int8)[row]})
 
@@ -195,7 +199,7 @@ def _require_columns(path: Path, table: pd.DataFrame, columns: list[str]) -> Non
 
 
 def _refuse_duplicates(where: object, ids: pd.Series) -> None:
-    repeated = ids[ids.duplicated()]
+    repeated = ids[ids.duplicated()] if may_repeat(ids.to_numpy(object)) else ids[:0]
     if len(repeated):
         raise PredictionsError(
             where=where,

@@ -144,7 +144,7 @@ def _first_ragged(data: bytes, delimiter: Delimiter) -> tuple[int, int, int] | N
     raw = np.frombuffer(data if data.endswith(b"\n") else data + b"\n", np.uint8)
     ends = np.flatnonzero(raw == _NEWLINE)
     starts = np.concatenate(([0], ends[:-1] + 1))
-    fields = np.add.reduceat(raw == ord(delimiter), starts, dtype=np.int32) + 1
+    fields = np.diff(np.flatnonzero(raw == ord(delimiter)).searchsorted(ends), prepend=0) + 1
     blank = (ends == starts) | ((ends == starts + 1) & (raw[starts] == _RETURN))
     other = np.flatnonzero((fields != fields[blank.argmin()]) & ~blank)
     return (int(other[0]) + 1, int(fields[other[0]]), int(fields[blank.argmin()])) if other.size else None

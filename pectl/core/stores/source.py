@@ -1,10 +1,15 @@
 """The original slices of a study, as stores keep them: UID, position and label of each."""
 
-from dataclasses import dataclass
+from __future__ import annotations  # h5py is imported by who has a file open
 
-import h5py
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,8 @@ class SourceSlices:
 
 def write_source(file: h5py.File, source: SourceSlices) -> None:
     """Write the group `/source`."""
+    import h5py
+
     group = file.create_group("source")
     text = h5py.string_dtype("utf-8")
     group.create_dataset("sop_instance_uid", data=list(source.sop_instance_uid), dtype=text)

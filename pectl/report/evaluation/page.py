@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.core.labels.names import IMAGE, PE_PRESENT, STUDY
+from pectl.core.labels.names import PE_PRESENT, STUDY
 from pectl.core.storage.csv_table import read_csv
 from pectl.core.storage.files import read_json, write_text
 from pectl.errors import PredictionsError
@@ -119,18 +119,23 @@ def _plain(value: object) -> str:
 
 def _read_tables(out: Path, metrics: Mapping[str, Any]) -> Tables:
     return Tables(
-        exam=_read_csv(out / "exam.csv"),
-        window=_read_csv(out / "window.csv") if metrics["window"] else None,
-        image=_read_csv(out / "image.csv") if metrics["image"] else None,
-        places=_read_csv(out / "feature_map.csv") if metrics["feature_map"] else None,
+        exam=_read_csv(out / "exam.csv", dtype={STUDY: str}),
+        window=_read_units(out / "window.csv", "score", "stage1_score") if metrics["window"] else None,
+        image=_read_units(out / "image.csv", "score") if metrics["image"] else None,
+        places=_read_csv(out / "feature_map.csv", dtype={STUDY: str}) if metrics["feature_map"] else None,
     )
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_units(path: Path, *scores: str) -> pd.DataFrame:
+    """Read what figures need of windows or images, of which there may be millions: the study as a category."""
+    return _read_csv(path, usecols=[STUDY, "label", *scores], dtype={STUDY: "category"})
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401 - pandas' own
     return read_csv(
         path,
         what="a table that metrics.json names",
         error=PredictionsError,
         fix=f"run {_MADE_BY} again",
-        dtype={STUDY: str, IMAGE: str},
+        **options,
     )

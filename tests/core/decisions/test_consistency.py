@@ -129,6 +129,12 @@ def test_only_the_top_image_is_raised_and_others_studies_images_stay():
     assert result.image["score"].tolist() == [0.2, 0.5 + MARGIN, 0.1, 0.9]
 
 
+def test_of_equal_top_images_the_last_is_raised_wherever_its_study_stands():
+    exam = _exam(*[CONSISTENT_PE | {"negative_exam_for_pe": 0.01, "indeterminate": 0.01}] * 2)
+    image = _image(s1=[0.45, 0.45, 0.3], s0=[0.4, 0.4])
+    assert project(exam, image).image["score"].tolist() == [0.45, 0.5 + MARGIN, 0.3, 0.4, 0.5 + MARGIN]
+
+
 def test_images_can_turn_a_study():
     """Many confident images outweigh nine hesitant exam labels."""
     exam = _exam(CONSISTENT_NEGATIVE | {"negative_exam_for_pe": 0.55})

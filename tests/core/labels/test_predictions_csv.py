@@ -53,6 +53,7 @@ def test_competition_layout_splits_exams_from_images(tmp_path, cohort):
     matched, _ = match_labels(read, Truth(truth, image))
     expected = predictions.image.sort_values("SOPInstanceUID").reset_index(drop=True)
     found = matched.image.sort_values("SOPInstanceUID").reset_index(drop=True)
+    found["StudyInstanceUID"] = found["StudyInstanceUID"].astype(str)
     pd.testing.assert_frame_equal(found[expected.columns], expected, check_exact=False, check_dtype=False)
 
 
