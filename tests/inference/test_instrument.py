@@ -120,8 +120,8 @@ GOLDEN = {
     "central_pe": 0.4231,
     "leftsided_pe": 0.5122,
     "rightsided_pe": 0.4615,
-    "rv_lv_ratio_gte_1": 0.5003,
-    "rv_lv_ratio_lt_1": 0.4997,
+    "rv_lv_ratio_gte_1": 0.4999,
+    "rv_lv_ratio_lt_1": 0.5001,
 }
 GOLDEN_STATE = ("undecided", "1.1.1.7")
 GOLDEN_IMAGES = {0: 0.291991, 7: 0.292329, 15: 0.291605, 33: 0.291986}
