@@ -57,7 +57,7 @@ def evaluate(  # noqa: PLR0913 - what is judged, by what, and where the result g
     decisions.check_not_fitted_on(predictions)
     predictions = decisions.scored(predictions)
     exams = judged_exams(predictions, truth, decisions)
-    projection = project(exams.answers, predictions.image)
+    projection = project(exams.answers, predictions.image, one_ratio=exams.one_ratio)
     places = feature_map(predictions, seed)
     result = {
         **_head(predictions, decisions, config, seed),
@@ -128,7 +128,7 @@ def _competition(predictions: Predictions, exams: JudgedExams, projection: Proje
     image, truth, answers = predictions.image, exams.truth, exams.answers
     before = competition_loss(truth, answers, image)
     after = competition_loss(truth, projection.exam, projection.image)
-    heuristic = clipping_heuristic(answers, image)
+    heuristic = clipping_heuristic(answers, image, one_ratio=exams.one_ratio)
     clipped = competition_loss(truth, heuristic.exam, heuristic.image)
     raw_answers = as_competition(exams.raw, exams.rv_lv)
     raw = competition_loss(truth, raw_answers, image)

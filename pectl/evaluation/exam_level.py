@@ -63,6 +63,11 @@ class JudgedExams:
         """The calibrated labels as the competition means them."""
         return as_competition(self.calibrated, self.rv_lv)
 
+    @property
+    def one_ratio(self) -> bool:
+        """Whether the two RV/LV labels are one answer given PE, so that those of `answers` sum to P(PE)."""
+        return self.rv_lv == "given-pe"
+
     def units_of_all_studies(self, name: str) -> Units:
         """Return an RV/LV label in all studies, absent where there is no PE."""
         meant = replace(self, raw=as_competition(self.raw, self.rv_lv), calibrated=self.answers)

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from pectl.core.decisions.consistency import Projection
-from pectl.core.labels.names import EXAM_LABELS, IMAGE, INDETERMINATE, NEGATIVE, PE_PRESENT, STUDY
+from pectl.core.decisions.consistency import Projection, consistent_pe
+from pectl.core.labels.names import EXAM_LABELS, IMAGE, PE_PRESENT, STUDY
 from pectl.core.labels.predictions import Predictions, pe_truth
 from pectl.core.storage.csv_writing import write_csv
 from pectl.evaluation.exam_level import JudgedExams
@@ -16,15 +17,16 @@ SUBMISSION_NAME = "submission.csv"
 def exam_table(exams: JudgedExams, projection: Projection) -> pd.DataFrame:
     """Return, for each label and `pe_present`, the columns `_truth`, `_raw`, `_calibrated` and `_consistent`.
 
-    `pe_present_truth` is empty in indeterminate studies. `pe_present_consistent` is 1 - the larger of
-    negative and indeterminate, so that it is above 0.5 exactly where the consistent labels say PE.
+    `pe_present_truth` is empty in indeterminate studies. The two RV/LV labels of our models sum to one in the first
+    two, which are given PE, and to `pe_present_consistent` in the last.
     """
     consistent = projection.exam[list(EXAM_LABELS)]
+    pe = consistent_pe(consistent.to_numpy(np.float64), one_ratio=exams.one_ratio)
     versions = {
         "truth": exams.truth.assign(**{PE_PRESENT: pe_truth(exams.truth, "exclude")}),
         "raw": exams.raw,
         "calibrated": exams.calibrated,
-        "consistent": consistent.assign(**{PE_PRESENT: 1 - consistent[[NEGATIVE, INDETERMINATE]].max(axis=1)}),
+        "consistent": consistent.assign(**{PE_PRESENT: pe}),
     }
     columns = {
         f"{name}_{version}": table[name] for name in (*EXAM_LABELS, PE_PRESENT) for version, table in versions.items()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.core.decisions.consistency import ImageScores, project_scores
+from pectl.core.decisions.consistency import ImageScores, consistent_pe, project_scores
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
-from pectl.core.labels.names import EXAM_LABELS, INDETERMINATE, NEGATIVE, PE_PRESENT, RV_LV
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, RV_LV
 from pectl.inference.prediction import Answer, State
 from pectl.inference.sequences import StudyScores
 
@@ -76,10 +76,11 @@ def answer_study(scores: Sequence[StudyScores], decisions: Sequence[Decisions]) 
     of_competition = calibrated | {name: calibrated[name] * calibrated[PE_PRESENT] for name in RV_LV}
     row = np.array([[of_competition[name] for name in EXAM_LABELS]])  # (1, 9)
     images = ImageScores(np.zeros(len(image), np.intp), image)
-    free = project_scores(row, images)
-    settled = free if state == "undecided" else project_scores(row, images, pe=np.array([state == "flagged"]))
+    free = project_scores(row, images, one_ratio=True)
+    pe = None if state == "undecided" else np.array([state == "flagged"])
+    settled = free if pe is None else project_scores(row, images, pe=pe, one_ratio=True)
     consistent = dict(zip(EXAM_LABELS, free.exam[0].tolist(), strict=True))
-    consistent[PE_PRESENT] = 1 - max(consistent[NEGATIVE], consistent[INDETERMINATE])
+    consistent[PE_PRESENT] = float(consistent_pe(free.exam, one_ratio=True)[0])
     called: dict[str, bool | None] = dict(zip(EXAM_LABELS, (settled.exam[0] > 0.5).tolist(), strict=True))
     called[PE_PRESENT] = None if state == "undecided" else state == "flagged"
     labels = {

@@ -19,10 +19,11 @@ class Answer:
     """What is said of one label.
 
     Attributes:
-        score: of the model, in [0, 1], the mean of its members.
-        probability: calibrated; of the two RV/LV labels given PE, so that they sum to one.
-        consistent: moved so that the labels of the study obey the rules of the competition; of the RV/LV labels the
-            probability of PE with that ratio.
+        score: of the model, in [0, 1], the mean of its members; of the two RV/LV labels given PE, so that
+            they sum to one.
+        probability: calibrated; of the two RV/LV labels given PE too.
+        consistent: moved so that the labels of the study obey the rules of the competition; of the two RV/LV
+            labels the probability of PE with that ratio, so that they sum to that of PE.
         called: whether the label is there, as the state of the study has it; None where that is undecided.
     """
 

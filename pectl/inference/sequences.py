@@ -18,7 +18,7 @@ class StudyScores(NamedTuple):
     """What is said of one study of N windows and n images; scores in [0, 1], not calibrated."""
 
     exam: FloatArray
-    """(9,) in the order of EXAM_LABELS; those of RV/LV given PE."""
+    """(9,) in the order of EXAM_LABELS; those of RV/LV given PE, and they sum to one."""
     pe: float
     """PE: neither negative nor indeterminate."""
     window: FloatArray

@@ -256,14 +256,37 @@ def test_rv_lv_in_all_studies_is_absent_without_pe(run, judged, decisions, rv_lv
         assert f"{name}_all_studies" in result["paper"]["exam"]
 
 
-def test_rv_lv_given_pe_is_submitted_as_pe_with_that_ratio(run, judged, tmp_path):
+def given_pe(predictions):
+    """The predictions as of a model of ours: RV/LV is one answer given PE."""
+    exam = predictions.exam.assign(rv_lv_ratio_lt_1=1 - predictions.exam["rv_lv_ratio_gte_1"])
+    return replace(predictions, exam=exam, rv_lv="given-pe")
+
+
+def test_rv_lv_given_pe_is_submitted_as_pe_with_that_ratio(run, judged, decisions, tmp_path):
     predictions, truth = judged
-    run(replace(predictions, rv_lv="given-pe"), truth, None)
-    exam = pd.read_csv(tmp_path / "exam.csv")
-    large, small = exam["rv_lv_ratio_gte_1_raw"], exam["rv_lv_ratio_lt_1_raw"]
-    limit = large / (large + small) * exam["pe_present_raw"]
-    untouched = (exam["rv_lv_ratio_gte_1_consistent"] - 0.5).abs() > 1e-5
-    np.testing.assert_allclose(exam["rv_lv_ratio_gte_1_consistent"][untouched], limit[untouched], rtol=1e-6)
+    result = run(given_pe(predictions), truth, decisions)
+    exam = pd.read_csv(tmp_path / "exam.csv", index_col="StudyInstanceUID")
+    large, small = (
+        exam[[f"{name}_{version}" for version in ("raw", "calibrated", "consistent")]].to_numpy()
+        for name in ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")
+    )
+    pe = exam["pe_present_consistent"].to_numpy()
+    np.testing.assert_allclose((large + small)[:, :2], 1.0, atol=1e-8)
+    np.testing.assert_allclose((large + small)[:, 2], pe, atol=1e-8)
+    says_pe = (exam[["negative_exam_for_pe_consistent", "indeterminate_consistent"]] <= 0.5).all(axis=1).to_numpy()
+    assert ((pe > 0.5) == says_pe).all()
+    joint = large[:, 1] * exam["pe_present_calibrated"].to_numpy()
+    untouched = np.abs(large[:, 2] - joint) < 1e-8
+    assert 40 < untouched.sum() < 120
+    assert says_pe[~untouched].any()
+    submitted = pd.read_csv(tmp_path / "submission.csv", index_col="id")["label"]
+    for version, column in (("gte", large), ("lt", small)):
+        wanted = submitted[[f"{uid}_rv_lv_ratio_{version}_1" for uid in exam.index]]
+        np.testing.assert_array_equal(wanted, column[:, 2])
+    judged_again = pd.read_csv(tmp_path / "predictions.csv", index_col="StudyInstanceUID")
+    np.testing.assert_allclose(judged_again["rv_lv_ratio_gte_1"], joint, atol=1e-8)
+    blocks = [result["exam"][name] for name in ("rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1")]
+    assert blocks[0]["auroc"] == pytest.approx(blocks[1]["auroc"], abs=1e-12)
 
 
 def test_the_validation_split_is_refused_and_nothing_written(run, make_cohort, decisions, tmp_path):

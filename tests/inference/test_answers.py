@@ -17,7 +17,9 @@ BAND = Decisions(split="val", band=AbstainBand(0.3, 0.7), image_fusion=FUSION)
 
 
 def scores(rng: np.random.Generator, pe: float) -> StudyScores:
-    return StudyScores(rng.random(9), pe, rng.random(4), rng.normal(scale=2.0, size=(12, 2)))
+    exam = rng.random(9)
+    exam[8] = 1 - exam[7]
+    return StudyScores(exam, pe, rng.random(4), rng.normal(scale=2.0, size=(12, 2)))
 
 
 @pytest.mark.parametrize(("pe", "state"), [(0.1, "negative"), (0.5, "undecided"), (0.9, "flagged")])
@@ -35,7 +37,11 @@ def test_answers_obey_the_rules_and_calls_agree_with_the_state(pe, state):
         wanted = {"negative": False, "undecided": positive, "flagged": True}[state]
         assert positive == wanted
         assert found.labels[PE_PRESENT].called == {"negative": False, "undecided": None, "flagged": True}[state]
-        assert sum(found.labels[name].probability for name in RV_LV) == pytest.approx(1.0, abs=1e-12)
+        ratio = [found.labels[name] for name in RV_LV]
+        assert sum(one.score for one in ratio) == pytest.approx(1.0, abs=1e-12)
+        assert sum(one.probability for one in ratio) == pytest.approx(1.0, abs=1e-12)
+        assert sum(one.consistent for one in ratio) == found.labels[PE_PRESENT].consistent
+        assert [one.called for one in ratio] == [positive and one.probability > 0.5 for one in ratio]
 
 
 def test_a_studys_projection_has_the_bits_of_many_studies_together():
@@ -52,7 +58,7 @@ def test_a_studys_projection_has_the_bits_of_many_studies_together():
             "score": np.concatenate([FUSION.apply(one.image_logits) for one in many]),
         }
     )
-    together = project(exam, image)
+    together = project(exam, image, one_ratio=True)
     alone = [[one.labels[name].consistent for name in EXAM_LABELS] for one in found]
     assert np.array_equal(together.exam[list(EXAM_LABELS)].to_numpy(), np.array(alone))
     assert np.array_equal(together.image["score"], np.concatenate([one.image_consistent for one in found]))

@@ -9,6 +9,11 @@ Cost. A probability that a pattern contradicts is clipped to the nearest value i
 cost is what that adds to the competition's weighted log loss if the probabilities before were right:
 weight * KL(before || after), summed over the nine labels and the images. KL is convex in `after` with its
 minimum at `before`, so the nearest value is each pattern's cheapest, and trying all 44 finds the optimum.
+
+RV/LV as one question (`one_ratio`). Our models answer it once, given PE, so their two labels are that answer times
+P(PE), and sum to P(PE). They go on doing so: with PE the likelier of the two is present, and what the two sum to is
+the consistent P(PE); without PE both go down in proportion until the sum is just below 0.5. A table of any model has
+two labels that needn't sum to anything, and each is clipped by itself.
 """
 
 from __future__ import annotations  # pandas is imported by who has tables
@@ -66,6 +71,8 @@ def _patterns() -> BoolArray:
 
 PATTERNS = _patterns()
 _PATTERN_HAS_PE: BoolArray = np.asarray(~PATTERNS[:, :2].any(axis=1), np.bool_)
+_LARGE, _SMALL = (EXAM_LABELS.index(name) for name in (RV_LV_GTE_1, RV_LV_LT_1))
+_RATIO = [_LARGE, _SMALL]
 _BITS = 1 << np.arange(9)
 _PATTERN_CODES = PATTERNS @ _BITS
 
@@ -79,13 +86,16 @@ class Projection:
     cost: pd.Series
 
 
-def project(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolArray | None = None) -> Projection:
+def project(
+    exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolArray | None = None, one_ratio: bool = False
+) -> Projection:
     """Move predictions to the nearest that obey the rules.
 
     Args:
         exam: index StudyInstanceUID, the nine label columns, in [0, 1].
         image: columns StudyInstanceUID and score; images of studies that `exam` lacks stay as they are.
         pe: (n,) which studies show PE, decided beforehand (as a heuristic does); None leaves it to the cost.
+        one_ratio: the two RV/LV labels sum to P(PE), and are to go on doing so.
 
     Returns:
         The projection. Ties between patterns go to the first: negative, indeterminate, then PE.
@@ -106,7 +116,7 @@ def project(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, pe: BoolAr
     import pandas as pd
 
     images = None if image is None else _images_of(exam.index, image)
-    moved = project_scores(exam[list(EXAM_LABELS)].to_numpy(np.float64), images, pe=pe)
+    moved = project_scores(exam[list(EXAM_LABELS)].to_numpy(np.float64), images, pe=pe, one_ratio=one_ratio)
     return Projection(
         exam=exam.assign(**dict(zip(EXAM_LABELS, moved.exam.T, strict=True))),
         image=None if image is None else image.assign(score=moved.image),
@@ -134,9 +144,13 @@ class Moved(NamedTuple):
     """(n,)."""
 
 
-def project_scores(p: FloatArray, images: ImageScores | None = None, *, pe: BoolArray | None = None) -> Moved:
+def project_scores(
+    p: FloatArray, images: ImageScores | None = None, *, pe: BoolArray | None = None, one_ratio: bool = False
+) -> Moved:
     """Do what `project` does to arrays: (n, 9) labels in the order of EXAM_LABELS, and the images."""
     cost = _pattern_costs(p)  # (n, 44)
+    if one_ratio:
+        cost += _cost_of_one_ratio(p[:, _RATIO])
     told = None if images is None else _Images.of(images, len(p))
     if told is not None:
         cost += np.where(_PATTERN_HAS_PE, told.cost_of_pe[:, None], told.cost_of_none[:, None])
@@ -144,8 +158,34 @@ def project_scores(p: FloatArray, images: ImageScores | None = None, *, pe: Bool
         cost[pe[:, None] != _PATTERN_HAS_PE] = np.inf
     best = cost.argmin(axis=1)
     clipped = np.where(PATTERNS[best], np.maximum(p, _PRESENT), np.minimum(p, _ABSENT))
+    if one_ratio:
+        without_pe = ~_PATTERN_HAS_PE[best]
+        clipped[np.ix_(without_pe, _RATIO)] = _ratio_without_pe(p[without_pe][:, _RATIO])
     lowest = cost[np.arange(len(p)), best]
     return Moved(clipped, None if told is None else told.clipped(_PATTERN_HAS_PE[best]), lowest)
+
+
+def _cost_of_one_ratio(ratio: FloatArray) -> FloatArray:
+    """Return what each pattern costs more (n, 44) if the two RV/LV labels (n, 2) are one answer."""
+    further = _kl(ratio, _ratio_without_pe(ratio)) - _kl(ratio, np.minimum(ratio, _ABSENT))
+    large = ratio[:, :1] >= ratio[:, 1:]  # (n, 1)
+    with_pe = np.where(PATTERNS[:, _LARGE] == large, 0.0, np.inf)
+    without_pe = (_WEIGHTS[_RATIO] * further).sum(axis=1, keepdims=True)
+    return np.asarray(np.where(_PATTERN_HAS_PE, with_pe, without_pe), np.float64)
+
+
+def _ratio_without_pe(ratio: FloatArray) -> FloatArray:
+    """Lower the two RV/LV labels (n, 2) in proportion, until they sum to just below 0.5 at most."""
+    total = ratio.sum(axis=1, keepdims=True)
+    return np.asarray(ratio * (_ABSENT / np.maximum(total, _ABSENT)), np.float64)
+
+
+def consistent_pe(exam: FloatArray, *, one_ratio: bool) -> FloatArray:
+    """Return P(PE) (n,) of consistent labels (n, 9): above 0.5 exactly where they say PE.
+
+    With `one_ratio` it is the sum of the two RV/LV labels, else 1 - the larger of negative and indeterminate.
+    """
+    return np.asarray(exam[:, _RATIO].sum(axis=1) if one_ratio else 1 - exam[:, :2].max(axis=1), np.float64)
 
 
 def _images_of(studies: pd.Index, image: pd.DataFrame) -> ImageScores:
@@ -170,13 +210,13 @@ def _says_pe(exam: pd.DataFrame) -> BoolArray:
     return np.asarray((exam[list(EXAM_LABELS[:2])].to_numpy(np.float64) <= 0.5).all(axis=1), np.bool_)
 
 
-def clipping_heuristic(exam: pd.DataFrame, image: pd.DataFrame | None = None) -> Projection:
+def clipping_heuristic(exam: pd.DataFrame, image: pd.DataFrame | None = None, *, one_ratio: bool = False) -> Projection:
     """Clip as is common: the top image decides on PE (without images, the exam labels), the rest follows."""
     pe = _says_pe(exam)
     if image is not None:
         top = image.groupby(STUDY)["score"].max().reindex(exam.index).to_numpy()
         pe = np.asarray(np.where(np.isnan(top), pe, top > 0.5), np.bool_)
-    return project(exam, image, pe=pe)
+    return project(exam, image, pe=pe, one_ratio=one_ratio)
 
 
 def _pattern_costs(p: FloatArray) -> FloatArray:
@@ -188,7 +228,7 @@ def _pattern_costs(p: FloatArray) -> FloatArray:
 
 
 def _kl(p: FloatArray, q: FloatArray) -> FloatArray:
-    """KL divergence of Bernoulli(q) from Bernoulli(p); q is p, or lies between p and just past 0.5."""
+    """KL divergence of Bernoulli(q) from Bernoulli(p); q is p, or neither 0 nor 1 unless p is."""
     present = p * np.log(np.maximum(p, _TINY) / np.maximum(q, _TINY))
     absent = (1 - p) * np.log(np.maximum(1 - p, _TINY) / np.maximum(1 - q, _TINY))
     return np.asarray(present + absent, np.float64)

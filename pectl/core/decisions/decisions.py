@@ -14,7 +14,7 @@ from pectl.core.decisions.calibration import Calibrator, fit_calibrator
 from pectl.core.decisions.conformal import AbstainBand, fit_band
 from pectl.core.decisions.image_fusion import ImageFusion, fit_image_fusion, within_box
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
-from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, IMAGE, PE_PRESENT, RV_LV, STUDY, UNKNOWN
+from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, IMAGE, PE_PRESENT, RV_LV_GTE_1, RV_LV_LT_1, STUDY, UNKNOWN
 from pectl.core.labels.predictions import (
     EXTERNAL,
     Predictions,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 EXAM_NAMES = (*EXAM_LABELS, PE_PRESENT)
 WINDOW_SCORE, STAGE1_SCORE, IMAGE_SCORE = "window", "window_stage1", "image"
 _ALL_NAMES = (*EXAM_NAMES, *ALL_STUDIES, WINDOW_SCORE, STAGE1_SCORE, IMAGE_SCORE)
+_ONE_RATIO = f"not fitted: given PE it is 1 - {RV_LV_GTE_1}"
 T = TypeVar("T")
 
 
@@ -70,7 +71,7 @@ class Decisions:
 
         Args:
             exam: the nine labels, and `pe_present` where the model says it itself.
-            rv_lv: what its RV/LV columns mean; those given PE are made to sum to one.
+            rv_lv: what its RV/LV columns mean; those given PE sum to one, before and after.
         """
         import pandas as pd
 
@@ -81,15 +82,11 @@ class Decisions:
     def probabilities(self, score: Mapping[str, FloatArray], rv_lv: RvLv) -> dict[str, FloatArray]:
         """Return the calibrated scores (n,) of the nine labels and `pe_present`, by name.
 
-        The two RV/LV labels are one question. Given PE one of them holds, so they are scaled to sum to one.
+        The two RV/LV labels are one question. Given PE one of them holds, so one calibrator answers for both, and they
+        sum to one.
         """
         found = {name: self.calibrators[name].apply(score[name]) for name in EXAM_NAMES}
-        if rv_lv == "with-pe":
-            return found
-        large, small = (found[name] for name in RV_LV)
-        total = large + small
-        share = np.divide(large, total, out=np.full_like(total, 0.5), where=total > 0)
-        return found | dict(zip(RV_LV, (share, 1 - share), strict=True))
+        return found if rv_lv == "with-pe" else found | {RV_LV_LT_1: 1 - found[RV_LV_GTE_1]}
 
     def scored(self, predictions: Predictions) -> Predictions:
         """Return the predictions with the `score` of each image; a table of any model has brought its own."""
@@ -183,7 +180,8 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
         config: calibration, threshold rule and target.
 
     RV/LV calibrators are fitted where the scores mean something: in studies with PE if they are probabilities
-    given PE, else in all. A label with one class only keeps the identity and 0.5, with the reason.
+    given PE, else in all. Given PE, the calibrator of RV/LV >= 1 serves RV/LV < 1 too. A label with one class only
+    keeps the identity and 0.5, with the reason.
 
     Raises:
         PredictionsError: a predicted study has no row in `truth`.
@@ -196,6 +194,8 @@ def fit_decisions(predictions: Predictions, truth: pd.DataFrame, config: Evaluat
     truth = truth.assign(**{PE_PRESENT: pe_truth(truth, config.indeterminate)})
     meant = competition_truth(truth) if predictions.rv_lv == "with-pe" else truth
     calibrators = {name: _fit_one_calibrator(meant[name], raw[name], config) for name in EXAM_NAMES}
+    if predictions.rv_lv == "given-pe":
+        calibrators[RV_LV_LT_1] = Calibrator(reason=_ONE_RATIO)
     calibrated = Decisions(calibrators=calibrators).calibrated(exam, predictions.rv_lv)
     thresholds = {name: _fit_one_threshold(truth[name], calibrated[name], config) for name in EXAM_NAMES}
     answers, everywhere = as_competition(calibrated, predictions.rv_lv), competition_truth(truth)

@@ -31,8 +31,8 @@ class Predictions:
         image: columns StudyInstanceUID (text; a category if from a table), SOPInstanceUID, label (-1 unknown), and
             score, which the images of our model have once `Decisions.scored` has made it of `image_logits`.
         split_fingerprint: of the split of the study store; empty where there is none.
-        rv_lv: what the two RV/LV columns mean: the probability given PE (a model that was trained on positive
-            studies alone), or of PE with that ratio (what the competition scores).
+        rv_lv: what the two RV/LV columns mean: the probability given PE (of our models; they sum to one), or of PE
+            with that ratio (what the competition scores, and a table of any model has).
         notes: what a reader of the result should know about them.
         window_features: (rows of `window`, F) stage 1 features; None for a table of any model.
         image_logits: (rows of `image`, 2) see `pectl.inference.sequences.image_logits`; None for a table of any model.
@@ -57,6 +57,8 @@ class Predictions:
 
 def as_competition(exam: pd.DataFrame, rv_lv: RvLv) -> pd.DataFrame:
     """Return the table with RV/LV columns as the competition means them: PE with that ratio.
+
+    Those that were given PE, and summed to one, sum to `pe_present` then.
 
     Args:
         exam: the nine labels and `pe_present`.

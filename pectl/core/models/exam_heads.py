@@ -27,7 +27,7 @@ class ExamLogits(NamedTuple):
 
 
 class IndependentHead(nn.Module):
-    """Each label by itself (Ma et al. 2022); PE is what is neither negative nor indeterminate, as if independently."""
+    """Each label learns by itself (Ma et al. 2022); PE is neither negative nor indeterminate, as if independently."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,6 +83,18 @@ class HierarchicalHead(nn.Module):
             small - large,
         ]
         return ExamLogits(torch.stack(exam, 1), -without_pe)
+
+
+def with_one_ratio(exam: Tensor) -> Tensor:
+    """Make one answer of the two RV/LV logits: (..., 9) -> (..., 9), where one is the other's negative.
+
+    RV/LV is one question. Labels that learn by themselves answer it twice, the second time with the sign turned, so
+    the answer is the mean of both: half the difference. It ranks studies as a softmax of the two does, but stays as
+    sure as they are. Logits that are each other's negative, as the hierarchical head's, stay as they are.
+    """
+    large, small = exam[..., -2:].unbind(-1)
+    half = (large - small) / 2
+    return torch.cat([exam[..., :-2], torch.stack([half, -half], -1)], -1)
 
 
 EXAM_HEADS: dict[HeadName, type[IndependentHead] | type[HierarchicalHead]] = {

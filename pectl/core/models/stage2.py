@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.models.encoders import GRU, TCN
-from pectl.core.models.exam_heads import EXAM_HEADS, HeadName
+from pectl.core.models.exam_heads import EXAM_HEADS, HeadName, with_one_ratio
 from pectl.core.models.layers import LabelAttention
 
 PLACE_CHANNELS = 2
@@ -36,7 +36,7 @@ class StudyLogits(NamedTuple):
     """The answers for a batch of studies."""
 
     exam: Tensor
-    """(B, 9) logits in the order of EXAM_LABELS; those of RV/LV given PE."""
+    """(B, 9) logits in the order of EXAM_LABELS; those of RV/LV given PE, one the other's negative."""
     pe: Tensor
     """(B,) logits of PE: neither negative nor indeterminate."""
     window: Tensor
@@ -77,11 +77,15 @@ class SequenceClassifier(nn.Module):
             window_logit: (B, N), stage 1's.
             place: (B, N, PLACE_CHANNELS), see `window_places`; not read without `position`.
             mask: (B, N), true at real windows.
-            each: return what the members say for themselves, on a first axis (members, B, ...), not their mean.
+            each: return what the members say for themselves, as they learn, on a first axis (members, B, ...): not
+                their mean, nor the two RV/LV labels as one answer.
         """
         x = self._inputs(features, window_logit, place, mask)
         answers = [member(x, window_logit, mask) for member in self.members]
-        return StudyLogits(*(torch.stack(part) for part in zip(*answers, strict=True))) if each else mean_of(answers)
+        if each:
+            return StudyLogits(*(torch.stack(part) for part in zip(*answers, strict=True)))
+        together = mean_of(answers)
+        return together._replace(exam=with_one_ratio(together.exam))
 
     def _inputs(self, features: Tensor, window_logit: Tensor, place: Tensor, mask: Tensor) -> Tensor:
         """Return what the members see of each window: (B, N, channels)."""

@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     """What the model says for one exam label.
 
     `score` is stage 2's, `probability` calibrated on validation studies; at `threshold` or above the call is
-    positive. `known` is the label: 0, 1 or None. RV/LV answers hold if there is PE.
+    positive. `known` is the label: 0, 1 or None. The two RV/LV answers are given PE, and sum to one.
     """
 
     score: float

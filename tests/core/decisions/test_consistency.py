@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pectl.core.decisions.consistency import MARGIN, PATTERNS, clipping_heuristic, project, violations
+from pectl.core.decisions.consistency import MARGIN, PATTERNS, clipping_heuristic, consistent_pe, project, violations
 from pectl.core.labels.names import COMPETITION_WEIGHTS, EXAM_LABELS, IMAGE_WEIGHT
 
 CONSISTENT_PE = dict(zip(EXAM_LABELS, [0.1, 0.1, 0.2, 0.3, 0.4, 0.9, 0.2, 0.8, 0.3], strict=True))
@@ -108,6 +108,58 @@ def test_projection_is_the_cheapest_over_all_512_label_sets(seed, with_images):
         costs[bits] = cost
     assert result.cost.iloc[0] == pytest.approx(min(costs.values()), abs=1e-12)
     assert not violations(result.exam, result.image).any()
+
+
+def _pe(exam):
+    return consistent_pe(exam[list(EXAM_LABELS)].to_numpy(), one_ratio=True).tolist()
+
+
+def _ratio(exam):
+    return exam[["rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"]].to_numpy().tolist()
+
+
+def test_one_ratio_by_hand():
+    """P(PE) of 0.76 and 0.8, RV/LV >= 1 in 0.39 of them and 0.48; both exam labels are cheap to obey."""
+    exam = _exam(
+        CONSISTENT_PE | {"rv_lv_ratio_gte_1": 0.39, "rv_lv_ratio_lt_1": 0.37},
+        CONSISTENT_PE | {"rv_lv_ratio_gte_1": 0.48, "rv_lv_ratio_lt_1": 0.32},
+        CONSISTENT_NEGATIVE | {"rv_lv_ratio_gte_1": 0.06, "rv_lv_ratio_lt_1": 0.04},
+        CONSISTENT_NEGATIVE | {"rv_lv_ratio_gte_1": 0.48, "rv_lv_ratio_lt_1": 0.32},
+    )
+    lowered = 0.5 - MARGIN
+    moved = [[0.5 + MARGIN, 0.37], [0.5 + MARGIN, 0.32], [0.06, 0.04], [0.6 * lowered, 0.4 * lowered]]
+    found = project(exam, one_ratio=True).exam
+    np.testing.assert_allclose(_ratio(found), moved, rtol=1e-12)
+    np.testing.assert_allclose(_pe(found), [0.87 + MARGIN, 0.82 + MARGIN, 0.1, lowered], rtol=1e-12)
+    apart = project(exam).exam  # the lighter label is the cheaper one to raise
+    np.testing.assert_allclose(_ratio(apart)[0], [0.39, 0.5 + MARGIN], rtol=1e-12)
+    assert _ratio(apart)[3] == [0.48, 0.32]
+
+
+@given(seed=st.integers(0, 10**6), decided=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_one_ratio_sums_to_pe_and_the_likelier_holds(seed, decided):
+    rng = np.random.default_rng(seed)
+    rows, share, pe = rng.uniform(size=(40, 9)), rng.choice([0.0, 0.5, 1.0, *rng.uniform(size=9)], 40), rng.random(40)
+    rows[:, 7], rows[:, 8] = pe * share, pe * (1 - share)
+    says = rng.random(40) < 0.5 if decided else None
+    result = project(_exam(*rows), pe=says, one_ratio=True)
+    assert not violations(result.exam).any()
+    large, small = np.transpose(_ratio(result.exam))
+    has_pe = (result.exam[["negative_exam_for_pe", "indeterminate"]] <= 0.5).all(axis=1).to_numpy()
+    together = np.array(_pe(result.exam))
+    np.testing.assert_array_equal(together, large + small)
+    assert ((together > 0.5) == has_pe).all()
+    assert together.max() <= 1 + 1e-12
+    assert (says is None) or (has_pe == says).all()
+    assert ((large > 0.5) == (has_pe & (rows[:, 7] >= rows[:, 8]))).all()
+    np.testing.assert_allclose((large * rows[:, 8])[~has_pe], (small * rows[:, 7])[~has_pe], atol=1e-12)
+    stays = has_pe & (rows[:, 7:].max(axis=1) > 0.5 + MARGIN)
+    np.testing.assert_allclose(together[stays], pe[stays], atol=1e-12)
+    weights = np.array([COMPETITION_WEIGHTS[name] for name in EXAM_LABELS])
+    inside = np.clip(rows, 1e-15, 1 - 1e-15)
+    paid = (weights * _kl(inside, np.clip(result.exam.to_numpy(), 1e-15, 1 - 1e-15))).sum(axis=1)
+    np.testing.assert_allclose(result.cost, paid, atol=1e-9)
 
 
 def test_ties_and_certain_predictions_end_consistent():

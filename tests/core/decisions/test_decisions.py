@@ -11,6 +11,7 @@ from pectl.core.decisions.decisions import EXAM_NAMES, Decisions, fit_decisions
 from pectl.core.decisions.image_fusion import fit_image_fusion
 from pectl.core.decisions.thresholds import Threshold, fit_threshold
 from pectl.core.labels.names import ALL_STUDIES, EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.predictions import as_competition
 from pectl.errors import LineageError, PredictionsError, StoreError
 
 CONFIG = EvaluateConfig()
@@ -116,15 +117,33 @@ def test_calibrated_has_pe_present_of_the_raw_scores(make_cohort):
     pd.testing.assert_frame_equal(calibrated[list(EXAM_LABELS)], raw, check_names=False)
 
 
-def test_rv_lv_given_pe_sums_to_one_and_keeps_the_odds(make_cohort):
-    exam = make_cohort(20)[0].exam.assign(pe_present=0.5)
-    exam.iloc[0, [7, 8]] = 0.0
-    found = Decisions().calibrated(exam, "given-pe")
+def test_rv_lv_given_pe_has_one_calibrator_by_hand():
+    """0.8 is odds of 4; a temperature of 2 makes 2 of them, so 2/3, whatever the calibrator of RV/LV < 1 is."""
+    exam = pd.DataFrame([dict.fromkeys(EXAM_LABELS, 0.1) | {"rv_lv_ratio_gte_1": 0.8, "rv_lv_ratio_lt_1": 0.2}])
+    decisions = Decisions()
+    calibrators = decisions.calibrators | {
+        "rv_lv_ratio_gte_1": Calibrator("temperature", temperature=2.0),
+        "rv_lv_ratio_lt_1": Calibrator("temperature", temperature=0.3),
+    }
+    found = replace(decisions, calibrators=calibrators).calibrated(exam.assign(pe_present=0.75), "given-pe")
+    assert found["rv_lv_ratio_gte_1"].tolist() == pytest.approx([2 / 3], rel=1e-12)
+    assert found["rv_lv_ratio_lt_1"].tolist() == pytest.approx([1 / 3], rel=1e-12)
+    joint = as_competition(found, "given-pe").iloc[0]
+    assert joint[["rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"]].tolist() == pytest.approx([0.5, 0.25], rel=1e-12)
+
+
+@pytest.mark.parametrize("calibration", ["temperature", "platt", "isotonic", "none"])
+def test_rv_lv_given_pe_is_fitted_once(make_cohort, calibration):
+    predictions, truth = make_cohort(150, seed=1, split="val")
+    exam = predictions.exam.assign(rv_lv_ratio_lt_1=1 - predictions.exam["rv_lv_ratio_gte_1"])
+    given = replace(predictions, exam=exam, rv_lv="given-pe")
+    decisions = fit_decisions(given, truth, EvaluateConfig(calibration=calibration))
+    reason = "not fitted: given PE it is 1 - rv_lv_ratio_gte_1"
+    assert decisions.calibrators["rv_lv_ratio_lt_1"] == Calibrator(reason=reason)
+    found = decisions.calibrated(exam, "given-pe")
     large, small = found["rv_lv_ratio_gte_1"], found["rv_lv_ratio_lt_1"]
     np.testing.assert_allclose(large + small, 1.0, rtol=1e-15)
-    odds = exam["rv_lv_ratio_gte_1"] / exam["rv_lv_ratio_lt_1"]
-    np.testing.assert_allclose((large / small)[1:], odds[1:], rtol=1e-12)
-    assert (large.iloc[0], small.iloc[0]) == (0.5, 0.5)  # neither says anything
+    np.testing.assert_array_equal(large, decisions.calibrators["rv_lv_ratio_gte_1"].apply(exam["rv_lv_ratio_gte_1"]))
 
 
 def test_json_keeps_every_number(fitted):

@@ -6,7 +6,7 @@ import torch
 
 from pectl.core.decisions.consistency import PATTERNS
 from pectl.core.labels.names import EXAM_LABELS
-from pectl.core.models.exam_heads import EXAM_HEADS, LOCATIONS, HierarchicalHead, IndependentHead
+from pectl.core.models.exam_heads import EXAM_HEADS, LOCATIONS, HierarchicalHead, IndependentHead, with_one_ratio
 
 NEGATIVE, INDETERMINATE, CHRONIC, BOTH, CENTRAL, LEFT, RIGHT, LARGE, SMALL = range(9)
 
@@ -129,3 +129,20 @@ def test_gradients_through_a_whole_head_are_right(name: str) -> None:
     torch.manual_seed(0)
     made = EXAM_HEADS[name](3).double()
     assert torch.autograd.gradcheck(lambda pooled: tuple(made(pooled)), torch.randn(2, 9, 3).double().requires_grad_())
+
+
+def test_two_rv_lv_answers_become_one_by_hand() -> None:
+    """0.48 for a wide ventricle, 0.32 for none: the odds of 12/13 and of 17/8 that it isn't narrow make sqrt(51/26)."""
+    said = torch.tensor([[0.1] * 7 + [0.48, 0.32]], dtype=torch.float64).logit()
+    found = with_one_ratio(said)
+    odds = math.sqrt(51 / 26)
+    assert found.sigmoid()[0, 7:].tolist() == pytest.approx([odds / (1 + odds), 1 / (1 + odds)], rel=1e-12)
+    assert found.sigmoid()[0, LARGE].item() == pytest.approx(0.583429, abs=1e-6)
+    assert found[:, :LARGE].equal(said[:, :LARGE])
+    assert with_one_ratio(found).equal(found)
+
+
+def test_one_answer_of_the_hierarchical_head_stays() -> None:
+    torch.manual_seed(0)
+    exam = head().answer(3 * torch.randn(20, 9).double()).exam
+    assert with_one_ratio(exam).equal(exam)

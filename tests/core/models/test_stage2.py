@@ -143,6 +143,17 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
         assert not each.attention[one].equal(each.attention[other])
 
 
+@pytest.mark.parametrize("changes", [{}, {"ensemble": 3}])
+@torch.inference_mode()
+def test_rv_lv_is_learnt_as_two_labels_and_answered_as_one(changes: dict[str, object]) -> None:
+    made, inputs = classifier(**changes), padded((9, 4), 9)
+    learnt, answered = made(*inputs, each=True).exam, made(*inputs).exam
+    assert (learnt[..., 7] + learnt[..., 8]).abs().min() > 1e-3
+    logit = learnt.sigmoid().mean(0).logit()
+    torch.testing.assert_close(answered[:, 7], (logit[:, 7] - logit[:, 8]) / 2)
+    assert answered[:, 8].equal(-answered[:, 7])
+
+
 @torch.inference_mode()
 def test_the_mean_of_coherent_answers_coheres() -> None:
     out = classifier(**EVERYTHING)(*padded((9, 1, 4), 12))
@@ -161,7 +172,8 @@ def test_members_begin_apart_and_alone_is_a_member() -> None:
     assert not weights[1].equal(weights[2])
     inputs = padded((5,), 5)
     one, each = alone.eval()(*inputs), alone(*inputs, each=True)
-    assert all(mean.equal(member[0]) for mean, member in zip(one, each, strict=True))
+    assert one.exam[:, :7].equal(each.exam[0, :, :7])
+    assert all(mean.equal(member[0]) for mean, member in zip(one[1:], each[1:], strict=True))
 
 
 def test_a_mean_of_probabilities_beyond_float32_by_hand() -> None:
