@@ -11,9 +11,9 @@ from pectl.core.stores.feature_store import StudySequence
 from pectl.core.stores.source import SourceSlices
 from pectl.training.device import make_fabric
 from pectl.training.loader import Key
-from pectl.training.losses import mean_loss
+from pectl.training.losses import exam_sums, mean_loss
 from pectl.training.networks import classifier_spec
-from pectl.training.stage2 import SplitStudies, Stage2Task, _positive_share
+from pectl.training.stage2 import SplitStudies, Stage2Task, StudyBatch, _positive_share
 
 IMAGES = ([1, 0, 0, 1], [0, 0, 0, 0], [1, -1, -1, 0])
 SHARES = (0.5, 0.0, 0.5)
@@ -95,8 +95,21 @@ def test_members_lose_each_for_itself_and_are_judged_together() -> None:
 
 
 @torch.inference_mode()
+def test_rv_lv_is_judged_as_one_answer() -> None:
+    made = task()
+    batch, model = batch_of(made), made.model.eval()
+    out = model(*StudyBatch.of(batch).sequences.inputs())
+    assert out.exam[:, 8].equal(-out.exam[:, 7])
+    judged = exam_sums(out.exam, out.window, StudyBatch.of(batch).truth(), window_weight=1.0)
+    torch.testing.assert_close(made.judge(model, batch).sums, judged)
+    assert not judged.allclose(made.sums(model, batch, whole(3)))
+
+
+@torch.inference_mode()
 def test_validation_is_without_smoothing_and_focus() -> None:
-    plain, shaped = task(), task(label_smoothing=0.2, focal_gamma=2.0)
+    """With the head that answers RV/LV once: what it learns is what it is judged by."""
+    head = {"head": "hierarchical"}
+    plain, shaped = task(**head), task(**head, label_smoothing=0.2, focal_gamma=2.0)
     batch = batch_of(plain)
     sums = [made.sums(made.model.eval(), batch, whole(3)) for made in (plain, shaped)]
     assert not sums[0].allclose(sums[1])
