@@ -239,7 +239,7 @@ def _top_images(study: NDArray[np.intp], score: FloatArray, rows: NDArray[np.int
     highest = np.full(n, -np.inf)
     np.maximum.at(highest, study[rows], score[rows])
     candidates = rows[score[rows] == highest[study[rows]]]
-    top = np.full(n, -1)
+    top = np.full(n, -1, np.intp)
     np.maximum.at(top, study[candidates], candidates)
     return top[top >= 0]
 

@@ -7,7 +7,7 @@ and pe_present_on_image, with the exam labels repeated or not), and the competit
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -156,8 +156,8 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
             found="none",
             fix="give a --labels with SOPInstanceUID and pe_present_on_image, or leave out the images",
         )
-    index = cast("pd.MultiIndex", labels.index)
-    uids, of_image, sops = index.levels[0], index.codes[0], index.get_level_values(1)
+    index = cast(pd.MultiIndex, labels.index)
+    uids, of_image, sops = index.levels[0], np.asarray(index.codes[0]), index.get_level_values(1)
     row = sops.get_indexer(pd.Index(image[IMAGE]))
     unlabelled = image.loc[row < 0, IMAGE]
     _refuse("predictions", "images that have labels", unlabelled, len(image))
@@ -168,8 +168,7 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
     missing[row] = False
     unpredicted = sops[missing].sort_values()
     _refuse("predictions", "a prediction for every labelled image of a predicted study", unpredicted, len(image))
-    columns: dict[str, Any] = {STUDY: study, "label": labels.to_numpy(np.int8)[row]}
-    return image.assign(**columns)
+    return image.assign(**{STUDY: study, "label": labels.to_numpy(np.int8)[row]})
 
 
 def _probabilities(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
