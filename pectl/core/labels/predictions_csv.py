@@ -7,7 +7,7 @@ and pe_present_on_image, with the exam labels repeated or not), and the competit
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -168,7 +168,8 @@ def _match_images(image: pd.DataFrame, labels: pd.Series | None) -> pd.DataFrame
     missing[row] = False
     unpredicted = sops[missing].sort_values()
     _refuse("predictions", "a prediction for every labelled image of a predicted study", unpredicted, len(image))
-    return image.assign(**{STUDY: study, "label": labels.to_numpy(np.int8)[row]})
+    columns: dict[str, Any] = {STUDY: study, "label": labels.to_numpy(np.int8)[row]}
+    return image.assign(**columns)
 
 
 def _probabilities(path: Path, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
