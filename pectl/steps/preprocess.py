@@ -35,7 +35,8 @@ from pectl.core.intake.tasks import (
 )
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
 from pectl.core.labels.names import RELEASED_SPLIT
-from pectl.core.places.kept import places_digest, places_path, write_places
+from pectl.core.places.digest import places_digest
+from pectl.core.places.kept import places_path, write_places
 from pectl.core.storage.estimate import Estimate, check_disk
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import run_in_processes

@@ -242,11 +242,13 @@ def test_cad_pe_from_its_files_to_heat_judged_by_its_masks(chain, cad_pe, pectl,
 def check_judged_again_by_other_masks(store, explain, summary, tmp_path):
     """A run that is resumed with a truth of another embolus judges its study anew, and no other."""
     other = tmp_path / "other"
-    shutil.copytree(store / "places", other)
-    with np.load(other / "021.npz") as data:
-        arrays = {name: data[name] for name in data.files} | {"number": np.zeros_like(data["number"])}
-    arrays["number"][0, 0, 0], arrays["volume_mm3"] = 1, np.ones(1)
-    np.savez_compressed(other / "021.npz", **arrays)
+    shutil.copytree(store / "places", other / "places")
+    shutil.copy(store / "store.json", other)
+    with h5py.File(other / "places" / "021.h5", "r+") as file:
+        file["number"][:] = 0
+        file["number"][0, 0, 0] = 1
+        del file["volume_mm3"]
+        file["volume_mm3"] = np.ones(1)
     pages = [tmp_path / "out" / uid / "index.html" for uid in ("021", "022")]
     before = [page.stat().st_mtime_ns for page in pages]
     result, out = explain(store, "--split", "test", "--truth", other)

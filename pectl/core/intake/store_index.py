@@ -17,7 +17,8 @@ from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.labels.split_shares import check_filled
 from pectl.core.labels.splits import make_splits
 from pectl.core.layouts.layout import SetContents
-from pectl.core.places.kept import NO_PLACES, emboli_table
+from pectl.core.places.digest import NO_PLACES
+from pectl.core.places.kept import emboli_table
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.stores.slice_labels import write_slice_labels

@@ -16,7 +16,7 @@ from pectl.core.intake.previews import preview_path, write_preview
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.layouts.layout import SetContents
-from pectl.core.places.kept import places_digest
+from pectl.core.places.digest import places_digest
 from pectl.core.places.source import PlacesSource
 from pectl.core.storage.estimate import Expect
 from pectl.core.storage.files import file_digest

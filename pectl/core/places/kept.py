@@ -1,6 +1,6 @@
 """What a store keeps of where emboli lie: a file a study in `places/`, and the table of all of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pectl.config import PlacesConfig
 from pectl.core.labels.names import STUDY
 from pectl.core.places.emboli import EmbolusSizes, Numbers
-from pectl.core.places.source import PlacesSource
-from pectl.core.storage.files import file_digest
-from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, read_h5
-from pectl.core.storage.stamp import RESEARCH_USE, digest_of
-from pectl.core.volumes.formats import check_readable, suffix_of
-from pectl.errors import InputMissingError
+from pectl.core.storage.stamp import RESEARCH_USE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +18,6 @@ if TYPE_CHECKING:
 COLUMNS = ("volume_mm3", "thickest_mm", "n_slices", "in_box")
 MASK, BOX = "mask", "box"
 """As what emboli can be marked."""
-NO_PLACES = "none"
-"""Identity of masks and boxes where there are none."""
 MADE_BY = "pectl preprocess"
 
 
@@ -57,6 +49,8 @@ def places_path(store: Path, uid: str) -> Path:
 
 def write_places(path: Path, places: KeptPlaces) -> None:
     """Write the emboli of a study, whole or not at all; `truth.read_truth` reads them."""
+    from pectl.core.storage.h5 import VOXEL_FILTER, create_h5  # h5py comes with it
+
     small = places.number.astype(np.min_scalar_type(int(places.number.max())))
     with create_h5(path) as file:
         file.create_dataset("number", data=small, chunks=(1, *small.shape[1:]), **VOXEL_FILTER)
@@ -79,35 +73,10 @@ def emboli_table(store: Path, uids: Iterable[str]) -> "pd.DataFrame":
 
 
 def _rows(store: Path, uid: str) -> list[list[object]]:
+    from pectl.core.storage.h5 import read_h5  # h5py comes with it
+
     with read_h5(places_path(store, uid), made_by=MADE_BY) as file:
         columns = [file[name][:].astype(int) if name == "in_box" else file[name][:].round(3) for name in COLUMNS]
         values = list(zip(*(column.tolist() for column in columns), strict=True))
         marked_as = str(file.attrs["marked_as"])
     return [[uid, place, *row, marked_as] for place, row in enumerate(values, 1)]
-
-
-def places_digest(places: Mapping[str, PlacesSource], config: PlacesConfig) -> str:
-    """Return the identity of all masks and boxes, and of how labels come from them.
-
-    Raises:
-        InputMissingError: a file isn't there, or what reads it isn't installed.
-    """
-    if not places:
-        return NO_PLACES
-    for suffix in {suffix_of(source.path) for source in places.values()} - {""}:
-        check_readable(suffix)
-    digests = {path: _file_digest(path) for path in {source.path for source in places.values()}}
-    parts = {
-        uid: [source.kind, source.numbered, source.complete, source.labels, digests[source.path]]
-        for uid, source in places.items()
-    }
-    return digest_of("places", parts, config.digest())
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except FileNotFoundError as error:
-        raise InputMissingError(
-            where=path, expected="a file of masks or boxes", found="no such file", fix="check the layout of the set"
-        ) from error

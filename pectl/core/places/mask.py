@@ -15,7 +15,6 @@ from pectl.core.places.emboli import Numbers, number_parts, number_values
 from pectl.core.places.matlab import read_matlab
 from pectl.core.places.refusal import refused
 from pectl.core.places.source import Kind, PlacesSource
-from pectl.core.places.truth import read_truth
 from pectl.core.volumes.formats import describe, load, suffix_of
 from pectl.errors import InputMissingError, StudyRefusedError
 
@@ -109,6 +108,8 @@ def _volume(source: PlacesSource, slices: Slices) -> Values:
 
 def _phantom(source: PlacesSource, slices: Slices) -> Values:
     """The masks of a phantom lie on the grid that its images were made on."""
+    from pectl.core.places.truth import read_truth  # pandas and h5py come with it
+
     try:
         truth = read_truth(source.path)
     except InputMissingError as error:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pectl.core.places.digest import NO_PLACES
 from pectl.core.places.emboli import number_parts
-from pectl.core.places.kept import MADE_BY, NO_PLACES
+from pectl.core.places.kept import MADE_BY
 from pectl.core.storage.files import file_digest
 from pectl.core.storage.h5 import read_h5
 from pectl.errors import InputMissingError

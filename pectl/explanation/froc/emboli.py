@@ -91,7 +91,9 @@ def _with_places(emboli: Emboli, known: Sequence[KnownPlace]) -> Emboli:
 
 
 def known_places(path: Path) -> list[KnownPlace]:
-    """Return the emboli that the truth of a study knows one by one; none where it doesn't."""
+    """Return the emboli that the truth of a study knows one by one; none where it doesn't, as that of a store."""
+    if path.suffix != ".npz":
+        return []
     try:
         emboli = read_geometry(path)["emboli"]
     except KeyError:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pectl.config import PlacesConfig
+from pectl.core.places.digest import places_digest
 from pectl.core.places.emboli import EmbolusSizes
-from pectl.core.places.kept import KeptPlaces, emboli_table, places_digest, places_path, write_places
+from pectl.core.places.kept import KeptPlaces, emboli_table, places_path, write_places
 from pectl.core.places.source import PlacesSource
 from pectl.core.places.truth import TruthFolder, embolus_volumes_ml, read_truth
 from pectl.errors import InputMissingError, StoreError
