@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from pectl.config import WindowsConfig
 from pectl.core.batches.windows import window_places
-from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
+from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, RV_LV
 from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 from pectl.core.stores.study_store import Study
@@ -115,7 +115,8 @@ class Explainer:
         classifier: stage 2.
         windows: how stage 1's windows were cut and what its channels are.
         input_px: side of the windows that stage 1 sees.
-        label: what to explain, one of LABELS.
+        label: what to explain, one of LABELS. The context network is shown for RV/LV alone: it sees little of where
+            clots lie, and where it is shown for PE too, the peak is an embolus less often.
         engine: where both stages run, and the precision of stage 1's forward pass; heat is computed in fp32 from what
             it makes.
         extract_batch_size: windows in a forward pass, as in extract-features.
@@ -206,7 +207,9 @@ class Explainer:
         for feature, end in zip(seen.features, ends, strict=True):
             place = slice(end - len(feature.pooled), end)
             part = Pull(*(slope[place] for slope in pull))
-            found = window_heat(self.encoder, self._ready(feature), size, part, method=self.method)
+            found = window_heat(
+                self.encoder, self._ready(feature), size, part, method=self.method, with_context=self._shows_context
+            )
             stride, maps = found.stride, _all_maps(found)
             totals = torch.zeros(len(maps), depth, *size[1:]) if totals is None else totals
             for start, one in zip(starts[place], maps.unbind(1), strict=True):
@@ -216,10 +219,14 @@ class Explainer:
         if self.method == "grad-cam":
             return np.asarray(heat[0], np.float32)
         spread = _spread(study, stride * side / self.input_px)
-        if self.encoder.context is None:
+        if not self._shows_context:
             return merge(heat, spread)
         share = context_share(pull, seen.windows, self.encoder.backbone_size)
-        return join(merge(heat[:-1], spread), heat[-1], share)
+        return join(merge(heat[:-1], spread), merge(heat[-1:], spread), share)
+
+    @property
+    def _shows_context(self) -> bool:
+        return self.encoder.context is not None and self.label in RV_LV
 
     def _ready(self, feature: Feature) -> Feature:
         """Bring the layer2 maps of a batch back to the device, in fp32."""

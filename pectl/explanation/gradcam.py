@@ -5,7 +5,8 @@ Stage 1 answers from two maps, so both are explained, each by the path that star
 - layer4, through its global average: the pooled feature, which the head and stage 2 read;
 - layer2, through the slice head's soft maximum over places (only with slice supervision): four times finer in plane.
 
-A context network adds its layer4, through its own average, as stage 2 reads that too; to Layer-CAM its layer2.
+A context network adds its layer4, through its own average, as stage 2 reads that too; to Layer-CAM its layer2. It is
+shown for RV/LV alone: see `Explainer`.
 
 The weight of a channel is the *sum* of the gradient over the places of its map: Grad-CAM's mean, up to a
 constant. For an average as for a soft maximum that sum is the channel's weight in the answer, whatever the map's
@@ -101,7 +102,13 @@ class WindowHeat(NamedTuple):
 
 
 def window_heat(
-    encoder: WindowEncoder, feature: Feature, size: Sequence[int], pull: Pull, *, method: Method
+    encoder: WindowEncoder,
+    feature: Feature,
+    size: Sequence[int],
+    pull: Pull,
+    *,
+    method: Method,
+    with_context: bool = True,
 ) -> WindowHeat:
     """Return what in each window speaks for an answer.
 
@@ -112,8 +119,10 @@ def window_heat(
         pull: of the answer on these B windows.
         method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
             sparse where a soft maximum picks few places.
+        with_context: whether the context network's part is shown, if there is one.
     """
     maps, far = _maps(encoder, feature, joined=method == "layer-cam")
+    maps = maps if with_context else maps._replace(context=None)
     there = [part for part in maps if part is not None]
     with torch.enable_grad():
         pooled = pool(maps.layer4, far)

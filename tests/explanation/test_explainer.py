@@ -11,7 +11,9 @@ from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
+from pectl.explanation import explainer as module
 from pectl.explanation.explainer import Explainer, find_peak
+from pectl.explanation.gradcam import window_heat
 from pectl.inference.device import make_engine
 from tests.stage2_specs import stage2_spec
 
@@ -188,3 +190,19 @@ def test_unknown_label_lists_the_known_ones() -> None:
 def test_study_shorter_than_a_window(make_study: StudyFactory) -> None:
     with pytest.raises(ValueError, match=r"windows.length = 6: .* found a study of 5"):
         explainer().explain(make_study(shape=(5, 24, 24)))
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "layer-cam"])
+def test_a_context_network_is_shown_for_rv_lv_alone(study: Study, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = Stage1Spec(backbone="slim_16", in_channels=2, slice_supervision=True, multitask=True, context=True)
+    torch.manual_seed(5)
+    encoder, judge = WindowEncoder(spec), SequenceClassifier(stage2_spec(feature_size=256))
+    shown = []
+    monkeypatch.setattr(
+        module, "window_heat", lambda *given, **more: shown.append(more["with_context"]) or window_heat(*given, **more)
+    )
+    for label, wanted in (("rv_lv_ratio_gte_1", True), ("rv_lv_ratio_lt_1", True), ("pe_present", False)):
+        shown.clear()
+        heat = explainer(encoder=encoder, classifier=judge, method=method, label=label).explain(study).heat
+        assert set(shown) == {wanted}
+        assert (heat.shape, bool(np.isfinite(heat).all())) == (study.hu.shape, True)

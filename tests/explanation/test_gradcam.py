@@ -284,6 +284,12 @@ def test_heat_of_a_context_network_is_its_part_of_one_backward_pass(method: str)
     assert found.maps.shape == (2, 2, 10, 32, 32)
     assert not found.maps.any()
     assert found.context.max() > 0
+    with torch.no_grad():
+        feature = encoder.forward_features(x)
+    pull = Pull(slope, torch.zeros(2))
+    hidden = window_heat(encoder, feature, x.shape[2:], pull, method="layer-cam", with_context=False)
+    assert hidden.context is None
+    torch.testing.assert_close(hidden.maps, found_in(encoder, x, pull, method="layer-cam").maps)
 
 
 def test_the_share_of_the_context_network_is_that_of_the_change_along_the_study() -> None:
