@@ -46,11 +46,11 @@ def test_the_chain_runs(config: Path, chain: Chain, pectl: Run, tmp_path: Path, 
         assert result.code == 0, result.err
 
     made = Chain(tmp_path)
-    drawn = "phantom" in tomllib.loads(config.read_text())
-    if drawn:
+    if "phantom" in tomllib.loads(config.read_text()):
         run("phantom", made.cohort)
-    source = made if drawn else chain
-    run("preprocess", source.dicom, "--labels", source.labels, "--out", made.store)
+        run("preprocess", made.cohort, "--layout", "phantom", "--out", made.store)
+    else:
+        run("preprocess", chain.dicom, "--labels", chain.labels, "--out", made.store)
     run("train-stage1", made.store, "--out", made.stage1)
     run("extract-features", made.store, "--stage1", made.stage1, "--out", made.features)
     run("train-stage2", made.features, "--out", made.stage2)
