@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pectl.core.batches.marks import AS_BOX, AS_MASK
+from pectl.core.batches.places import AS_BOX, AS_MASK
 
 PLACE_MEANS = 2
 """Windows with what is marked, windows with what is free."""
@@ -29,13 +29,13 @@ def place_sums(places: Tensor | None, slice_labels: Tensor, *marked: Tensor) -> 
     Args:
         places: (B, T2, H2, W2) logits; None without slice supervision.
         slice_labels: (B, T) int8, -1 unknown.
-        marked: nothing where places aren't learnt; else the marks, (B, T, S, S) bool or share of a pixel from 0 to 1,
+        marked: nothing where places aren't learnt; else the embolus, (B, T, S, S) bool or share of a pixel from 0 to 1,
             and how each window is marked, (B,) NOT_MARKED, AS_MASK or AS_BOX.
     """
     if places is None or not marked:
         return slice_labels.new_zeros(PLACE_MEANS, dtype=torch.float32)
-    marks, how = marked
-    inside = F.adaptive_max_pool3d(marks.float(), places.shape[1:]) >= _LEAST_SHARE  # (B, T2, H2, W2)
+    embolus, how = marked
+    inside = F.adaptive_max_pool3d(embolus.float(), places.shape[1:]) >= _LEAST_SHARE  # (B, T2, H2, W2)
     mask, box = (how == kind for kind in (AS_MASK, AS_BOX))
     free = _free_runs(slice_labels, places.shape[1])[:, :, None, None].expand_as(places)
     free = torch.where(_each(mask, places), ~inside, free & ~inside & _each(box, places))
@@ -53,8 +53,8 @@ def place_weights(slice_labels: Tensor, *marked: Tensor, runs: int) -> Tensor:
     """
     if not marked:
         return torch.zeros(PLACE_MEANS, dtype=torch.float64)
-    marks, how = marked
-    shown = (how > 0) & marks.flatten(1).any(dim=1)
+    embolus, how = marked
+    shown = (how > 0) & embolus.flatten(1).any(dim=1)
     free = (how == AS_MASK) | ((how == AS_BOX) & _free_runs(slice_labels, runs).any(dim=1))
     return torch.tensor([int(shown.sum()), int(free.sum())], dtype=torch.float64)
 

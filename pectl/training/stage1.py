@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pectl.config import Config
 from pectl.core.batches.augment import augment, move, swap_sides
 from pectl.core.batches.intensity import prepare, to_channels
-from pectl.core.batches.marks import MarksReader
+from pectl.core.batches.places import PlacesReader
 from pectl.core.batches.share import Share
 from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_hu
 from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
@@ -69,13 +69,13 @@ class WindowSource:
         reader: of the store.
         splits: the windows of `train` and `val`.
         labels: (n, 6) MULTITASK_LABELS of their studies, NaN unknown or undefined.
-        marks: of the store; None where places aren't learnt.
+        places: of the store; None where places aren't learnt.
     """
 
     reader: WindowReader
     splits: dict[str, WindowIndex]
     labels: dict[str, NDArray[np.float32]]
-    marks: MarksReader | None = None
+    places: PlacesReader | None = None
 
     @classmethod
     def of(cls, store: StudyStore, config: Config) -> "WindowSource":
@@ -89,7 +89,7 @@ class WindowSource:
         splits = {split: _known_windows(store, split, config) for split in ("train", "val")}
         columns = [EXAM_LABELS.index(name) for name in MULTITASK_LABELS]
         labels = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
-        return cls(reader, splits, labels, _marks(store, splits["train"], config))
+        return cls(reader, splits, labels, _places(store, splits["train"], config))
 
     def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
         """Read the windows of a share."""
@@ -97,8 +97,8 @@ class WindowSource:
         uids, starts = [index.uids[i] for i in index.study[rows]], index.start[rows].tolist()
         hu = self.reader.read(uids, starts, empty)
         read = [hu, index.slice_labels[rows], self.labels_of(key.split, rows)]
-        if self.marks is not None:
-            read += self.marks.read(uids, starts, hu.shape[2:])
+        if self.places is not None:
+            read += self.places.read(uids, starts, hu.shape[2:])
         return tuple(map(torch.from_numpy, read))
 
     def labels_of(self, split: str, rows: Rows) -> NDArray[np.float32]:
@@ -109,18 +109,18 @@ class WindowSource:
         return labels
 
 
-def _marks(store: StudyStore, train: WindowIndex, config: Config) -> MarksReader | None:
+def _places(store: StudyStore, train: WindowIndex, config: Config) -> PlacesReader | None:
     if not config.stage1.place_loss_weight:
         return None
-    marks = MarksReader(store.path, length=config.windows.length)
-    if not marks.studies.intersection(train.uids):
+    places = PlacesReader(store.path, length=config.windows.length)
+    if not places.studies.intersection(train.uids):
         raise TrainingError(
             where=f"{store.path}, stage1.place_loss_weight = {config.stage1.place_loss_weight:g}",
             expected="studies to train on whose emboli are marked, in places/",
             found=f"none of {len(train.uids)}",
             fix="preprocess a set with masks or boxes by --layout, or set it to 0",
         )
-    return marks
+    return places
 
 
 class Stage1Task:
@@ -150,33 +150,33 @@ class Stage1Task:
 
     def weights(self, batch: Batch) -> Tensor:
         """Return the weights of the loss: windows, and what is known of slices, labels of PE, RV/LV, places."""
-        _, slices, study, *marks = batch
+        _, slices, study, *marked = batch
         runs = self.model.slice_runs(self.config.windows.length)
-        return torch.cat([window_weights(slices, study, runs=runs), place_weights(slices, *marks, runs=runs)])
+        return torch.cat([window_weights(slices, study, runs=runs), place_weights(slices, *marked, runs=runs)])
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Augment on the device, and return the sums of the loss."""
-        hu, slices, study, *marks = (part.to(self.fabric.device) for part in batch)
+        hu, slices, study, *marked = (part.to(self.fabric.device) for part in batch)
         changed, mirrored, grid = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
         logits = model(_laid_out(self.config, to_channels(changed, self.config.windows)))
-        if marks:
-            marks[0] = move(marks[0], grid)
-        return self._loss(logits, slices, swap_sides(study, mirrored), *marks)
+        if marked:
+            marked[0] = move(marked[0], grid)
+        return self._loss(logits, slices, swap_sides(study, mirrored), *marked)
 
-    def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor, *marks: Tensor) -> Tensor:
+    def _loss(self, logits: WindowLogits, slices: Tensor, study: Tensor, *marked: Tensor) -> Tensor:
         stage = self.config.stage1
         sums = window_sums(
             logits, slices, study, slice_weight=stage.slice_loss_weight, multitask_weight=stage.multitask_loss_weight
         )
-        return torch.cat([sums, stage.place_loss_weight * place_sums(logits.places, slices, *marks)])
+        return torch.cat([sums, stage.place_loss_weight * place_sums(logits.places, slices, *marked)])
 
     def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the loss and the scores of validation windows."""
-        hu, slices, study, *marks = (part.to(self.fabric.device) for part in batch)
+        hu, slices, study, *marked = (part.to(self.fabric.device) for part in batch)
         logits = model(_laid_out(self.config, prepare(hu, self.config.windows, self.config.stage1.input_px)))
         scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
         outputs = tuple(part.float().cpu().numpy() for part in scores)
-        return ValidationBatch(self._loss(logits, slices, study, *marks), self.weights(batch), outputs)
+        return ValidationBatch(self._loss(logits, slices, study, *marked), self.weights(batch), outputs)
 
     def metrics(self, outputs: Sequence[Outputs]) -> dict[str, float]:
         """Return the AUROC over the validation windows, and of each multitask head over those whose label is defined.

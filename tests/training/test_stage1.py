@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pectl.config import AugmentConfig, Config, Stage1Config, WindowsConfig
-from pectl.core.batches.marks import AS_BOX, AS_MASK, NOT_MARKED
+from pectl.core.batches.places import AS_BOX, AS_MASK, NOT_MARKED
 from pectl.core.batches.share import Share, whole
 from pectl.core.batches.windows import WindowIndex, WindowReader
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
@@ -144,10 +144,10 @@ def test_the_sums_of_shares_of_a_batch_are_those_of_the_batch(index: WindowIndex
     torch.manual_seed(1)
     hu = torch.randint(-1000, 500, (4, 4, 16, 16), dtype=torch.int16)
     labels = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0], [1, 1, 0, -1], [0, 0, 0, 1]], dtype=torch.int8)
-    marks = torch.zeros(4, 4, 16, 16, dtype=torch.bool)
-    marks[0, 1, 4:12, 4:12] = marks[2, :2, 6:10, 6:10] = True
+    embolus = torch.zeros(4, 4, 16, 16, dtype=torch.bool)
+    embolus[0, 1, 4:12, 4:12] = embolus[2, :2, 6:10, 6:10] = True
     how = torch.tensor([AS_MASK, AS_MASK, AS_BOX, NOT_MARKED], dtype=torch.int8)
-    batch = (hu, labels, torch.from_numpy(LABELS), marks, how)
+    batch = (hu, labels, torch.from_numpy(LABELS), embolus, how)
     assert task.weights(batch)[-PLACE_MEANS:].tolist() == [2, 3]  # the box's window has a slice without PE
     sums = []
     for parts in (1, 2, 4):
@@ -164,17 +164,17 @@ def test_the_sums_of_shares_of_a_batch_are_those_of_the_batch(index: WindowIndex
 def test_a_flip_of_a_window_flips_its_places(index: WindowIndex) -> None:
     hu, labels = torch.zeros(1, 4, 16, 16, dtype=torch.int16), torch.tensor([[0, 1, 1, 0]], dtype=torch.int8)
     unknown, how = torch.full((1, 6), NAN), torch.tensor([AS_MASK], dtype=torch.int8)
-    marks = torch.zeros(1, 4, 16, 16, dtype=torch.bool)
-    marks[0, 1:3, 2:5, 1:4] = True
+    embolus = torch.zeros(1, 4, 16, 16, dtype=torch.bool)
+    embolus[0, 1:3, 2:5, 1:4] = True
     still = {"rotation_deg": 0.0, "zoom": (1.0, 1.0), "shift": 0.0, "offset_hu": 0.0, "noise_hu": 0.0}
-    hu[marks] = 300
+    hu[embolus] = 300
     losses = []
-    for flip, there in ((0.0, marks), (1.0, marks.flip(-1))):
+    for flip, there in ((0.0, embolus), (1.0, embolus.flip(-1))):
         config = AugmentConfig(flip_left_right=flip, **still)
         task = multitask(index, slice_loss_weight=1.0, place_loss_weight=1.0, augment=config)
         task.model.eval()
         image = hu if flip == 0.0 else hu.flip(-1)
         losses.append(task.sums(task.model, (image, labels, unknown, there, how), whole(1))[-PLACE_MEANS:])
     torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)  # mirrored back, places and all
-    wrong = task.sums(task.model, (image, labels, unknown, marks, how), whole(1))[-PLACE_MEANS:]
+    wrong = task.sums(task.model, (image, labels, unknown, embolus, how), whole(1))[-PLACE_MEANS:]
     assert (wrong - losses[0]).abs().max() > 1e-3

@@ -63,9 +63,9 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
     return Augmented(out, mirrored, grid)
 
 
-def move(marks: Tensor, grid: Tensor) -> Tensor:
+def move(embolus: Tensor, grid: Tensor) -> Tensor:
     """Move what is marked on windows, (B, T, S, S), as `augment` moved these: (B, T, px, px) float, 0 to 1."""
-    return F.grid_sample((marks > 0).float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return F.grid_sample((embolus > 0).float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def swap_sides(targets: Tensor, mirrored: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pectl.core.batches.marks import AS_BOX, AS_MASK, NOT_MARKED, MarksReader
+from pectl.core.batches.places import AS_BOX, AS_MASK, NOT_MARKED, PlacesReader
 from pectl.core.places.emboli import EmbolusSizes
 from pectl.core.places.kept import KeptPlaces, places_path, write_places
 from pectl.errors import StoreError
@@ -33,16 +33,16 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_marks_are_those_of_the_windows_and_say_of_which_kind(store: Path) -> None:
-    reader = MarksReader(store, length=4)
+    reader = PlacesReader(store, length=4)
     assert reader.studies == {"mask", "box"}
     for one in (reader, pickle.loads(pickle.dumps(reader))):  # noqa: S301 - as it goes to a worker
-        marks, how = one.read(["mask", "none", "box", "mask"], [4, 0, 6, 0], (6, 6))
+        embolus, how = one.read(["mask", "none", "box", "mask"], [4, 0, 6, 0], (6, 6))
         assert how.tolist() == [AS_MASK, NOT_MARKED, AS_BOX, AS_MASK]
-        assert (marks.shape, marks.dtype) == ((4, 4, 6, 6), bool)
-        assert np.argwhere(marks).tolist() == [[0, 1, 1, 2], [0, 3, 4, 4], [2, 0, 1, 2]]
+        assert (embolus.shape, embolus.dtype) == ((4, 4, 6, 6), bool)
+        assert np.argwhere(embolus).tolist() == [[0, 1, 1, 2], [0, 3, 4, 4], [2, 0, 1, 2]]
 
 
 def test_a_damaged_file_is_named(store: Path) -> None:
     places_path(store, "box").write_bytes(b"no HDF5")
     with pytest.raises(StoreError, match=r"box\.h5: expected a whole HDF5 file"):
-        MarksReader(store, length=4).read(["mask", "box"], [0, 0], (6, 6))
+        PlacesReader(store, length=4).read(["mask", "box"], [0, 0], (6, 6))

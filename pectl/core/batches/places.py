@@ -14,7 +14,7 @@ NOT_MARKED, AS_MASK, AS_BOX = 0, 1, 2
 """How the emboli of a window's study are marked; not at all, where the store has neither masks nor boxes of it."""
 
 
-class MarksReader:
+class PlacesReader:
     """Reads what is marked on windows.
 
     Args:
@@ -41,15 +41,15 @@ class MarksReader:
         Raises:
             StoreError: a file can't be read; it is named.
         """
-        marks = np.zeros((len(uids), self._length, *shape), bool)
+        embolus = np.zeros((len(uids), self._length, *shape), bool)
         how = np.zeros(len(uids), np.int8)
         for row, (uid, start) in enumerate(zip(uids, starts, strict=True)):
             if uid not in self.studies:
                 continue
             try:
                 volume = self._volumes[uid]
-                marks[row] = volume[start : start + self._length] > 0
+                embolus[row] = volume[start : start + self._length] > 0
                 how[row] = AS_BOX if volume.file.attrs["marked_as"] == BOX else AS_MASK
             except (OSError, KeyError) as error:
                 raise self._volumes.damaged(uid, error) from error
-        return marks, how
+        return embolus, how
