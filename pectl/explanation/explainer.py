@@ -191,7 +191,8 @@ class Explainer:
         features: list[Feature] = []
         for seen in passes:
             logits.append(seen.window_logit)
-            features += _split(seen.feature, self.batch_size)
+            shown = seen.feature if self._shows_context else seen.feature._replace(context=None)
+            features += _split(shown, self.batch_size)
         place = torch.from_numpy(window_places(starts, length=self.windows.length)).to(self.engine.device)
         pooled = torch.cat([feature.pooled.float() for feature in features])
         return _Seen(SeenWindows(pooled, torch.cat(logits), place), features)
@@ -207,9 +208,7 @@ class Explainer:
         for feature, end in zip(seen.features, ends, strict=True):
             place = slice(end - len(feature.pooled), end)
             part = Pull(*(slope[place] for slope in pull))
-            found = window_heat(
-                self.encoder, self._ready(feature), size, part, method=self.method, with_context=self._shows_context
-            )
+            found = window_heat(self.encoder, self._ready(feature), size, part, method=self.method)
             stride, maps = found.stride, _all_maps(found)
             totals = torch.zeros(len(maps), depth, *size[1:]) if totals is None else totals
             for start, one in zip(starts[place], maps.unbind(1), strict=True):

@@ -108,24 +108,23 @@ def window_heat(
     pull: Pull,
     *,
     method: Method,
-    with_context: bool = True,
 ) -> WindowHeat:
     """Return what in each window speaks for an answer.
 
     Args:
         encoder: stage 1, in evaluation mode.
-        feature: of B windows; only what follows its layer2 maps is run again.
+        feature: of B windows; only what follows its layer2 maps is run again. Without that of the context network, the
+            network's part isn't shown.
         size: (T, H, W) of the windows.
         pull: of the answer on these B windows.
         method: `layer-cam` weighs each place by its own positive gradient (Jiang et al. 2021): finer, and
             sparse where a soft maximum picks few places.
-        with_context: whether the context network's part is shown, if there is one.
     """
     maps, far = _maps(encoder, feature, joined=method == "layer-cam")
-    maps = maps if with_context else maps._replace(context=None)
     there = [part for part in maps if part is not None]
     with torch.enable_grad():
-        pooled = pool(maps.layer4, far)
+        unseen = feature.pooled[:, encoder.backbone_size :] if far is None else feature.pooled[:, :0]
+        pooled = torch.cat([pool(maps.layer4, far), unseen], dim=1)
         logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
         answer = (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
         slopes = torch.autograd.grad(answer, there, allow_unused=True)

@@ -42,7 +42,7 @@ def window_sums(
     windows = F.binary_cross_entropy_with_logits(logits.window.float(), target, reduction="sum")
     slices = kinds = ratio = windows.new_zeros(())
     if logits.slices is not None:
-        runs = _runs(slice_labels, logits.slices.shape[1])  # (B, T2)
+        runs = label_runs(slice_labels, logits.slices.shape[1])  # (B, T2)
         slices = slice_weight * _known_cross_entropy(logits.slices.float(), runs).sum()
     if logits.study is not None:
         heads, answers = _kinds_and_ratio(logits.study.float()), _kinds_and_ratio(study)
@@ -55,7 +55,7 @@ def window_sums(
 
 def window_weights(slice_labels: Tensor, study: Tensor, *, runs: int) -> Tensor:
     """Return the (WINDOW_MEANS,) weights: windows, then known runs of slices (`runs` a window), labels of PE, RV/LV."""
-    known = [~torch.isnan(part) for part in (_runs(slice_labels, runs), *_kinds_and_ratio(study))]
+    known = [~torch.isnan(part) for part in (label_runs(slice_labels, runs), *_kinds_and_ratio(study))]
     return torch.tensor([len(slice_labels), *(int(part.sum()) for part in known)], dtype=torch.float64)
 
 
@@ -64,7 +64,7 @@ def _kinds_and_ratio(study: Tensor) -> tuple[Tensor, Tensor]:
     return study[:, : len(PE_LABELS)], study[:, len(PE_LABELS) :]
 
 
-def _runs(slice_labels: Tensor, count: int) -> Tensor:
+def label_runs(slice_labels: Tensor, count: int) -> Tensor:
     """(B, T) int8 -> (B, count) float: 1 for runs with a positive slice, else NaN with an unknown one, else 0."""
     labels = slice_labels.float()
     ranked = torch.where(labels == UNKNOWN, 0.5, labels)  # positive > unknown > negative

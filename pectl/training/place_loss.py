@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.core.batches.places import AS_BOX, AS_MASK
+from pectl.training.losses import label_runs
 
 PLACE_MEANS = 2
 """Windows with what is marked, windows with what is free."""
@@ -37,7 +38,7 @@ def place_sums(places: Tensor | None, slice_labels: Tensor, *marked: Tensor) -> 
     embolus, how = marked
     inside = F.adaptive_max_pool3d(embolus.float(), places.shape[1:]) >= _LEAST_SHARE  # (B, T2, H2, W2)
     mask, box = (how == kind for kind in (AS_MASK, AS_BOX))
-    free = _free_runs(slice_labels, places.shape[1])[:, :, None, None].expand_as(places)
+    free = (label_runs(slice_labels, places.shape[1]) == 0)[:, :, None, None].expand_as(places)
     free = torch.where(_each(mask, places), ~inside, free & ~inside & _each(box, places))
     with_embolus = mask * _mean(F.softplus(-places), inside) + box * _boxes(places, inside)
     return torch.stack([with_embolus.sum(), _mean(F.softplus(places), free).sum()])
@@ -55,7 +56,7 @@ def place_weights(slice_labels: Tensor, *marked: Tensor, runs: int) -> Tensor:
         return torch.zeros(PLACE_MEANS, dtype=torch.float64)
     embolus, how = marked
     shown = (how > 0) & embolus.flatten(1).any(dim=1)
-    free = (how == AS_MASK) | ((how == AS_BOX) & _free_runs(slice_labels, runs).any(dim=1))
+    free = (how == AS_MASK) | ((how == AS_BOX) & (label_runs(slice_labels, runs) == 0).any(dim=1))
     return torch.tensor([int(shown.sum()), int(free.sum())], dtype=torch.float64)
 
 
@@ -71,11 +72,6 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
     """Return the mean of the values at these places of each window: (B,), 0 where there are none."""
     kept = torch.where(where, values, 0.0).flatten(1).sum(dim=1)
     return kept / where.flatten(1).sum(dim=1).clamp(min=1)
-
-
-def _free_runs(slice_labels: Tensor, runs: int) -> Tensor:
-    """(B, T) int8 -> (B, runs): whether all slices of a run are labelled as without PE."""
-    return F.adaptive_max_pool1d((slice_labels != 0).float(), runs) == 0
 
 
 def _each(windows: Tensor, places: Tensor) -> Tensor:

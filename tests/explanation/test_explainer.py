@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from pectl.config import WindowsConfig
-from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
+from pectl.core.models.stage1 import Feature, Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 from pectl.explanation import explainer as module
 from pectl.explanation.explainer import Explainer, find_peak
-from pectl.explanation.gradcam import window_heat
+from pectl.explanation.gradcam import WindowHeat, window_heat
 from pectl.inference.device import make_engine
 from tests.stage2_specs import stage2_spec
 
@@ -198,9 +198,12 @@ def test_a_context_network_is_shown_for_rv_lv_alone(study: Study, method: str, m
     torch.manual_seed(5)
     encoder, judge = WindowEncoder(spec), SequenceClassifier(stage2_spec(feature_size=256))
     shown = []
-    monkeypatch.setattr(
-        module, "window_heat", lambda *given, **more: shown.append(more["with_context"]) or window_heat(*given, **more)
-    )
+
+    def seen(encoder: WindowEncoder, feature: Feature, *given: object, **more: object) -> WindowHeat:
+        shown.append(feature.context is not None)
+        return window_heat(encoder, feature, *given, **more)
+
+    monkeypatch.setattr(module, "window_heat", seen)
     for label, wanted in (("rv_lv_ratio_gte_1", True), ("rv_lv_ratio_lt_1", True), ("pe_present", False)):
         shown.clear()
         heat = explainer(encoder=encoder, classifier=judge, method=method, label=label).explain(study).heat

@@ -287,7 +287,7 @@ def test_heat_of_a_context_network_is_its_part_of_one_backward_pass(method: str)
     with torch.no_grad():
         feature = encoder.forward_features(x)
     pull = Pull(slope, torch.zeros(2))
-    hidden = window_heat(encoder, feature, x.shape[2:], pull, method="layer-cam", with_context=False)
+    hidden = window_heat(encoder, feature._replace(context=None), x.shape[2:], pull, method="layer-cam")
     assert hidden.context is None
     torch.testing.assert_close(hidden.maps, found_in(encoder, x, pull, method="layer-cam").maps)
 

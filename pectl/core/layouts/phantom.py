@@ -1,10 +1,11 @@
 """A cohort of `pectl phantom`: RSPECT's files, and beside them the masks that each study was made with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pectl.core.layouts.layout import Layout, SetContents
 from pectl.core.layouts.listing import listed
-from pectl.core.layouts.rspect import IMAGES, LABELS, is_rspect
+from pectl.core.layouts.rspect import IMAGES, LABELS, is_rspect, read_rspect
 from pectl.core.places.source import PlacesSource
 
 _TRUTH = "truth"
@@ -19,12 +20,8 @@ def _truth(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path) -> SetContents:
-    return SetContents(
-        images=(folder / IMAGES,),
-        dicom_alone=True,
-        labels=folder / LABELS,
-        places={path.stem: PlacesSource("phantom", path, labels=False) for path in _truth(folder)},
-    )
+    places = {path.stem: PlacesSource("phantom", path, labels=False) for path in _truth(folder)}
+    return replace(read_rspect(folder), places=places)
 
 
 LAYOUT = Layout(

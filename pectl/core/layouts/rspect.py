@@ -20,7 +20,8 @@ def _is_release(folder: Path) -> bool:
     return is_rspect(folder) and (folder / "sample_submission.csv").is_file()
 
 
-def _read(folder: Path) -> SetContents:
+def read_rspect(folder: Path) -> SetContents:
+    """Return RSPECT's images and labels."""
     return SetContents(images=(folder / IMAGES,), dicom_alone=True, labels=folder / LABELS)
 
 
@@ -35,5 +36,5 @@ LAYOUT = Layout(
         "`test.csv` has ids alone: `test/` isn't read",
     ),
     recognise=_recognise,
-    read=_read,
+    read=read_rspect,
 )

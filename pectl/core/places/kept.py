@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pectl.core.labels.names import STUDY
 from pectl.core.places.emboli import EmbolusSizes, Numbers
 from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.core.stores.tables import MADE_BY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 COLUMNS = ("volume_mm3", "thickest_mm", "n_slices", "in_box")
 MASK, BOX = "mask", "box"
 """As what emboli can be marked."""
-MADE_BY = "pectl preprocess"
 
 
 @dataclass(frozen=True, kw_only=True)

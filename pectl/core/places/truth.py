@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pectl.core.places.digest import NO_PLACES
 from pectl.core.places.emboli import number_parts
-from pectl.core.places.kept import MADE_BY
 from pectl.core.storage.files import file_digest
 from pectl.core.storage.h5 import read_h5
+from pectl.core.stores.tables import MADE_BY
 from pectl.errors import InputMissingError
 
 BoolArray = NDArray[np.bool_]
