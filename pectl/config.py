@@ -6,6 +6,7 @@ Each default is written once, here. `sample_configs/` holds the experiments that
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -26,7 +27,10 @@ class Section(BaseModel):
 
     def digest(self) -> str:
         """Return the SHA-256 of the section's canonical JSON, as 64 hex digits."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return self._digest_without(set())
+
+    def _digest_without(self, names: set[str]) -> str:
+        canonical = json.dumps(self.model_dump(mode="json", exclude=names), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -155,9 +159,29 @@ class WindowsConfig(Section):
     hu_scaling: Literal["fixed", "per-slice"] = "fixed"
     """`per-slice` then stretches each slice from its own minimum to its own maximum, as the program of the paper does:
     HU lose their meaning; it is there to be measured."""
+    vessels_to_hu: Annotated[float, Field(ge=0.0, le=1000.0)] = 400.0
+    """HU to which contrast in the great vessels is brought: HU above 80 are scaled by a factor of the study, so that
+    faint contrast looks like the contrast of training; 0 leaves HU as they are."""
+
+    @classmethod
+    def of_run(cls, written: Mapping[str, object]) -> Self:
+        """Return the windows that a run keeps; one made before contrast was scaled doesn't scale it.
+
+        Raises:
+            ValueError: they aren't such.
+        """
+        return cls.model_validate({"vessels_to_hu": 0.0} | dict(written))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the section; where contrast isn't scaled, the one of before it could be."""
+        return self._digest_without(set() if self.vessels_to_hu else {"vessels_to_hu"})
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if 0.0 < self.vessels_to_hu < 100.0:
+            raise ValueError(
+                f"vessels_to_hu {self.vessels_to_hu:g} must be 100 or more, or 0: unenhanced blood has less"
+            )
         if self.stride > self.length:
             raise ValueError(f"stride {self.stride} > length {self.length} would skip slices")
         if not self.hu_ranges:

@@ -63,7 +63,7 @@ def read_config(bundle: Bundle) -> dict[str, Any]:
     try:
         return {
             "preprocess": preprocess,
-            "windows": WindowsConfig.model_validate(content["windows"]),
+            "windows": WindowsConfig.of_run(content["windows"]),
             "input_px": int(content["input_px"]),
             "batch_size": int(content["batch_size"]),
             "precision": _PRECISION.validate_python(content["precision"]),

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from pectl.config import WindowsConfig
+from pectl.core.batches.contrast import contrast_gain
 from pectl.core.batches.intensity import prepare
 from pectl.core.batches.windows import window_labels, window_starts
 from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.stores.feature_store import StudySequence
-from pectl.core.stores.study_store import Study
+from pectl.core.stores.study_store import Study, no_vessel_hu
 from pectl.inference.device import Engine
 
 FloatArray = NDArray[np.float32]
@@ -62,7 +63,11 @@ class StudyEncoder:
         return window_starts(len(study.hu), length=self.windows.length, stride=self.windows.stride)
 
     def passes(self, study: Study, starts: NDArray[np.int64]) -> Iterator[Seen]:
-        """Yield what stage 1 makes of a study's windows, batch by batch, in their order."""
+        """Yield what stage 1 makes of a study's windows, batch by batch, in their order.
+
+        Raises:
+            StoreError: contrast is to be scaled, and the study's store is too old to tell how bright it is.
+        """
         for batch in window_batches(len(starts), self.batch_size):
             yield self._see(study, starts[batch])
 
@@ -84,9 +89,15 @@ class StudyEncoder:
     def _layer2(self, study: Study, slices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return both layer2 maps (B, C2, T2, H2, W2) of a study's runs of slices, (B, T)."""
         hu = torch.from_numpy(study.hu[slices])  # (B, T, S, S)
-        x = prepare(hu.to(self.engine.device), self.windows, self.input_px)
+        gain = torch.from_numpy(contrast_gain([self._vessel_hu(study)], self.windows))
+        x = prepare(hu.to(self.engine.device), gain, self.windows, self.input_px)
         with self.engine.autocast():
             return self.model.forward_layer2(x)
+
+    def _vessel_hu(self, study: Study) -> float:
+        if study.vessel_hu is None and self.windows.vessels_to_hu:
+            raise no_vessel_hu(f"study {study.uid}")
+        return np.nan if study.vessel_hu is None else study.vessel_hu
 
     def _shared_layer2(self, study: Study, slices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """As `_layer2`, but a slice that several windows have is computed once; `slices_apart` makes it the same."""

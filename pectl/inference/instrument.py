@@ -241,7 +241,7 @@ def instrument_of_runs(stage1: Path, stage2: Path) -> Instrument:
     run1, described = read_run(stage1, stage="stage1")
     run2, _ = read_run(stage2, stage="stage2")
     decisions = Decisions.from_json(read_json(stage2 / "decisions.json", made_by="pectl train-stage2"))
-    windows = WindowsConfig.model_validate(described["windows"])
+    windows = WindowsConfig.of_run(described["windows"])
     features = feature_digest(store=run1.made_from["study_store"], stage1=run1.digest, windows=windows.digest())
     check_lineage(where=stage2, expected=features, found=run2.made_from["features"], what=f"features of {stage1}:")
     trained = load_config(stage1 / "config.toml", [])

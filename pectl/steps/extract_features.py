@@ -69,7 +69,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     )
     refuse_trained_on(read_run_splits(stage1), store.uids("val"), where=stage1, trained=("train",))
     refuse_trained_on(read_run_splits(stage1), store.uids("test"), where=stage1, trained=("train", "val"))
-    windows = WindowsConfig.model_validate(described["windows"])
+    windows = WindowsConfig.of_run(described["windows"])
     stamp = _stamp(store, run, windows)
     _refuse_other_features(out, stamp)
     model, px = load_stage1(best_model(stage1)), described["input_px"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pectl.config import Config
 from pectl.core.batches.augment import augment, move, swap_sides
+from pectl.core.batches.contrast import contrast_gain
 from pectl.core.batches.intensity import prepare, to_channels
 from pectl.core.batches.places import PlacesReader
 from pectl.core.batches.share import Share
@@ -20,7 +21,7 @@ from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.models.stage1 import WindowEncoder, WindowLogits
 from pectl.core.statistics.ranking import auroc
 from pectl.core.stores.slice_labels import read_slice_labels
-from pectl.core.stores.study_store import StudyStore, study_path
+from pectl.core.stores.study_store import StudyStore, no_vessel_hu, study_path
 from pectl.errors import TrainingError
 from pectl.training.loader import Batch, Key, Rows
 from pectl.training.losses import WINDOW_MEANS, window_sums, window_weights
@@ -61,20 +62,22 @@ def _known_windows(store: StudyStore, split: str, config: Config) -> WindowIndex
 class WindowSource:
     """Reads batches of the windows of a store whose label is known.
 
-    A batch is int16 HU (B, T, S, S), slice labels (B, T), and MULTITASK_LABELS of the windows' studies (B, 6), NaN
-    where they are not defined: those of PE for a window without PE, RV/LV for a study without. Where places are
-    learnt, what is marked on the windows follows: (B, T, S, S) bool, and how, (B,).
+    A batch is int16 HU (B, T, S, S), the gain of their contrast (B,), slice labels (B, T), and MULTITASK_LABELS of the
+    windows' studies (B, 6), NaN where they are not defined: those of PE for a window without PE, RV/LV for a study
+    without. Where places are learnt, what is marked on the windows follows: (B, T, S, S) bool, and how, (B,).
 
     Attributes:
         reader: of the store.
         splits: the windows of `train` and `val`.
         labels: (n, 6) MULTITASK_LABELS of their studies, NaN unknown or undefined.
+        gains: (n,) of the contrast of their studies.
         places: of the store; None where places aren't learnt.
     """
 
     reader: WindowReader
     splits: dict[str, WindowIndex]
     labels: dict[str, NDArray[np.float32]]
+    gains: dict[str, NDArray[np.float32]]
     places: PlacesReader | None = None
 
     @classmethod
@@ -84,19 +87,25 @@ class WindowSource:
         Raises:
             TrainingError: one of them lacks windows with PE, or without; or places are to be learnt, and nothing is
                 marked in any study to train on.
+            StoreError: contrast is to be scaled, and the store is too old to tell how bright it is.
         """
         reader = WindowReader(partial(study_path, store.path), length=config.windows.length)
         splits = {split: _known_windows(store, split, config) for split in ("train", "val")}
         columns = [EXAM_LABELS.index(name) for name in MULTITASK_LABELS]
         labels = {split: store.exam_targets(index.uids)[:, columns] for split, index in splits.items()}
-        return cls(reader, splits, labels, _places(store, splits["train"], config))
+        gains = {
+            split: contrast_gain(_vessel_hu(store, index.uids, config), config.windows)
+            for split, index in splits.items()
+        }
+        return cls(reader, splits, labels, gains, _places(store, splits["train"], config))
 
     def __call__(self, key: Key, empty: Empty = empty_hu, /) -> Batch:
         """Read the windows of a share."""
         index, rows = self.splits[key.split], key.rows[key.share.rows]
         uids, starts = [index.uids[i] for i in index.study[rows]], index.start[rows].tolist()
         hu = self.reader.read(uids, starts, empty)
-        read = [hu, index.slice_labels[rows], self.labels_of(key.split, rows)]
+        gain = self.gains[key.split][index.study[rows]]
+        read = [hu, gain, index.slice_labels[rows], self.labels_of(key.split, rows)]
         if self.places is not None:
             read += self.places.read(uids, starts, hu.shape[2:])
         return tuple(map(torch.from_numpy, read))
@@ -107,6 +116,14 @@ class WindowSource:
         labels = self.labels[split][index.study[rows]]
         labels[index.label[rows] != 1, : len(PE_LABELS)] = np.nan
         return labels
+
+
+def _vessel_hu(store: StudyStore, uids: Sequence[str], config: Config) -> NDArray[np.float32]:
+    if "vessel_hu" in store.studies:
+        return store.studies.loc[list(uids), "vessel_hu"].to_numpy(np.float32)
+    if config.windows.vessels_to_hu:
+        raise no_vessel_hu(store.path)
+    return np.full(len(uids), np.nan, np.float32)
 
 
 def _places(store: StudyStore, train: WindowIndex, config: Config) -> PlacesReader | None:
@@ -150,14 +167,14 @@ class Stage1Task:
 
     def weights(self, batch: Batch) -> Tensor:
         """Return the weights of the loss: windows, and what is known of slices, labels of PE, RV/LV, places."""
-        _, slices, study, *marked = batch
+        _, _, slices, study, *marked = batch
         runs = self.model.slice_runs(self.config.windows.length)
         return torch.cat([window_weights(slices, study, runs=runs), place_weights(slices, *marked, runs=runs)])
 
     def sums(self, model: nn.Module, batch: Batch, share: Share) -> Tensor:
         """Augment on the device, and return the sums of the loss."""
-        hu, slices, study, *marked = (part.to(self.fabric.device) for part in batch)
-        changed, mirrored, grid = augment(hu, self.config.stage1.input_px, self.config.stage1.augment, share)
+        hu, gain, slices, study, *marked = (part.to(self.fabric.device) for part in batch)
+        changed, mirrored, grid = augment(hu, gain, self.config.stage1.input_px, self.config.stage1.augment, share)
         logits = model(_laid_out(self.config, to_channels(changed, self.config.windows)))
         if marked:
             marked[0] = move(marked[0], grid)
@@ -172,8 +189,8 @@ class Stage1Task:
 
     def judge(self, model: nn.Module, batch: Batch) -> ValidationBatch:
         """Return the loss and the scores of validation windows."""
-        hu, slices, study, *marked = (part.to(self.fabric.device) for part in batch)
-        logits = model(_laid_out(self.config, prepare(hu, self.config.windows, self.config.stage1.input_px)))
+        hu, gain, slices, study, *marked = (part.to(self.fabric.device) for part in batch)
+        logits = model(_laid_out(self.config, prepare(hu, gain, self.config.windows, self.config.stage1.input_px)))
         scores = (logits.window,) if logits.study is None else (logits.window, logits.study)
         outputs = tuple(part.float().cpu().numpy() for part in scores)
         return ValidationBatch(self._loss(logits, slices, study, *marked), self.weights(batch), outputs)

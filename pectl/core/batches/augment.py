@@ -8,14 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
+from pectl.core.batches.contrast import scale_contrast
 from pectl.core.batches.share import Share, whole
 from pectl.core.labels.names import LEFT, MULTITASK_LABELS, RIGHT
 from pectl.core.storage.hounsfield import AIR_HU
 
 DRAWS = 7
 """Random numbers of a window, each in [0, 1): mirror, angle, zoom, two shifts, offset, level of the noise."""
-UNENHANCED_HU = 80.0
-"""What holds no contrast medium lies below, but bone and calcium: blood, clots, muscle and organs have 20 to 80 HU."""
 
 
 class Augmented(NamedTuple):
@@ -32,7 +31,7 @@ class Augmented(NamedTuple):
 _OTHER_SIDE = {LEFT: RIGHT, RIGHT: LEFT}
 
 
-def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = None) -> Augmented:
+def augment(hu: Tensor, gain: Tensor, px: int, config: AugmentConfig, share: Share | None = None) -> Augmented:
     """Mirror, turn, scale, shift each window in plane, then change its contrast phase, shift its HU and add noise.
 
     Draws from torch's CPU generator for the whole batch: a window's changes are the same in whatever share of the
@@ -40,6 +39,7 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
 
     Args:
         hu: (B, T, S, S) int16 HU.
+        gain: (B,) of `contrast_gain`.
         px: side of the result.
         config: sizes of the changes.
         share: which rows of a batch `hu` is; None for all.
@@ -54,8 +54,7 @@ def augment(hu: Tensor, px: int, config: AugmentConfig, share: Share | None = No
     above_air = hu.float() - AIR_HU  # outside the image grid_sample puts 0, which is then air
     out = F.grid_sample(above_air, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + AIR_HU
     low, high = config.contrast_gain
-    if (low, high) != (1.0, 1.0):
-        out += out.sub(UNENHANCED_HU).relu_() * _for_each(low - 1 + phase * (high - low), out)
+    scale_contrast(out, gain * (low + phase * (high - low)).to(gain.device))
     offset = (draws[5] * 2 - 1) * config.offset_hu
     out += _for_each(offset, out)
     if config.noise_hu:

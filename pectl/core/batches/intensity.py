@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.config import WindowsConfig
+from pectl.core.batches.contrast import scale_contrast
 
 
 def to_channels(hu: Tensor, windows: WindowsConfig) -> Tensor:
@@ -35,12 +36,19 @@ def _stretched(x: Tensor) -> Tensor:
 
 def resize(hu: Tensor, px: int) -> Tensor:
     """(B, T, S, S) int16 or float HU -> (B, T, px, px) float HU, bilinear and antialiased."""
-    hu = hu.float()
+    hu = hu.to(torch.float32, copy=True)
     if hu.shape[-1] == px:
         return hu
     return F.interpolate(hu, size=(px, px), mode="bilinear", antialias=hu.shape[-1] > px, align_corners=False)
 
 
-def prepare(hu: Tensor, windows: WindowsConfig, px: int) -> Tensor:
-    """(B, T, S, S) int16 HU -> (B, C, T, px, px), channels last: what stage 1 sees outside training."""
-    return to_channels(resize(hu, px), windows)
+def prepare(hu: Tensor, gain: Tensor, windows: WindowsConfig, px: int) -> Tensor:
+    """(B, T, S, S) int16 HU -> (B, C, T, px, px), channels last: what stage 1 sees outside training.
+
+    Args:
+        hu: of the windows.
+        gain: (B,) of `contrast_gain`.
+        windows: the channels.
+        px: side of the result.
+    """
+    return to_channels(scale_contrast(resize(hu, px), gain), windows)

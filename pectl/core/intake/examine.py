@@ -61,10 +61,11 @@ class StudyLabels:
 
 @dataclass(frozen=True)
 class Usable:
-    """A study that can be used: its volume and the box of its lungs."""
+    """A study that can be used: its volume, the box of its lungs, and the HU of the vessels between them."""
 
     volume: Volume
     box: Box
+    vessel_hu: float
 
 
 @dataclass(frozen=True)
@@ -190,10 +191,10 @@ def _attempt(choice: SeriesChoice, config: PreprocessConfig) -> _Attempt:
         choice = choice.of(volume.stack.headers)
         findings = volume.findings
         _check_distinct(volume)
-        box, lung_findings = find_lungs(volume, config)
+        lungs = find_lungs(volume, config)
     except StudyRefusedError as error:
         return _Attempt(choice, findings, error=error)
-    return _Attempt(choice, (*findings, *lung_findings), Usable(volume, box))
+    return _Attempt(choice, (*findings, *lungs.findings), Usable(volume, lungs.box, lungs.vessel_hu))
 
 
 def _refusal(attempts: list[_Attempt]) -> list[Finding]:
@@ -217,7 +218,7 @@ def make_study(usable: Usable, verdict: Verdict, config: PreprocessConfig, label
     volume = usable.volume
     grid = resample_box(volume, usable.box, slice_spacing_mm=config.slice_spacing_mm, in_plane_px=config.in_plane_px)
     source = _source_slices(volume, grid, labels.image or {})
-    return _study(volume, grid, source, verdict, labels.exam)
+    return _study(usable, grid, source, verdict, labels.exam)
 
 
 def _count(headers: list[SliceHeader]) -> Callable[[str], tuple[int, str]]:
@@ -297,7 +298,7 @@ def _label_findings(choice: SeriesChoice, image_labels: dict[str, int] | None) -
 
 
 def _study(
-    volume: Volume,
+    usable: Usable,
     grid: Grid,
     source: SourceSlices,
     verdict: Verdict,
@@ -305,6 +306,7 @@ def _study(
 ) -> Study:
     from pectl.core.stores.study_store import Study  # h5py, which judging alone needn't pay
 
+    volume = usable.volume
     first = volume.stack.headers[0]
     row_mm, column_mm = first.pixel_spacing_mm or (0.0, 0.0)
     return Study(
@@ -324,6 +326,7 @@ def _study(
         kernel=first.kernel,
         manufacturer=first.manufacturer,
         slice_step_mm=volume.stack.step_mm,
+        vessel_hu=usable.vessel_hu,
     )
 
 

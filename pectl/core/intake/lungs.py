@@ -1,6 +1,7 @@
 """The box of both lungs: air inside the body on a coarse grid, completed to a symmetric thorax."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import ndimage
 
 from pectl.config import PreprocessConfig
 from pectl.core.intake.coarse import Coarse, body_mask, coarsen, edge_in_body
-from pectl.core.intake.contrast import contrast_findings
+from pectl.core.intake.contrast import contrast_findings, vessel_hu
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.lungmask_model import load_lungmask, segment_lungs
 from pectl.core.intake.upside_down import check_upright
@@ -38,6 +39,15 @@ class Box:
     w: tuple[int, int]
 
 
+class Lungs(NamedTuple):
+    """What is known of the lungs of a volume and of the vessels between them."""
+
+    box: Box
+    findings: list[Finding]
+    vessel_hu: float
+    """Of contrast in the great vessels; NaN where too little of them is shown."""
+
+
 def check_available(config: PreprocessConfig) -> None:
     """Check that the configured method can work.
 
@@ -48,7 +58,7 @@ def check_available(config: PreprocessConfig) -> None:
         load_lungmask(config.lungmask_weights)
 
 
-def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Finding]]:
+def find_lungs(volume: Volume, config: PreprocessConfig) -> Lungs:
     """Find the box of both lungs, with a margin on every side, by the configured method.
 
     Raises:
@@ -77,7 +87,7 @@ def _shrink_mask(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.
 
 def _box(
     lungs: NDArray[np.bool_], body: NDArray[np.bool_], coarse: Coarse, volume: Volume, *, margin_mm: float
-) -> tuple[Box, list[Finding]]:
+) -> Lungs:
     voxel_ml = float(np.prod(coarse.spacing_mm)) / 1000.0
     if (size_ml := lungs.sum() * voxel_ml) < _SMALLEST_LUNGS_ML:
         _check_not_clipped(coarse, body, voxel_ml)
@@ -96,8 +106,9 @@ def _box(
     if any(size < smallest for size, smallest in zip(extent, _SMALLEST_BOX_MM, strict=True)):
         findings.append(Finding("lung_box_fallback", "x".join(f"{size:.0f}" for size in extent) + " mm"))
         ranges = _extent(body)
-    findings += contrast_findings(coarse, lungs, width=ranges[2])
-    return _to_box(ranges, coarse, volume, margin_mm), findings
+    bright = vessel_hu(coarse, lungs, width=ranges[2])
+    findings += contrast_findings(bright)
+    return Lungs(_to_box(ranges, coarse, volume, margin_mm), findings, bright)
 
 
 def _check_not_clipped(coarse: Coarse, body: NDArray[np.bool_], voxel_ml: float) -> None:

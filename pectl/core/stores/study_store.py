@@ -3,6 +3,7 @@
 from __future__ import annotations  # pandas is imported where a table is read
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +32,7 @@ ROW_COLUMNS = (
     "n_slices",
     "n_source_slices",
     "slice_step_mm",
+    "vessel_hu",
     "spacing",
     "flags",
     "kernel",
@@ -55,6 +57,8 @@ class Study:
         source_orientation: ImageOrientationPatient.
         flags: codes of repairs and warnings.
         exam_labels: 0, 1 or None (unknown, undefined) by label.
+        vessel_hu: of contrast in the great vessels; NaN where too little of them is shown, None in a store made before
+            it was measured.
     """
 
     uid: str
@@ -73,6 +77,7 @@ class Study:
     kernel: str = ""
     manufacturer: str = ""
     slice_step_mm: float = 0.0
+    vessel_hu: float | None = math.nan
 
 
 def store_digest(config: PreprocessConfig) -> str:
@@ -111,7 +116,7 @@ def _attributes(study: Study) -> dict[str, object]:
         "kernel": study.kernel,
         "manufacturer": study.manufacturer,
         "slice_step_mm": study.slice_step_mm,
-    }
+    } | ({} if study.vessel_hu is None else {"vessel_hu": study.vessel_hu})
 
 
 def read_study(path: Path) -> Study:
@@ -144,6 +149,7 @@ def _read_attributes(attrs: h5py.AttributeManager) -> dict[str, Any]:
         "kernel": str(attrs["kernel"]),
         "manufacturer": str(attrs["manufacturer"]),
         "slice_step_mm": float(attrs["slice_step_mm"]),
+        "vessel_hu": float(attrs["vessel_hu"]) if "vessel_hu" in attrs else None,
     }
 
 
@@ -164,11 +170,22 @@ def study_row(path: Path) -> dict[str, object]:
             "n_slices": n_slices,
             "n_source_slices": n_source,
             "slice_step_mm": round(attributes["slice_step_mm"], 4),
+            "vessel_hu": attributes["vessel_hu"],
             "spacing": "x".join(f"{value:.4g}" for value in attributes["spacing_mm"]),
             "flags": ",".join(attributes["flags"]),
         }
     )
     return {name: row[name] for name in ROW_COLUMNS}
+
+
+def no_vessel_hu(where: object) -> StoreError:
+    """Return what to raise where contrast is to be scaled, and a store is too old to tell how bright it is."""
+    return StoreError(
+        where=where,
+        expected="the HU of its great vessels, which windows.vessels_to_hu needs",
+        found="none: an older pectl preprocessed it",
+        fix=f"run {MADE_BY} again, into a new folder",
+    )
 
 
 @dataclass(frozen=True)

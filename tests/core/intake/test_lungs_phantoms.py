@@ -32,7 +32,7 @@ def losses(folder: Path) -> list[tuple[float, float, list[str]]]:
     for path in sorted((folder / "truth").glob("*.npz")):
         headers = [header for file in find_files(folder / "train" / path.stem) if (header := read_header(file))]
         volume = read_volume(tuple(headers), min_slices=16, max_gap_mm=10.0)
-        box, findings = find_lungs(volume, PreprocessConfig())
+        box, findings, _ = find_lungs(volume, PreprocessConfig())
         inside = tuple(slice(*edge) for edge in (box.d, box.h, box.w))
         with np.load(path) as truth:
             aerated, airless = truth["lung"], truth["collapse"] | truth["mass"]

@@ -63,7 +63,7 @@ def test_the_right_chest_wall_of_that_chest_is_inside(real_data):
     """The ribs, not only what is left of the right lung: the box is symmetric about the body."""
     headers = headers_below(real_data / "ct" / "chest_lidc_0314")
     volume = read_volume(rank_series(headers, CONFIG)[0].headers, min_slices=16, max_gap_mm=10)
-    box, findings = find_lungs(volume, CONFIG)
+    box, findings, _ = find_lungs(volume, CONFIG)
     assert [finding.code for finding in findings] == ["no_contrast"]
     body = (volume.hu[box.d[0] : box.d[1] : 4, :, ::4] > -300).mean(axis=(0, 1))
     columns = np.flatnonzero(body > 0.05) * 4
