@@ -78,8 +78,11 @@ def make_source(folder: Path, *, studies: int, side: int) -> WindowSource:
     labels = {str(number): rng.integers(0, 2, SLICES).astype(np.int8) for number in range(studies)}
     index = WindowIndex.build(labels, length=LENGTH, stride=5)
     reader = WindowReader(partial(study_path, folder / f"store-{side}"), length=LENGTH)
+    ones = np.ones(studies, np.float32)
     unknown = np.full((studies, len(MULTITASK_LABELS)), np.nan, np.float32)
-    return WindowSource(reader, {"train": index, "val": index}, {"train": unknown, "val": unknown})
+    return WindowSource(
+        reader, {"train": index, "val": index}, {"train": unknown, "val": unknown}, {"train": ones, "val": ones}
+    )
 
 
 def _keys(source: WindowSource, size: int, count: int) -> list[Key]:
@@ -164,8 +167,8 @@ def extraction_rows(folder: Path) -> list[Row]:
     experiment = Config(stage1=LARGE.model_copy(update={"channels_last": False}))
     torch.manual_seed(0)
     model = new_encoder(experiment).eval()
-    hu = source(_keys(source, 8, 1)[0])[0]
-    x = prepare(hu, experiment.windows, LARGE.input_px)
+    hu, gain, *_ = source(_keys(source, 8, 1)[0])
+    x = prepare(hu, gain, experiment.windows, LARGE.input_px)
     plain = x.contiguous()
     reference = model.forward_features(plain).pooled
     eager = shortest(lambda: model.forward_features(plain), repeats=2)
@@ -179,7 +182,7 @@ def extraction_rows(folder: Path) -> list[Row]:
                 return model.forward_features(inputs()).pooled.float()
 
         bare = shortest(partial(forward, lambda: x), repeats=4)
-        ours = shortest(partial(forward, lambda: prepare(hu, experiment.windows, LARGE.input_px)), repeats=4)
+        ours = shortest(partial(forward, lambda: prepare(hu, gain, experiment.windows, LARGE.input_px)), repeats=4)
         cosine = torch.nn.functional.cosine_similarity(reference, forward(lambda: x)).min().item()
         rows.append(
             (

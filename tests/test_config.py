@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pectl.config import Config, load_config, write_config
+from pectl.config import Config, WindowsConfig, load_config, write_config
 from pectl.errors import ConfigError, InputMissingError
 
 
@@ -35,6 +35,15 @@ def test_digest_follows_the_values_of_its_section() -> None:
     assert len(one.digest()) == 64
 
 
+def test_windows_of_a_run_made_before_contrast_was_scaled_are_as_they_were() -> None:
+    before = WindowsConfig().model_dump(mode="json", exclude={"vessels_to_hu"})
+    windows = WindowsConfig.of_run(before)
+    assert windows.vessels_to_hu == 0
+    assert windows.digest() == "9fcd39aadfbfec3403db3db80f1fd225004607776c1ef7ac5b353304e8b02934"
+    assert WindowsConfig.of_run(WindowsConfig().model_dump(mode="json")) == WindowsConfig() != windows
+    assert WindowsConfig().digest() != windows.digest()
+
+
 def test_all_faults_are_named_in_one_line(tmp_path: Path) -> None:
     path = write(tmp_path, "[stage1]\nepoch = 3\nbatch_size = 0\n[windows]\nstride = 11\n[nothing]\nx = 1\n")
     with pytest.raises(ConfigError) as error:
@@ -53,6 +62,7 @@ def test_all_faults_are_named_in_one_line(tmp_path: Path) -> None:
     [
         ("windows.hu_ranges={}", "hu_ranges needs at least one range"),
         ("windows.hu_ranges={a=[5, 5]}", "hu_ranges.a: lower 5.0 must be below upper 5.0"),
+        ("windows.vessels_to_hu=60", "vessels_to_hu 60 must be 100 or more, or 0: unenhanced blood has less"),
         ("split.method=csv", "split.csv is needed by method 'csv' and by no other"),
         ("split.val_fraction=0.9", "val_fraction + test_fraction must leave studies to train on (< 1)"),
         ("split.fold=5", "fold 5 must be one of 0 to 4"),

@@ -46,6 +46,7 @@ VARIANTS = {
             meaning="the method of Ma et al. 2022 (rspect_ma2022.toml), with this backbone and input size",
             changes=(
                 "windows.stride=10",
+                "windows.vessels_to_hu=0",
                 "stage1.slice_loss_weight=0",
                 "stage1.multitask_loss_weight=0",
                 "stage1.sampling=natural",
@@ -109,9 +110,9 @@ VARIANTS = {
             changes=("stage1.augment.contrast_gain=[0.3, 1.3]",),
         ),
         Variant(
-            name="no-contrast-gain",
-            meaning="contrast medium as it is",
-            changes=("stage1.augment.contrast_gain=[1.0, 1.0]",),
+            name="contrast-as-it-is",
+            meaning="contrast medium isn't brought to one brightness",
+            changes=("windows.vessels_to_hu=0",),
         ),
         Variant(name="batch-8", meaning="twice as many steps of 8 windows", changes=("stage1.batch_size=8",)),
         Variant(name="batch-32", meaning="half as many steps of 32 windows", changes=("stage1.batch_size=32",)),

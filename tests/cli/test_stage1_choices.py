@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pectl.config import WindowsConfig, load_config
+from pectl.core.batches.contrast import contrast_gain
 from pectl.core.batches.intensity import prepare
 from pectl.core.batches.windows import window_starts
 from pectl.core.labels.names import MULTITASK_LABELS
@@ -67,8 +68,10 @@ def test_later_commands_scale_hu_as_the_run_did_whatever_their_own_configuration
     store = StudyStore.open(chosen.store)
     study = store.read_study(store.uids()[0])
     spans = window_starts(len(study.hu), length=6, stride=3)[:, None] + np.arange(6)
+    hu, gain = torch.from_numpy(study.hu[spans]), torch.from_numpy(contrast_gain([study.vessel_hu], windows))
+    assert gain != 1
     x = {
-        scaling: prepare(torch.from_numpy(study.hu[spans]), windows.model_copy(update={"hu_scaling": scaling}), 32)
+        scaling: prepare(hu, gain, windows.model_copy(update={"hu_scaling": scaling}), 32)
         for scaling in ("per-slice", "fixed")
     }
     with torch.inference_mode():

@@ -1,5 +1,7 @@
 """Stage 1 on a study: how its windows are cut into batches, and what comes of each slice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from pectl.config import WindowsConfig
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.stores.study_store import Study
-from pectl.errors import ConfigError
+from pectl.errors import ConfigError, StoreError
 from pectl.inference.device import Chosen, make_engine
 from pectl.inference.encoder import StudyEncoder, window_batches
 
@@ -125,6 +127,25 @@ def test_without_slice_supervision_a_slice_has_the_logit_of_its_best_window(make
     logits = found.window_logit
     assert found.slice_logit[0] == logits[0]
     assert found.slice_logit[5] == logits.max()
+
+
+def test_a_study_of_faint_contrast_is_seen_as_if_it_were_bright(make_study) -> None:
+    bright = replace(make_study(), vessel_hu=400.0)
+    hu = bright.hu.astype(float)
+    hu[hu > 80] = 80 + 2 * np.round((hu[hu > 80] - 80) / 2)  # even, so that half of it is whole
+    bright = replace(bright, hu=hu.astype(np.int16))
+    faint = replace(bright, hu=np.where(hu > 80, (hu + 80) / 2, hu).astype(np.int16), vessel_hu=240.0)
+    found, wanted = encoder().encode(faint), encoder().encode(bright)
+    np.testing.assert_allclose(found.features, wanted.features, rtol=0, atol=1e-6)
+    assert np.abs(encoder().encode(replace(faint, vessel_hu=np.nan)).features - wanted.features).max() > 1e-3
+
+
+def test_a_study_of_a_store_too_old_to_tell_its_contrast_is_not_guessed(make_study) -> None:
+    old = replace(make_study(), vessel_hu=None)
+    with pytest.raises(StoreError, match=rf"study {old.uid}: expected the HU of its great vessels.*preprocess again"):
+        encoder().encode(old)
+    as_before = replace(encoder(), windows=WINDOWS.model_copy(update={"vessels_to_hu": 0.0}))
+    assert np.array_equal(as_before.encode(old).features, encoder().encode(replace(old, vessel_hu=np.nan)).features)
 
 
 def test_a_study_shorter_than_a_window_is_named(make_study) -> None:

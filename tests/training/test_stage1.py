@@ -22,6 +22,10 @@ NAN = np.nan
 LABELS = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0], [NAN] * 6, [1, 1, NAN, 0, 0, 0]], np.float32)
 """Of the four studies: left, right, central, chronic, acute and chronic, RV/LV >= 1; the third has no PE."""
 
+GAINS = np.array([1.0, 2.0, 0.5, 1.5], np.float32)
+"""Of the contrast of the four."""
+ONE = torch.ones(1)
+
 
 @pytest.fixture
 def index() -> WindowIndex:
@@ -33,7 +37,9 @@ def index() -> WindowIndex:
 
 
 def source_of(index: WindowIndex, reader: WindowReader) -> WindowSource:
-    return WindowSource(reader, {"train": index, "val": index}, {"train": LABELS, "val": LABELS})
+    return WindowSource(
+        reader, {"train": index, "val": index}, {"train": LABELS, "val": LABELS}, {"train": GAINS, "val": GAINS}
+    )
 
 
 def task(index: WindowIndex, sampling: str) -> Stage1Task:
@@ -73,14 +79,15 @@ def test_a_share_of_a_batch_is_read_as_int16_with_its_labels(index: WindowIndex,
     source = source_of(index, reader)
     rows = np.array([3, 25, 0, 39, 13])
     (batch,) = Loader(source, workers=workers).read([Key("train", rows, Share(1, 3, 5))], [])
-    hu, labels, study = batch
+    hu, gain, labels, study = batch
+    assert gain.tolist() == [GAINS[index.study[row]] for row in rows[1:4]]
     assert str(hu.dtype) == "torch.int16"
     for got, label, row in zip(hu.numpy(), labels.numpy(), rows[1:4], strict=True):
         start = index.start[row]
         np.testing.assert_array_equal(got, volumes[index.uids[index.study[row]]][start : start + 4])
         np.testing.assert_array_equal(label, index.slice_labels[row])
     np.testing.assert_array_equal(study, [[NAN] * 6, [NAN] * 5 + [1], [NAN] * 5 + [0]])  # rows 25, 0, 39: none shows PE
-    with_pe = source(Key("val", np.array([3, 13, 23, 33, 32]), Share(0, 5, 5)))[2]
+    with_pe = source(Key("val", np.array([3, 13, 23, 33, 32]), Share(0, 5, 5)))[3]
     np.testing.assert_array_equal(with_pe, [*LABELS, [NAN] * 5 + [0]])
     assert not np.isnan(LABELS[0]).any()  # what is read is a copy
     pickle.loads(pickle.dumps(source))(Key("val", rows, Share(0, 1, 5)))  # noqa: S301 - as it goes to a worker
@@ -132,7 +139,7 @@ def test_a_mirrored_window_is_told_that_its_pe_is_on_the_other_side(index: Windo
         task = multitask(index, augment=AugmentConfig(flip_left_right=flip, **still))
         task.model.eval()
         for name, study in (("left", left), ("right", right)):
-            losses[flip, name] = task.sums(task.model, (hu, labels, study), whole(1))[2].item()
+            losses[flip, name] = task.sums(task.model, (hu, ONE, labels, study), whole(1))[2].item()
     assert losses[0.0, "left"] == pytest.approx(losses[1.0, "right"])  # the empty image is its own mirror image
     assert losses[0.0, "right"] == pytest.approx(losses[1.0, "left"])
     assert abs(losses[0.0, "left"] - losses[0.0, "right"]) > 1e-3
@@ -147,7 +154,7 @@ def test_the_sums_of_shares_of_a_batch_are_those_of_the_batch(index: WindowIndex
     embolus = torch.zeros(4, 4, 16, 16, dtype=torch.bool)
     embolus[0, 1, 4:12, 4:12] = embolus[2, :2, 6:10, 6:10] = True
     how = torch.tensor([AS_MASK, AS_MASK, AS_BOX, NOT_MARKED], dtype=torch.int8)
-    batch = (hu, labels, torch.from_numpy(LABELS), embolus, how)
+    batch = (hu, torch.from_numpy(GAINS), labels, torch.from_numpy(LABELS), embolus, how)
     assert task.weights(batch)[-PLACE_MEANS:].tolist() == [2, 3]  # the box's window has a slice without PE
     sums = []
     for parts in (1, 2, 4):
@@ -174,7 +181,7 @@ def test_a_flip_of_a_window_flips_its_places(index: WindowIndex) -> None:
         task = multitask(index, slice_loss_weight=1.0, place_loss_weight=1.0, augment=config)
         task.model.eval()
         image = hu if flip == 0.0 else hu.flip(-1)
-        losses.append(task.sums(task.model, (image, labels, unknown, there, how), whole(1))[-PLACE_MEANS:])
+        losses.append(task.sums(task.model, (image, ONE, labels, unknown, there, how), whole(1))[-PLACE_MEANS:])
     torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)  # mirrored back, places and all
-    wrong = task.sums(task.model, (image, labels, unknown, embolus, how), whole(1))[-PLACE_MEANS:]
+    wrong = task.sums(task.model, (image, ONE, labels, unknown, embolus, how), whole(1))[-PLACE_MEANS:]
     assert (wrong - losses[0]).abs().max() > 1e-3

@@ -33,10 +33,18 @@ def test_resize_down_is_antialiased_and_keeps_the_mean() -> None:
 
 def test_prepare_resizes_then_maps() -> None:
     hu = torch.randint(-1024, 3000, (2, 3, 16, 16), dtype=torch.int16)
-    out = prepare(hu, FIXED, 8)
+    out = prepare(hu, torch.ones(2), FIXED, 8)
     assert out.shape == (2, 2, 3, 8, 8)
     assert_close(out, to_channels(resize(hu, 8), FIXED))
     assert out.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_prepare_scales_contrast_once_resized_and_leaves_what_it_was_given() -> None:
+    hu = torch.tensor([-900, 60, 80, 240], dtype=torch.int16).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
+    before = hu.clone()
+    out = prepare(hu, torch.tensor([1.0, 2.0]), WindowsConfig(hu_ranges={"all": (-1000.0, 1000.0)}), 2)
+    assert_close(out.flatten(1) * 2000 - 1000, torch.tensor([[-900.0, 60, 80, 240], [-900, 60, 80, 400]]))
+    assert torch.equal(hu, before)
 
 
 def test_per_slice_is_what_the_program_of_the_paper_does() -> None:

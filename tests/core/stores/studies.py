@@ -37,5 +37,6 @@ def make_study(uid="1.2.3", **changes):
         kernel="B30f",
         manufacturer="ACME",
         slice_step_mm=1.5,
+        vessel_hu=351.0,
     )
     return dataclasses.replace(study, **changes)

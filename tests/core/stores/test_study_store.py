@@ -113,12 +113,24 @@ def test_every_flipped_bit_of_the_voxels_is_found(tmp_path):
             read_study(path)
 
 
+def test_a_study_of_before_vessels_were_measured_says_so(tmp_path):
+    write_study(tmp_path / "a.h5", make_study())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file.attrs["vessel_hu"]
+    study = read_study(tmp_path / "a.h5")
+    assert study.vessel_hu is None
+    assert study_row(tmp_path / "a.h5")["vessel_hu"] is None
+    write_study(tmp_path / "b.h5", study)
+    assert_same(read_study(tmp_path / "b.h5"), study)
+
+
 def test_a_line_of_the_index(tmp_path):
     write_study(tmp_path / "a.h5", make_study())
     row = study_row(tmp_path / "a.h5")
     assert tuple(row) == ROW_COLUMNS
     assert row["n_slices"], row["n_source_slices"] == (4, 3)
     assert (row["spacing"], row["slice_step_mm"], row["flags"]) == ("1x0.75x0.5", 1.5, "padding,oblique")
+    assert row["vessel_hu"] == 351.0
     assert (row["central_pe"], row["rv_lv_ratio_lt_1"]) == (1, None)
 
 
