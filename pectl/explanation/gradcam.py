@@ -3,7 +3,8 @@
 Stage 1 answers from two maps, so both are explained, each by the path that starts there:
 
 - layer4, through its global average: the pooled feature, which the head and stage 2 read;
-- layer2, through the slice head's soft maximum over places (only with slice supervision): four times finer in plane.
+- layer2, through the slice head's soft maximum over places (only with slice supervision), and through what stage 2
+  reads where the clots are: four times finer in plane.
 
 A context network adds its layer4, through its own average, as stage 2 reads that too; to Layer-CAM its layer2. It is
 shown for RV/LV alone: see `Explainer`.
@@ -27,7 +28,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT
-from pectl.core.models.stage1 import Feature, WindowEncoder, pool
+from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
 
 Method = Literal["grad-cam", "layer-cam"]
@@ -124,7 +125,7 @@ def window_heat(
     there = [part for part in maps if part is not None]
     with torch.enable_grad():
         unseen = feature.pooled[:, encoder.backbone_size :] if far is None else feature.pooled[:, :0]
-        pooled = torch.cat([pool(maps.layer4, far), unseen], dim=1)
+        pooled = torch.cat([encoder.pool(maps.layer2, maps.layer4, far), unseen], dim=1)
         logit = encoder.forward_head(Feature(pooled, maps.layer2)).window
         answer = (pull.feature * pooled).sum() + (pull.window_logit * logit).sum()
         slopes = torch.autograd.grad(answer, there, allow_unused=True)

@@ -19,6 +19,7 @@ def encoder_spec(config: Config) -> Stage1Spec:
         norm=config.stage1.norm,
         slice_pooling=config.stage1.slice_pooling,
         context=config.stage1.multitask_loss_weight > 0,
+        at_clots=config.stage1.multitask_loss_weight > 0 and config.stage1.slice_loss_weight > 0,
     )
 
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pectl.core.labels.names import MULTITASK_LABELS
+from pectl.core.labels.names import ACUTE_AND_CHRONIC, CHRONIC, MULTITASK_LABELS
 from pectl.core.models.layers import SlimResNet3d
 from pectl.core.models.norm import use_group_norm, use_own_batch_norm
 from pectl.core.models.video_resnet import mc3_18, r2plus1d_18, r3d_10, r3d_18
@@ -41,6 +41,7 @@ BACKBONES = {
 }
 
 
+_AGE = [MULTITASK_LABELS.index(name) for name in (CHRONIC, ACUTE_AND_CHRONIC)]
 CONTEXT_WIDTH = 16
 """Channels of the stem of the context network, a `SlimResNet3d`."""
 
@@ -60,13 +61,15 @@ class Stage1Spec:
     """One of SLICE_POOLING."""
     context: bool = False
     """The multitask heads read a context network, and stage 2 reads it beside the backbone."""
+    at_clots: bool = False
+    """The heads for age read layer2 where the clots are, and stage 2 reads that too; needs slice supervision."""
 
 
 class Feature(NamedTuple):
     """What the networks make of a batch of windows."""
 
     pooled: Tensor
-    """(B, F) global average of layer4, then that of the context network's: the feature."""
+    """(B, F) global average of layer4, layer2 at the clots, global average of the context network's layer4."""
     layer2: Tensor
     """(B, C2, T2, H2, W2): where the slice head looks."""
     context: Tensor | None = None
@@ -95,6 +98,9 @@ class WindowEncoder(nn.Module):
     network, which sees the window at half the resolution: labels of slices and places pull the backbone towards clots,
     and what it then tells of the heart is left to chance.
 
+    How old a clot is shows at its edge, which averages over the window have lost. So the heads for age read layer2
+    where the slice head sees clots: the mean over all places of the window, each weighed by its probability of one.
+
     Where `slices_apart`, layer2's map of a slice is the same in every window at inference, so it need be computed once.
     """
 
@@ -107,12 +113,16 @@ class WindowEncoder(nn.Module):
         self.slices_apart = known.early_in_plane and spec.norm == "batch"  # group norm joins a window's slices
         self.context = _adapted(SlimResNet3d(width=CONTEXT_WIDTH), spec) if spec.context else None
         context_size = 8 * CONTEXT_WIDTH if spec.context else 0
-        self.backbone_size = known.layer4_channels
-        self.feature_size = known.layer4_channels + context_size
+        at_clots = known.layer2_channels if spec.at_clots else 0
+        self.layer4_size = known.layer4_channels
+        self.backbone_size = known.layer4_channels + at_clots
+        self.feature_size = self.backbone_size + context_size
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
         read = context_size or known.layer4_channels
-        self.multitask_head = nn.Linear(read, len(MULTITASK_LABELS)) if spec.multitask else None
+        count = len(MULTITASK_LABELS) - (len(_AGE) if spec.at_clots else 0)
+        self.multitask_head = nn.Linear(read, count) if spec.multitask else None
+        self.age_head = nn.Linear(at_clots, len(_AGE)) if spec.multitask and spec.at_clots else None
 
     def slice_runs(self, length: int) -> int:
         """Return T2, the slice logits of a window of `length` slices."""
@@ -129,7 +139,24 @@ class WindowEncoder(nn.Module):
 
     def feature_of(self, layer2: Tensor, context: Tensor | None = None) -> Feature:
         """Both layer2 maps -> pooled feature and these maps."""
-        return Feature(pool(*self.forward_layer4(layer2, context)), layer2, context)
+        return Feature(self.pool(layer2, *self.forward_layer4(layer2, context)), layer2, context)
+
+    def pool(self, layer2: Tensor, layer4: Tensor, context: Tensor | None) -> Tensor:
+        """Layer2 and layer4 of the backbone, and layer4 of the context network -> (B, F): see `Feature`.
+
+        Without the last its part is left out.
+        """
+        parts = [layer4.mean(dim=(2, 3, 4))]
+        if self.spec.at_clots:
+            parts.append(_at_clots(layer2, self._places(layer2)).to(layer4.dtype))
+        if context is not None:
+            parts.append(context.mean(dim=(2, 3, 4)))
+        return torch.cat(parts, dim=1)
+
+    def _places(self, layer2: Tensor) -> Tensor:
+        """(B, C2, T2, H2, W2) -> (B, T2, H2, W2) logits of an embolus, fp32."""
+        places: Tensor = cast("nn.Linear", self.slice_head)(layer2.movedim(1, -1)).float().squeeze(-1)
+        return places
 
     def forward_layer4(self, layer2: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Both layer2 maps -> layer4 of the backbone (B, F, T4, H4, W4), and of the context network."""
@@ -138,24 +165,38 @@ class WindowEncoder(nn.Module):
 
     def forward_head(self, feature: Feature) -> WindowLogits:
         """Return the logits of the windows."""
-        own, context = feature.pooled[:, : self.backbone_size], feature.pooled[:, self.backbone_size :]
+        own, clots, context = feature.pooled.tensor_split((self.layer4_size, self.backbone_size), dim=1)
         window = self.head(own).squeeze(-1)  # (B,)
-        read = own if self.context is None else context
-        study = None if self.multitask_head is None else self.multitask_head(read)  # (B, 6)
+        study = self._study(own if self.context is None else context, clots)
         if self.slice_head is None:
             return WindowLogits(window, None, study)
-        places = self.slice_head(feature.layer2.movedim(1, -1)).float().squeeze(-1)  # (B, T2, H2, W2)
+        places = self._places(feature.layer2)  # (B, T2, H2, W2)
         slices = SLICE_POOLING[self.spec.slice_pooling](places.flatten(2))  # (B, T2)
         return WindowLogits(window + slices.amax(dim=1), slices, study, places)
+
+    def _study(self, read: Tensor, clots: Tensor) -> Tensor | None:
+        """Return (B, 6), each of MULTITASK_LABELS, or None without such heads."""
+        if self.multitask_head is None:
+            return None
+        study: Tensor = self.multitask_head(read)
+        if self.age_head is None:
+            return study
+        before = study[:, : _AGE[0]]
+        return torch.cat([before, self.age_head(clots), study[:, _AGE[0] :]], dim=1)
 
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""
         return self.forward_head(self.forward_features(x))
 
 
-def pool(layer4: Tensor, context: Tensor | None) -> Tensor:
-    """Layer4 of the backbone, and of the context network -> (B, F), the average of each, one after the other."""
-    return torch.cat([one.mean(dim=(2, 3, 4)) for one in (layer4, context) if one is not None], dim=1)
+def _at_clots(layer2: Tensor, places: Tensor) -> Tensor:
+    """(B, C2, T2, H2, W2) and the logits of its places -> (B, C2), the mean where clots are.
+
+    The weights are taken as they are: what is learnt of a clot's age doesn't move where clots are seen.
+    """
+    probability = places.detach().sigmoid().flatten(1)  # (B, P)
+    weight = probability / probability.sum(dim=1, keepdim=True).clamp_min(torch.finfo(probability.dtype).tiny)
+    return torch.einsum("bcp,bp->bc", layer2.float().flatten(2), weight)
 
 
 def _to_layer2(network: nn.Module, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.weights_source import Source, kinetics400, read_weights
 from pectl.errors import WeightsError
 
-HEADS = ("head", "slice_head", "multitask_head", "context")
+HEADS = ("head", "slice_head", "multitask_head", "age_head", "context")
 """Parts that weights may lack, or have beside what is needed; the backbone must fit whole."""
 
 
@@ -34,7 +34,7 @@ class Pretrained:
 
 
 def load_pretrained(encoder: WindowEncoder, weights: str, windows: WindowsConfig) -> Pretrained | None:
-    """Fill the encoder with weights; heads that these lack stay as they are.
+    """Fill the encoder with weights; heads that these lack, or have for other labels, stay as they are.
 
     Args:
         encoder: to be filled.
@@ -55,7 +55,7 @@ def load_pretrained(encoder: WindowEncoder, weights: str, windows: WindowsConfig
     state = _named_as_ours(source.state)
     own = encoder.state_dict()
     _fit_stem(own, state)
-    begun_anew = tuple(head for head in HEADS if _has(own, head) and not _has(state, head))
+    begun_anew = tuple(head for head in HEADS if _has(own, head) and not _as_large(own, state, head))
     left_out = tuple(head for head in HEADS if _has(state, head) and not _has(own, head))
     state = {name: value for name, value in state.items() if name.split(".")[0] not in left_out}
     state |= {name: value for name, value in own.items() if name.split(".")[0] in begun_anew}
@@ -89,6 +89,11 @@ def _named_as_ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if any(name.startswith("backbone.") for name in state):
         return state
     return {f"backbone.{name}": value for name, value in state.items() if not name.startswith("fc.")}
+
+
+def _as_large(own: dict[str, Tensor], state: dict[str, Tensor], head: str) -> bool:
+    """Tell whether a state has a head, and for as many labels."""
+    return all(name in state and state[name].shape == own[name].shape for name in own if name.startswith(f"{head}."))
 
 
 def _has(state: dict[str, Tensor], head: str) -> bool:

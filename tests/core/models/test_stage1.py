@@ -140,6 +140,35 @@ def test_a_context_network_is_what_the_multitask_heads_see_and_nothing_else_does
     assert not torch.allclose(blind.study, logits.study)
 
 
+@torch.inference_mode()
+def test_age_is_read_off_layer2_where_the_clots_are() -> None:
+    spec = Stage1Spec(
+        backbone="r3d_10", in_channels=1, slice_supervision=True, multitask=True, context=True, at_clots=True
+    )
+    model = WindowEncoder(spec).eval()
+    feature = model.forward_features(torch.rand(2, 1, 10, 32, 32))
+    assert model.feature_size == feature.pooled.shape[1] == 512 + 128 + 128
+    logits = model.forward_head(feature)
+    weight = logits.places.sigmoid()  # (2, 5, 4, 4)
+    wanted = (feature.layer2 * weight[:, None]).sum(dim=(2, 3, 4)) / weight.sum(dim=(1, 2, 3))[:, None]
+    clots = feature.pooled[:, 512:640]
+    torch.testing.assert_close(clots, wanted)
+    assert MULTITASK_LABELS[3:5] == ("chronic_pe", "acute_and_chronic_pe")
+    torch.testing.assert_close(logits.study[:, 3:5], model.age_head(clots))
+    others = model.multitask_head(feature.pooled[:, 640:])
+    torch.testing.assert_close(logits.study[:, [0, 1, 2, 5]], others)
+    model.slice_head.bias.fill_(-1e4)  # nowhere anything like a clot
+    assert torch.equal(model.forward_features(torch.rand(2, 1, 10, 32, 32)).pooled[:, 512:640], torch.zeros(2, 128))
+
+
+def test_what_is_learnt_of_age_does_not_move_where_clots_are_seen() -> None:
+    spec = Stage1Spec(backbone="slim_16", in_channels=1, slice_supervision=True, multitask=True, at_clots=True)
+    model = WindowEncoder(spec)
+    model(torch.rand(2, 1, 10, 32, 32)).study[:, 3:5].sum().backward()
+    assert model.slice_head.weight.grad is None
+    assert model.backbone.layer2[0].conv1[0].weight.grad.abs().max() > 0
+
+
 def test_r3d_10_is_r3d_18_with_one_block_a_layer() -> None:
     with torch.device("meta"):
         small, large = (encoder(name).backbone for name in ("r3d_10", "r3d_18"))
