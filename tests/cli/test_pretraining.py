@@ -41,7 +41,7 @@ def test_training_goes_on_from_the_weights_of_the_run_before(chain: Chain, going
     described = json.loads((going_on.stage1 / "run.json").read_text())
     assert described["pretrained"] == {
         "weights": str(chain.stage1),
-        "begun_anew": ["multitask_head", "context"],
+        "begun_anew": ["multitask_head", "age_head", "context"],
         "left_out": [],
     }
     assert described["made_from"]["weights"] == json.loads((chain.stage1 / "run.json").read_text())["digest"]

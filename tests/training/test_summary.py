@@ -86,11 +86,13 @@ def test_heads_of_pe_and_group_norm_are_in_the_summary() -> None:
     config = SMALL.model_copy(update={"stage1": SMALL.stage1.model_copy(update=choices)})
     layers, plain = ({one.name: one for one in summarise_stage1(made)} for made in (config, SMALL))
     head = layers["multitask_head"]
-    assert (head.output, head.parameters, head.flops) == ((1, 6), 6 * 129, 2 * 6 * 128)
+    assert (head.output, head.parameters, head.flops) == ((1, 4), 4 * 129, 2 * 4 * 128)
+    age = layers["age_head"]
+    assert (age.output, age.parameters, age.flops) == ((1, 2), 2 * 33, 2 * 2 * 32)
     whole = layers["WindowEncoder"]
     parts = {
         name: sum(layer.parameters for at, layer in layers.items() if at.startswith(f"{name}."))
         for name in ("context", "backbone")
     }
     assert parts["context"] == parts["backbone"] > 0  # both are slim_16 here
-    assert whole.parameters == plain["WindowEncoder"].parameters + parts["context"] + 6 * 129
+    assert whole.parameters == plain["WindowEncoder"].parameters + parts["context"] + 4 * 129 + 2 * 33

@@ -55,7 +55,7 @@ def load_pretrained(encoder: WindowEncoder, weights: str, windows: WindowsConfig
     state = _named_as_ours(source.state)
     own = encoder.state_dict()
     _fit_stem(own, state)
-    begun_anew = tuple(head for head in HEADS if _has(own, head) and not _as_large(own, state, head))
+    begun_anew = tuple(head for head in HEADS if _has(own, head) and not _asks_the_same(own, state, head))
     left_out = tuple(head for head in HEADS if _has(state, head) and not _has(own, head))
     state = {name: value for name, value in state.items() if name.split(".")[0] not in left_out}
     state |= {name: value for name, value in own.items() if name.split(".")[0] in begun_anew}
@@ -91,9 +91,10 @@ def _named_as_ours(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"backbone.{name}": value for name, value in state.items() if not name.startswith("fc.")}
 
 
-def _as_large(own: dict[str, Tensor], state: dict[str, Tensor], head: str) -> bool:
+def _asks_the_same(own: dict[str, Tensor], state: dict[str, Tensor], head: str) -> bool:
     """Tell whether a state has a head, and for as many labels."""
-    return all(name in state and state[name].shape == own[name].shape for name in own if name.startswith(f"{head}."))
+    name = f"{head}.weight"  # of a linear layer; the context network has no such
+    return _has(state, head) and (name not in own or len(own[name]) == len(state.get(name, own[name])))
 
 
 def _has(state: dict[str, Tensor], head: str) -> bool:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -175,6 +176,17 @@ def test_heads_that_weights_lack_begin_anew_and_those_too_many_are_left_out(tmp_
     loaded = load(plain, tmp_path / "rich")
     assert (loaded.begun_anew, loaded.left_out) == ((), ("slice_head", "multitask_head"))
     assert all(torch.equal(value, rich.state_dict()[name]) for name, value in plain.state_dict().items())
+
+
+def test_a_head_for_other_labels_begins_anew(tmp_path: Path) -> None:
+    """As that of a run from before age was read where the clots are."""
+    before = WindowEncoder(ALL_HEADS).eval()
+    save_model(before, tmp_path / "before")
+    target = WindowEncoder(replace(ALL_HEADS, at_clots=True)).eval()
+    fresh = target.multitask_head.weight.clone()
+    assert load(target, tmp_path / "before").begun_anew == ("multitask_head", "age_head")
+    assert torch.equal(target.multitask_head.weight, fresh)
+    assert torch.equal(target.head.weight, before.head.weight)
 
 
 def test_a_bare_backbone_leaves_all_heads_anew(tmp_path: Path) -> None:
