@@ -3,6 +3,9 @@
 Apart from `estimate`, because torch takes seconds to import and `preprocess` doesn't need it.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -54,8 +57,8 @@ def estimate_extraction(
     windows, px = config.windows, config.stage1.input_px
     model, batch = _encoder(spec), config.stage1.extract_batch_size
     count = np.maximum(1, -(-(slices - windows.length) // windows.stride) + 1).sum()
-    x = torch.zeros(1, spec.in_channels, windows.length, px, px, device="meta")
-    network = _weights(model) + batch * (2 * x.numel() * 4 + peak_bytes(model, x))
+    shape = (1, spec.in_channels, 1 if model.slices_apart else windows.length, px, px)
+    network = _weights(model) + _pass_bytes(model, shape, batch, length=windows.length, most=int(slices.max(initial=0)))
     study = 2 * int(slices.max(initial=0)) * config.preprocess.in_plane_px**2
     return Estimate(
         memory=held_bytes() + (0 if gpu else network) + 2 * study,
@@ -67,6 +70,30 @@ def estimate_extraction(
             + len(slices) * FEATURE_FILE_BYTES
         ),
     )
+
+
+def _pass_bytes(model: WindowEncoder, shape: tuple[int, ...], batch: int, *, length: int, most: int) -> int:
+    """Return what a study's windows take on their way through the encoder.
+
+    Args:
+        model: on the meta device.
+        shape: (1, C, T, H, W) of what the early layers see at once: a window, or a slice.
+        batch: so many of it, and then so many windows.
+        length: slices of a window.
+        most: slices of the largest study.
+    """
+    x = torch.zeros(shape, device="meta")
+    early = 2 * x.nbytes + peak_bytes(model, partial(model.forward_layer2, x))
+    maps = [one for one in model.forward_layer2(x) if one is not None]
+    if not model.slices_apart:
+        return batch * max(early, peak_bytes(model, partial(model.feature_of, *maps)))
+    windows = [one.repeat_interleave(length, dim=2) for one in maps]
+    late = 2 * _bytes(windows) + peak_bytes(model, partial(model.feature_of, *windows))
+    return batch * max(early, late) + 2 * most * _bytes(maps)  # the maps of all slices, once more as they are joined
+
+
+def _bytes(parts: Iterable[Tensor]) -> int:
+    return sum(part.nbytes for part in parts)
 
 
 def _training(model: nn.Module, batch: int, read: int, *, gpu: bool) -> Estimate:
@@ -86,7 +113,7 @@ def _encoder(spec: Stage1Spec) -> WindowEncoder:
 
 
 def _weights(model: nn.Module) -> int:
-    return sum(part.numel() * part.element_size() for part in (*model.parameters(), *model.buffers()))
+    return _bytes((*model.parameters(), *model.buffers()))
 
 
 def saved_bytes(model: nn.Module, *inputs: Tensor) -> int:
@@ -106,8 +133,8 @@ def saved_bytes(model: nn.Module, *inputs: Tensor) -> int:
     return sum(kept.values())
 
 
-def peak_bytes(model: nn.Module, x: Tensor) -> int:
-    """Return the bytes of the largest input and output of one layer in a forward pass; for the meta device."""
+def peak_bytes(model: nn.Module, run: Callable[[], object]) -> int:
+    """Return the bytes of the largest input and output of one layer while `run` uses it; for the meta device."""
     sizes = [0]
 
     def watch(_layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -115,7 +142,8 @@ def peak_bytes(model: nn.Module, x: Tensor) -> int:
 
     hooks = [part.register_forward_hook(watch) for part in model.modules() if not list(part.children())]
     with torch.no_grad():
-        model.eval()(x)
+        model.eval()
+        run()
     for hook in hooks:
         hook.remove()
     return max(sizes)
