@@ -99,7 +99,7 @@ class WindowEncoder(nn.Module):
     and what it then tells of the heart is left to chance.
 
     How old a clot is shows at its edge, which averages over the window have lost. So the heads for age read layer2
-    where the slice head sees clots: the mean over all places of the window, each weighed by its probability of one.
+    where the slice head sees clots: the mean over all places of the window, weighed by the softmax of their logits.
 
     Where `slices_apart`, layer2's map of a slice is the same in every window at inference, so it need be computed once.
     """
@@ -192,10 +192,10 @@ class WindowEncoder(nn.Module):
 def _at_clots(layer2: Tensor, places: Tensor) -> Tensor:
     """(B, C2, T2, H2, W2) and the logits of its places -> (B, C2), the mean where clots are.
 
-    The weights are taken as they are: what is learnt of a clot's age doesn't move where clots are seen.
+    The weights are the softmax over all places of the window, as a slice's logit is made of its places' in the same way.
+    They are taken as they are: what is learnt of a clot's age doesn't move where clots are seen.
     """
-    probability = places.detach().sigmoid().flatten(1)  # (B, P)
-    weight = probability / probability.sum(dim=1, keepdim=True).clamp_min(torch.finfo(probability.dtype).tiny)
+    weight = places.detach().flatten(1).softmax(dim=1)  # (B, P)
     return torch.einsum("bcp,bp->bc", layer2.float().flatten(2), weight)
 
 
