@@ -192,8 +192,8 @@ class WindowEncoder(nn.Module):
 def _at_clots(layer2: Tensor, places: Tensor) -> Tensor:
     """(B, C2, T2, H2, W2) and the logits of its places -> (B, C2), the mean where clots are.
 
-    The weights are the softmax over all places of the window, as a slice's logit is made of its places' in the same way.
-    They are taken as they are: what is learnt of a clot's age doesn't move where clots are seen.
+    The weights are the softmax over all places of the window, by which a soft maximum shares out its gradient. They are
+    taken as they are: what is learnt of a clot's age doesn't move where clots are seen.
     """
     weight = places.detach().flatten(1).softmax(dim=1)  # (B, P)
     return torch.einsum("bcp,bp->bc", layer2.float().flatten(2), weight)
