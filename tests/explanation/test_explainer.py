@@ -153,7 +153,7 @@ def test_heat_is_enlarged_to_the_grid(study: Study) -> None:
     found = explainer(input_px=12).explain(study)
     assert found.heat.shape == (16, 24, 24)
     seen = (7 / 8) ** 2  # the antialiased resize takes an eighth from the voxel before
-    assert found.heat.max() == pytest.approx(seen * 15 / 16)  # row 8 lies a quarter pixel beside
+    assert found.full_scale == pytest.approx(seen * 15 / 16)  # row 8 lies a quarter pixel beside
     assert found.peak is not None
     assert found.peak.grid_index == (9, 8, 17)
 

@@ -85,6 +85,7 @@ def _write_heat(out: Path, case: Case) -> None:
             "study_uid": explanation.uid,
         }
         file.attrs.update(about | {"label": explanation.label, "method": explanation.method})
+        file.attrs.update({"full_scale": explanation.full_scale, "scale": explanation.scale_meaning})
         file.attrs.update({"affine": study.affine, "spacing_mm": np.asarray(study.spacing_mm)})
         file.attrs.update({f"made_from_{name}": digest for name, digest in case.lineage.items()})
     write_nifti(out / "heat.nii.gz", explanation.heat, study.affine, f"pectl heat, {RESEARCH_USE}")
@@ -92,7 +93,7 @@ def _write_heat(out: Path, case: Case) -> None:
 
 def _page(out: Path, case: Case, content: Json, captions: Mapping[str, str]) -> str:
     explanation, study = case.explanation, case.study
-    slices = zip(study.hu, figures.relative_heat(explanation), strict=True)
+    slices = zip(study.hu, explanation.shown, strict=True)
     asked = explanation.label
     return (
         template_environment()
