@@ -23,6 +23,7 @@ from pectl.errors import ConfigError
 from pectl.explanation import heat_geometry as geometry
 from pectl.explanation.gradcam import (
     LABELS,
+    PE_WINDOW,
     Method,
     Pull,
     SeenWindows,
@@ -37,6 +38,10 @@ from pectl.inference.device import Engine
 from pectl.inference.encoder import Seen, StudyEncoder
 
 OWN_PEAK, VALIDATION_REFERENCE = "the study's peak", "the validation reference"
+
+
+_LEAST_SAID = 1e-6
+"""Heat of a label that is surely absent stays a number that float32 holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,8 @@ class Explanation:
         method: `grad-cam` or `layer-cam`.
         heat: (D, S, S) float32 >= 0 on the study's grid; the mean over the windows that cover a slice. As a share of
             `full_scale`: it is above 1 where a study is hotter than the reference.
-        full_scale: what 1 is, in the unit of the method: the reference, or without one the study's own peak.
+        full_scale: what 1 is, in the unit of the method times the label's probability: the reference, or without one
+            the study's own peak.
         reference: of validation, which heat is a share of; None where the model has none.
         slice_heat: (D,) maximum of each grid slice.
         source_heat: (n,) heat of each original slice, NaN outside the grid.
@@ -194,7 +200,9 @@ class Explainer:
         starts = encoder.starts(study)
         seen = self._see(encoder.passes(study, starts), starts)
         pull, answer = pull_of(self.classifier, seen.windows, self.label)
+        scores = _scores(answer)
         heat = self._heat(study, starts, seen, pull)
+        heat *= np.float32(_said(self.label, scores, seen.windows))
         full_scale = self.reference.value if self.reference else float(heat.max()) or 1.0
         heat /= np.float32(full_scale)
         slice_heat = heat.max(axis=(1, 2))
@@ -210,7 +218,7 @@ class Explainer:
             window_logit=_numpy(seen.windows.window_logit),
             refined_logit=_numpy(answer.window[0]),
             attention=_numpy(answer.attention[0]),
-            exam_score=_scores(answer),
+            exam_score=scores,
             peak=find_peak(study, heat),
             left_share=geometry.left_share(study, heat),
             seconds=perf_counter() - begin,
@@ -321,6 +329,17 @@ def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
         slice_label=int(study.slice_label[d]),
         value=float(heat[d, h, w]),
     )
+
+
+def _said(label: str, scores: dict[str, float], seen: SeenWindows) -> float:
+    """Return the probability p of a label that heat is multiplied by; of `pe_window` that of the likeliest window.
+
+    Heat is made of the slope of the label's logit, and where the model clears a study that is often as steep as where
+    it flags one. Times p it is the slope of log(1 + exp(logit)) = -log(1 - p): how much less likely the label's absence
+    becomes. Within a study nothing changes.
+    """
+    p = float(seen.window_logit.max().sigmoid()) if label == PE_WINDOW else scores[label]
+    return max(p, _LEAST_SAID)
 
 
 def _scores(answer: StudyLogits) -> dict[str, float]:

@@ -24,7 +24,7 @@ class HeatReference:
     """What is drawn as 1.
 
     Attributes:
-        value: the median peak of the flagged validation studies, > 0, in the unit of the method's heat.
+        value: the median peak of the flagged validation studies, > 0, in the unit of the method's heat times a probability.
         n_flagged: of how many.
         n_studies: validation studies that were looked at.
     """
