@@ -24,7 +24,7 @@ class HeatReference:
     """What is drawn as 1.
 
     Attributes:
-        value: the median peak of the flagged validation studies, > 0, in the unit of the method's heat times a probability.
+        value: the median peak of the flagged validation studies, > 0, in the method's unit times a probability.
         n_flagged: of how many.
         n_studies: validation studies that were looked at.
     """
@@ -66,13 +66,15 @@ class HeatScale:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "HeatScale":
+    def from_json(cls, data: object) -> "HeatScale":
         """Read what `to_json` wrote.
 
         Raises:
             StoreError: keys are missing or unknown, or a reference isn't above 0.
         """
         try:
+            if not isinstance(data, Mapping):
+                raise TypeError("no references")
             found = {
                 method: {label: HeatReference(**one) for label, one in labels.items()}
                 for method, labels in data.items()
