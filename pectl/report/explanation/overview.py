@@ -132,7 +132,7 @@ def _draw_slice_heat(axis: Axes, explanation: Explanation, study: Study) -> None
     axis.set_xlim(0, 1.04)
     axis.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
     axis.set_title("Slices")
-    axis.set_xlabel("heat / peak" if explanation.reference is None else "heat / reference")
+    axis.set_xlabel("heat")
 
 
 def _draw_attention(axis: Axes, explanation: Explanation, study: Study) -> None:

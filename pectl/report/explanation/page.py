@@ -9,6 +9,7 @@ from pectl.core.labels.names import EXAM_LABELS, IMAGE_LABEL, PE_PRESENT
 from pectl.core.storage.files import read_json, write_json, write_text
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.explanation.painting import SMALLEST_SHARE
 from pectl.report.environment import inline_file, template_environment
 from pectl.report.explanation import figures
 from pectl.report.explanation.animation import write_animation
@@ -110,6 +111,7 @@ def _page(out: Path, case: Case, content: Json, captions: Mapping[str, str]) -> 
             volume=[packed_slice(hu, heat) for hu, heat in slices],
             viewer=viewer_data(explanation, study),
             ranges=VIEWER_RANGES,
+            smallest_share=SMALLEST_SHARE,
             shape=study.hu.shape,
         )
     )

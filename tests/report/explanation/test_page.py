@@ -341,7 +341,7 @@ def test_heat_is_drawn_beside_that_of_flagged_validation_studies(
     meaning = "100 % is the median peak of the 12 of 27 validation studies that the model flags"
     assert content["full_scale"] == {"value": value, "meaning": meaning}
     assert meaning in page
-    assert told in page
+    assert f"{told} Less than 8 % isn't painted." in page
     assert '"scale": "the validation reference"' in page
     with h5py.File(tmp_path / "heat.h5") as file:
         assert file["heat"][HOT] == share[0]
