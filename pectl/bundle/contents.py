@@ -11,6 +11,7 @@ from pectl.bundle.names import (
     CONFIG,
     DECISIONS,
     FINGERPRINTS,
+    HEAT_SCALE,
     METRICS,
     OUT_OF_DISTRIBUTION,
     SEEN,
@@ -30,6 +31,9 @@ def contents(pairs: Sequence[Pair], evidence: Evidence, card: str) -> dict[str, 
     seen = sorted(frozenset().union(*(pair.instrument.seen for pair in pairs)))
     members = {CARD: card.encode(), CONFIG: _json(_config(pairs[0].instrument)), SEEN: _json({"studies": seen})}
     members[DECISIONS] = _json({"use": RESEARCH_USE, "members": [_decisions(pair) for pair in pairs]})
+    scales = [pair.member.heat_scale.to_json() for pair in pairs]
+    if any(scales):
+        members[HEAT_SCALE] = _json({"members": scales})
     if distance is not None:
         members[OUT_OF_DISTRIBUTION] = _json(distance.to_json(), indent=None)
     if metrics is not None:

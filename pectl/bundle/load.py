@@ -14,6 +14,7 @@ from pectl.bundle.names import (
     CONFIG,
     DECISIONS,
     FINGERPRINTS,
+    HEAT_SCALE,
     OUT_OF_DISTRIBUTION,
     SEEN,
     made_from_name,
@@ -22,6 +23,7 @@ from pectl.bundle.names import (
 from pectl.bundle.unloaded import identity, read_preprocess
 from pectl.config import WindowsConfig
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.decisions.heat_scale import HeatScale
 from pectl.core.decisions.out_of_distribution import OutOfDistribution
 from pectl.core.models.checkpoint import DESCRIPTION, WEIGHTS, StoredModel, build_stage1, build_stage2
 from pectl.core.storage.stamp import check_lineage
@@ -98,11 +100,23 @@ def read_decisions(bundle: Bundle) -> list[Decisions]:
     return [Decisions.from_json(one) for one in found]
 
 
+def read_heat_scales(bundle: Bundle) -> list[HeatScale]:
+    """Return the scale of heat of each member; empty ones where the bundle has no such part."""
+    n = bundle.manifest.n_members
+    if HEAT_SCALE not in bundle.manifest.members:
+        return [HeatScale()] * n
+    found = bundle.read_json(HEAT_SCALE).get("members")
+    if not isinstance(found, list) or len(found) != n:
+        raise refused(bundle.path, f"scales of heat of {n} members in {HEAT_SCALE}", "others")
+    return [HeatScale.from_json(one) for one in found]
+
+
 def _member(bundle: Bundle, number: int) -> Member:
     return Member(
         encoder=build_stage1(_stored(bundle, "stage1", number)),
         classifier=build_stage2(_stored(bundle, "stage2", number)),
         decisions=read_decisions(bundle)[number - 1],
+        heat_scale=read_heat_scales(bundle)[number - 1],
     )
 
 

@@ -2,6 +2,7 @@
 
 CARD, CONFIG, DECISIONS, METRICS = "MODEL_CARD.md", "config.json", "decisions.json", "metrics.json"
 OUT_OF_DISTRIBUTION, SEEN, FINGERPRINTS = "ood.json", "seen.json", "fingerprints.json"
+HEAT_SCALE = "heat_scale.json"
 
 
 def model_name(stage: str, number: int, part: str) -> str:

@@ -18,17 +18,17 @@ from pectl.dicom_output.uids import heat_uid
 from pectl.explanation.painting import SMALLEST_SHARE
 
 HOT_SHARE = 0.5
-"""Of the peak; what is as hot or hotter is segmented."""
+"""Of the scale of heat; what is as hot or hotter is segmented."""
 
 
 def hot_slices(result: StudyResult, original: OriginalSeries, share: float) -> list[Dataset]:
-    """Return the slices that hold heat of `share` of the peak or more, in the order of their positions."""
+    """Return the slices that hold heat of `share` of the scale or more, in the order of their positions."""
     hot = {uid for uid, heat in result.heat.items() if heat.max() >= share}
     return [item for item in original.slices if str(item.SOPInstanceUID) in hot]
 
 
 def write_heat(result: StudyResult, original: OriginalSeries) -> Dataset:
-    """Return the Parametric Map of the slices whose heat is painted: a frame each, 65535 is the peak."""
+    """Return the Parametric Map of the slices whose heat is painted: a frame each, 65535 is all of the scale."""
     slices = hot_slices(result, original, SMALLEST_SHARE)
     image = ParametricMap(
         source_images=slices,
@@ -46,7 +46,7 @@ def write_heat(result: StudyResult, original: OriginalSeries) -> Dataset:
 
 
 def write_segmentation(result: StudyResult, original: OriginalSeries) -> Dataset:
-    """Return the binary segmentation of heat of `HOT_SHARE` of the peak or more.
+    """Return the binary segmentation of heat of `HOT_SHARE` of the scale or more.
 
     It is of class activation, not of an embolus: the model knows no outline.
     """
@@ -74,7 +74,7 @@ def _frames(result: StudyResult, slices: Sequence[Dataset]) -> NDArray[np.uint16
 def _mapping(result: StudyResult) -> RealWorldValueMapping:
     return RealWorldValueMapping(
         lut_label="HEAT",
-        lut_explanation=f"{result.heat_method} heat as a share of the study's peak",
+        lut_explanation=f"{result.heat_method} heat as a share of {result.heat_scale}",
         unit=codes.NO_UNITS,
         value_range=(0, STEPS),
         slope=1 / STEPS,
@@ -84,7 +84,7 @@ def _mapping(result: StudyResult) -> RealWorldValueMapping:
 
 
 def _segment(result: StudyResult) -> SegmentDescription:
-    label = f"{result.heat_method} heat of {HOT_SHARE:.0%} of the peak or more"
+    label = f"{result.heat_method} heat of {HOT_SHARE:.0%} of {result.heat_scale} or more"
     algorithm = AlgorithmIdentificationSequence(
         name=result.model.name,
         family=codes.ARTIFICIAL_INTELLIGENCE,

@@ -50,7 +50,8 @@ def write_key_image(result: StudyResult, original: OriginalSeries, number: int) 
     )
     image.BurnedInAnnotation = "YES"
     image.BodyPartExamined = "CHEST"  # else Laterality is required (PS3.3 C.7.3.1)
-    image.DerivationDescription = f"CT at level 100 HU, width 700 HU, with {result.heat_method} heat; {RESEARCH_USE}"
+    heat = f"{result.heat_method} heat as a share of {result.heat_scale}"
+    image.DerivationDescription = f"CT at level 100 HU, width 700 HU, with {heat}; {RESEARCH_USE}"
     image.SourceImageSequence = [_reference(source)]
     for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
         if keyword in source:  # once lossy, always lossy
@@ -118,7 +119,7 @@ def _mark_sides(colour: Picture, row: str, column: str) -> None:
 def _strip(result: StudyResult, width: int, share: float) -> Picture:
     strip = np.zeros((_STRIP_PX, width, 3), np.uint8)
     answer = result.answers["pe_present"]
-    heat = f"heat up to {share:.0%} of the peak" if share else "no heat"
+    heat = f"heat up to {share:.0%} of {result.heat_scale}" if share else "no heat"
     told = f"PE {answer.percent:.2f} % ({answer.call}), {heat}"
     _write(strip, RESEARCH_USE.upper(), 24)
     _write(strip, f"{told}; {result.model.name} {result.model.version}", 50)

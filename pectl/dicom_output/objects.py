@@ -42,7 +42,7 @@ def why_not(result: StudyResult, original: OriginalSeries, kind: Kind) -> Skippe
         return None
     slices = hot_slices(result, original, _HEAT_SHARES[kind])
     if not slices:
-        return Skipped(kind, "no_heat", f"no slice holds {_HEAT_SHARES[kind]:.0%} of the peak or more")
+        return Skipped(kind, "no_heat", f"no slice holds {_HEAT_SHARES[kind]:.0%} of {result.heat_scale} or more")
     frames = {str(item.get("FrameOfReferenceUID", "")) for item in slices}
     if len(frames) > 1 or "" in frames:
         reason = f"its slices have {len(frames - {''}) or 'no'} FrameOfReferenceUID, and their positions share none"

@@ -14,7 +14,7 @@ from pectl.core.storage.stamp import digest_of
 from pectl.errors import DicomOutputError
 
 STEPS = 65535
-"""Heat is stored in so many steps of its peak (Bits Allocated is 16 in a Parametric Map, PS3.3 C.8.32.2)."""
+"""Heat is stored in so many steps (Bits Allocated is 16 in a Parametric Map, PS3.3 C.8.32.2)."""
 LONGEST = {"name": 40, "version": 40, "digest": 64}
 """Characters of what names a model: with what stands beside it, it has to fit a Long String (PS3.5, 6.2)."""
 
@@ -76,8 +76,9 @@ class StudyResult:
         out_of_distribution: why the study is unlike those the model learnt from; empty if it isn't.
         seen: what to say of a study that the model was made with; empty if it wasn't.
         key_images: SOPInstanceUIDs of the original slices to show, the most telling first.
-        heat: of original slices by SOPInstanceUID, (rows, columns) in [0, 1] of the study's peak; slices that are not
-            there have none.
+        heat: of original slices by SOPInstanceUID, (rows, columns) in [0, 1] of `heat_scale`; slices that are not there
+            have none.
+        heat_scale: what heat is a share of, in a few words.
         heat_method: `layer-cam` or `grad-cam`.
 
     Raises:
@@ -95,6 +96,7 @@ class StudyResult:
     key_images: tuple[str, ...] = ()
     heat: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     heat_method: str = "layer-cam"
+    heat_scale: str = "the study's peak"
 
     def __post_init__(self) -> None:
         """Check labels and ranges."""
@@ -118,7 +120,7 @@ class StudyResult:
         return DicomOutputError(where=where, expected=expected, found=found, fix="give the model's own result")
 
     def heat_steps(self, sop_instance_uid: str) -> NDArray[np.uint16]:
-        """Return the heat of a slice as it is stored: (rows, columns), 65535 is the peak."""
+        """Return the heat of a slice as it is stored: (rows, columns), 65535 is all of `heat_scale`."""
         return np.rint(self.heat[sop_instance_uid] * STEPS).astype(np.uint16)
 
     @cached_property
@@ -132,4 +134,4 @@ class StudyResult:
     def content_digest(self) -> str:
         """Return the SHA-256 of what is written of it: two results of one digest make the same objects."""
         heat = {uid: hashlib.sha256(self.heat_steps(uid).tobytes()).hexdigest() for uid in self.heat}
-        return digest_of(self.said_digest, heat, self.heat_method)
+        return digest_of(self.said_digest, heat, self.heat_method, self.heat_scale)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pectl.config import WindowsConfig
 from pectl.core.batches.windows import window_places
+from pectl.core.decisions.heat_scale import HeatReference
 from pectl.core.labels.names import EXAM_LABELS, PE_PRESENT, RV_LV
 from pectl.core.models.stage1 import Feature, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier, StudyLogits
@@ -22,6 +23,7 @@ from pectl.errors import ConfigError
 from pectl.explanation import heat_geometry as geometry
 from pectl.explanation.gradcam import (
     LABELS,
+    PE_WINDOW,
     Method,
     Pull,
     SeenWindows,
@@ -35,6 +37,12 @@ from pectl.explanation.gradcam import (
 from pectl.inference.device import Engine
 from pectl.inference.encoder import Seen, StudyEncoder
 
+OWN_PEAK, VALIDATION_REFERENCE = "the study's peak", "the validation reference"
+
+
+_LEAST_SAID = 1e-6
+"""Heat of a label that is surely absent stays a number that float32 holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
@@ -47,7 +55,7 @@ class Peak:
         sop_instance_uid: of that slice.
         source_pixel: (row, column) on that slice, fractional.
         slice_label: 1 PE, 0 none, -1 unknown, of the grid slice.
-        value: the heat there.
+        value: the heat there, as a share of the explanation's `full_scale`.
     """
 
     grid_index: tuple[int, int, int]
@@ -66,7 +74,11 @@ class Explanation:
     Attributes:
         label: one of LABELS.
         method: `grad-cam` or `layer-cam`.
-        heat: (D, S, S) float32 >= 0 on the study's grid; the mean over the windows that cover a slice.
+        heat: (D, S, S) float32 >= 0 on the study's grid; the mean over the windows that cover a slice. As a share of
+            `full_scale`: it is above 1 where a study is hotter than the reference.
+        full_scale: what 1 is, in the unit of the method times the label's probability: the reference, or without one
+            the study's own peak.
+        reference: of validation, which heat is a share of; None where the model has none.
         slice_heat: (D,) maximum of each grid slice.
         source_heat: (n,) heat of each original slice, NaN outside the grid.
         window_start: (N,) first slice of each window of `length` slices.
@@ -94,6 +106,27 @@ class Explanation:
     peak: Peak | None
     left_share: float | None
     seconds: float
+    full_scale: float = 1.0
+    reference: HeatReference | None = None
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """Return the heat as it is drawn, (D, S, S) in [0, 1].
+
+        Above the reference it is clipped. So colours tell flagged studies from cleared ones, at the price that they
+        don't tell a hot study from a hotter one; half of the flagged ones reach the last colour.
+        """
+        return np.minimum(self.heat, np.float32(1))
+
+    @property
+    def scale_name(self) -> str:
+        """Return what heat is a share of, in a few words."""
+        return OWN_PEAK if self.reference is None else VALIDATION_REFERENCE
+
+    @property
+    def scale_meaning(self) -> str:
+        """Say what a heat of 1 is."""
+        return scale_meaning(self.reference)
 
     def hottest(self, n: int, *, apart: int = 1) -> list[int]:
         """Return up to n grid slices by falling heat, `apart` or more from each other; none without heat."""
@@ -121,6 +154,7 @@ class Explainer:
             it makes.
         extract_batch_size: windows in a forward pass, as in extract-features.
         batch_size: windows at once when heat is computed; the layer2 maps of the others wait in memory.
+        reference: of validation, for this label and method; without one heat is a share of each study's own peak.
 
     Raises:
         ConfigError: no such label.
@@ -135,6 +169,7 @@ class Explainer:
     engine: Engine = field(default_factory=Engine)
     extract_batch_size: int = 32
     batch_size: int = 8
+    reference: HeatReference | None = None
 
     def __post_init__(self) -> None:
         """Check the label and bring both stages to the device, ready to infer."""
@@ -165,7 +200,11 @@ class Explainer:
         starts = encoder.starts(study)
         seen = self._see(encoder.passes(study, starts), starts)
         pull, answer = pull_of(self.classifier, seen.windows, self.label)
+        scores = _scores(answer)
         heat = self._heat(study, starts, seen, pull)
+        heat *= np.float32(_said(self.label, scores, seen.windows))
+        full_scale = self.reference.value if self.reference else float(heat.max()) or 1.0
+        heat /= np.float32(full_scale)
         slice_heat = heat.max(axis=(1, 2))
         return Explanation(
             uid=study.uid,
@@ -179,10 +218,12 @@ class Explainer:
             window_logit=_numpy(seen.windows.window_logit),
             refined_logit=_numpy(answer.window[0]),
             attention=_numpy(answer.attention[0]),
-            exam_score=_scores(answer),
+            exam_score=scores,
             peak=find_peak(study, heat),
             left_share=geometry.left_share(study, heat),
             seconds=perf_counter() - begin,
+            full_scale=full_scale,
+            reference=self.reference,
         )
 
     def _see(self, passes: Iterable[Seen], starts: NDArray[np.int64]) -> "_Seen":
@@ -233,6 +274,14 @@ class Explainer:
         return Feature(feature.pooled, *maps)  # type: ignore[arg-type]  # layer2 is always there
 
 
+def scale_meaning(reference: HeatReference | None) -> str:
+    """Say what a heat of 1 is, given what it is a share of."""
+    if reference is None:
+        return "100 % is the study's own peak: heat of different studies doesn't compare"
+    n, of = reference.n_flagged, reference.n_studies
+    return f"100 % is the median peak of the {n} of {of} validation studies that the model flags"
+
+
 def _spread(study: Study, place: float) -> tuple[float, float, float]:
     """Return the smoothing in voxels: `place` voxels in plane, half of that in mm along the slices.
 
@@ -280,6 +329,17 @@ def find_peak(study: Study, heat: NDArray[np.float32]) -> Peak | None:
         slice_label=int(study.slice_label[d]),
         value=float(heat[d, h, w]),
     )
+
+
+def _said(label: str, scores: dict[str, float], seen: SeenWindows) -> float:
+    """Return the probability p of a label that heat is multiplied by; of `pe_window` that of the likeliest window.
+
+    Heat is made of the slope of the label's logit, and where the model clears a study that is often as steep as where
+    it flags one. Times p it is the slope of log(1 + exp(logit)) = -log(1 - p): how much less likely the label's absence
+    becomes. Within a study nothing changes.
+    """
+    p = float(seen.window_logit.max().sigmoid()) if label == PE_WINDOW else scores[label]
+    return max(p, _LEAST_SAID)
 
 
 def _scores(answer: StudyLogits) -> dict[str, float]:

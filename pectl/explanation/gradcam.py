@@ -163,19 +163,25 @@ def _cam(part: Tensor, slope: Tensor, method: Method) -> Tensor:
 
 
 def merge(maps: NDArray[np.float32], spread: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Merge the maps of Layer-CAM: each smoothed and scaled to a peak of 1, then their product.
+    """Merge the maps of Layer-CAM: each smoothed and scaled to a peak of 1, then their product, times their strength.
 
     The gradient of a soft maximum is sparse: it picks few places of the map where a clot covers several. Smoothed over
     the width of a place, neighbouring windows that pick neighbouring places agree on what lies between. The product
     keeps what both maps speak for: layer4's says around where, layer2's where in it. A map without heat is left out.
+
+    The strength is the geometric mean of the smoothed maps' peaks. So heat is twice as high where all gradients are, or
+    all activations, and that of studies compares though the maps have no common unit.
 
     Args:
         maps: (M, D, H, W) >= 0.
         spread: standard deviation in voxels along D, H, W.
     """
     smooth = [gaussian_filter(part, spread) for part in maps if part.any()]
-    scaled = [part / part.max() for part in smooth]
-    return np.asarray(np.prod(scaled, axis=0), np.float32) if scaled else np.zeros(maps.shape[1:], np.float32)
+    if not smooth:
+        return np.zeros(maps.shape[1:], np.float32)
+    peaks = [float(part.max()) for part in smooth]
+    scaled = [part / peak for part, peak in zip(smooth, peaks, strict=True)]
+    return np.asarray(np.prod(scaled, axis=0) * np.exp(np.mean(np.log(peaks))), np.float32)
 
 
 def context_share(pull: Pull, seen: SeenWindows, backbone_size: int) -> float:
@@ -196,9 +202,21 @@ def context_share(pull: Pull, seen: SeenWindows, backbone_size: int) -> float:
 
 
 def join(own: NDArray[np.float32], context: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Add the heat of the context network to that of the backbone, (D, H, W) each, by its share of the answer."""
-    peaks = [float(part.max()) or 1.0 for part in (own, context)]
-    return np.asarray((1 - share) * own / peaks[0] + share * context / peaks[1], np.float32)
+    """Add the heat of the context network to that of the backbone, (D, H, W) each, by its share of the answer.
+
+    Each is scaled to its peak for that, as they have no common unit; the sum has the geometric mean of both peaks by
+    these shares as its strength.
+    """
+    peaks = [float(part.max()) for part in (own, context)]
+    weights = (1 - share, share)
+    there = [
+        (part, peak, weight) for part, peak, weight in zip((own, context), peaks, weights, strict=True) if peak > 0
+    ]
+    total = sum(weight for _, _, weight in there)
+    if total == 0:
+        return np.zeros_like(own)
+    strength = np.exp(sum(weight * np.log(peak) for _, peak, weight in there) / total)
+    return np.asarray(strength * sum(weight * part / peak for part, peak, weight in there), np.float32)
 
 
 def enlarge(cam: Tensor, size: Sequence[int]) -> Tensor:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 PE_LEVEL_HU, PE_WIDTH_HU = 100.0, 700.0
 SMALLEST_SHARE = 0.08
-"""Heat below this share of the peak isn't painted: the CT stays readable."""
+"""Heat below this share of full heat isn't painted: the CT stays readable."""
 _HEAT_COLOURS = LinearSegmentedColormap.from_list("heat", ["#b2182b", "#e8601c", "#f6c141", "#fff7bc"])
 
 Array = NDArray[np.float32]
@@ -23,7 +23,7 @@ def paint(grey: Array, heat: Array, *, opacity: float = 0.65) -> Array:
 
     Args:
         grey: (rows, columns) in [0, 1].
-        heat: (rows, columns) in [0, 1], of the study's peak.
+        heat: (rows, columns) in [0, 1], 1 is full heat.
         opacity: of the hottest.
 
     Returns:

@@ -15,12 +15,27 @@ from pectl.explanation.baselines import Measured
 from pectl.explanation.gradcam import METHOD_NAMES, Method
 from pectl.explanation.score import Measures
 
-YES_OR_NO = ("peak_in_pe_slice", "side_agreement", "pointing_game")
+YES_OR_NO = ("peak_in_pe_slice", "side_agreement", "pointing_game", "pointing_chronic", "peak_near_ventricle")
 """Measures that are 0 or 1 in a study; the others are shares and AUROCs."""
-MEASURES = ("peak_in_pe_slice", "slice_auroc", "side_agreement", "pointing_game", "heat_in_arteries", "heat_in_emboli")
+MEASURES = (
+    "peak_in_pe_slice",
+    "slice_auroc",
+    "side_agreement",
+    "pointing_game",
+    "pointing_chronic",
+    "heat_in_arteries",
+    "heat_in_emboli",
+    "peak_near_ventricle",
+    "heat_in_ventricles",
+)
 BASELINES = ("random_lung", "brightest_vessel")
 _BASELINE_WORDS = ("a random position in the lungs", "the brightest vessel")
-_HIT_WORDS = {"peak_in_pe_slice": "in a slice with PE", "pointing_game": "within 5 mm of an embolus"}
+_HIT_WORDS = {
+    "peak_in_pe_slice": "in a slice with PE",
+    "pointing_game": "within 5 mm of an embolus",
+    "pointing_chronic": "within 5 mm of a chronic embolus",
+    "peak_near_ventricle": "within 10 mm of a ventricle",
+}
 _DIGITS = 4
 
 FloatArray = NDArray[np.float64]

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from pectl.config import PreprocessConfig, WindowsConfig, load_config
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.decisions.heat_scale import NAME as HEAT_SCALE
+from pectl.core.decisions.heat_scale import HeatScale
 from pectl.core.decisions.out_of_distribution import unusual_findings
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY
 from pectl.core.models.checkpoint import load_stage1, load_stage2
 from pectl.core.models.stage1 import WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
-from pectl.core.storage.files import read_json
-from pectl.core.storage.stamp import check_lineage, digest_of
+from pectl.core.storage.files import read_json, write_json
+from pectl.core.storage.stamp import RESEARCH_USE, check_lineage, digest_of
 from pectl.core.stores.feature_store import StudySequence, feature_digest
 from pectl.core.stores.runs import best_model, read_run
 from pectl.core.stores.study_store import Study, store_digest
@@ -32,6 +34,7 @@ from pectl.inference.precision import Asked, encoder_engine
 from pectl.inference.prediction import ImageAnswer, Model, Prediction, State
 from pectl.inference.sequences import score_study
 
+HEAT_SCALE_BY = "pectl explain --split"
 TRAINED = ("train", "val")
 """Splits whose studies a model was made with: it learnt from the one, and was chosen and calibrated on the other."""
 _SEEN_SALT, _SEEN_ROUNDS, _SEEN_BYTES = b"pectl seen study", 500, 16
@@ -57,11 +60,12 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One model of an instrument: both stages, and the decisions that were fitted on its scores."""
+    """One model of an instrument: both stages, the decisions that were fitted on its scores, and the scale of heat."""
 
     encoder: WindowEncoder
     classifier: SequenceClassifier
     decisions: Decisions
+    heat_scale: HeatScale = field(default_factory=HeatScale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +254,7 @@ def instrument_of_runs(stage1: Path, stage2: Path) -> Instrument:
         encoder=load_stage1(best_model(stage1)),
         classifier=load_stage2(best_model(stage2)),
         decisions=decisions,
+        heat_scale=read_heat_scale(stage2),
     )
     return Instrument(
         members=(member,),
@@ -265,6 +270,31 @@ def instrument_of_runs(stage1: Path, stage2: Path) -> Instrument:
         batch_size=trained.stage1.extract_batch_size,
         precision=trained.stage1.extract_precision,
     )
+
+
+def read_heat_scale(stage2: Path) -> HeatScale:
+    """Return the scale of heat that a run holds; an empty one where it has none, or was trained anew since.
+
+    Raises:
+        StoreError: the folder isn't a finished run, or what it holds isn't such.
+    """
+    path = stage2 / HEAT_SCALE
+    content = read_json(path, made_by=HEAT_SCALE_BY) if path.exists() else {}
+    if content.get("made_from") != _weights(stage2):
+        return HeatScale()
+    return HeatScale.from_json(content.get("references"))
+
+
+def write_heat_scale(stage2: Path, scale: HeatScale) -> None:
+    """Keep the scale of heat in a run, with the digest of the weights that it was measured with."""
+    content = {"use": RESEARCH_USE, "made_from": _weights(stage2), "references": scale.to_json()}
+    write_json(stage2 / HEAT_SCALE, content)
+
+
+def _weights(stage2: Path) -> dict[str, str]:
+    """Return the digests of a run and of the features it was trained on, which follow from stage 1's weights."""
+    run, _ = read_run(stage2, stage="stage2")
+    return {"features": run.made_from["features"], "stage2": run.digest}
 
 
 def trained_preprocess(stage1: Path, section: PreprocessConfig, store: str) -> PreprocessConfig:

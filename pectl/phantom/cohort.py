@@ -18,12 +18,11 @@ from pectl.phantom.acquisition import HALO_SLICES, Scanner, add_noise, draw_scan
 from pectl.phantom.dicom import Header, draw_id, write_series
 from pectl.phantom.emboli import image_area_mm2
 from pectl.phantom.labels import CSV_COLUMNS, ExamType
-from pectl.phantom.render import Fields, render
+from pectl.phantom.render import MASKS, Fields, render
 from pectl.phantom.study import Phantom, draw_phantom
 from pectl.phantom.truth import Masks, Rows, read_geometry, read_rows, write_truth
 
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
-_MASKS = ("embolus", "artery", "lung", "collapse", "mass")
 _LEAST_HU, _MOST_HU = -1024.0, 3071.0
 _NOISE, _TYPES, _ROWS = 1, 2, 3
 """Third number of the seeds of what isn't drawn in the order of a study's own generator."""
@@ -135,7 +134,7 @@ def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
 def _acquire(study: Phantom, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]) -> tuple[np.ndarray, Masks]:
     """Return the images (D, H, W) int16 HU and the masks of a study, slab by slab to bound the memory."""
     images = np.empty(study.grid.shape, dtype=np.int16)
-    masks = {name: np.empty(study.grid.shape, dtype=bool) for name in _MASKS}
+    masks = {name: np.empty(study.grid.shape, dtype=bool) for name in MASKS}
     for slab in study.grid.slabs():
         rendered = render(study, slab.widened(HALO_SLICES), fields)
         hu = scan(rendered.hu, slab.widened(HALO_SLICES), scanner)

@@ -26,6 +26,10 @@ _MARGIN_MM = 15.0
 """How far random fields and the width of a voxel move the outline of the body and of the lungs at most."""
 
 
+MASKS = ("embolus", "chronic", "artery", "lung", "collapse", "mass", "ventricle")
+"""Of the truth, as `Rendered` has them in this order."""
+
+
 @dataclass(frozen=True)
 class Fields:
     """The random fields of one study, alike for each of its slabs."""
@@ -45,22 +49,24 @@ class Rendered:
 
     hu: Array
     embolus: np.ndarray
+    chronic: np.ndarray
+    """Embolus of a chronic kind."""
     artery: np.ndarray
     lung: np.ndarray
     """Lung with air in it."""
     collapse: np.ndarray
     mass: np.ndarray
+    ventricle: np.ndarray
+    """Both ventricles of the heart."""
 
     @classmethod
     def of_air(cls, shape: tuple[int, int, int]) -> "Rendered":
         """Return a slab of room air in which nothing is painted yet."""
-        return cls(np.full(shape, ROOM_HU, dtype=np.float32), *(np.zeros(shape, dtype=bool) for _ in range(5)))
+        return cls(np.full(shape, ROOM_HU, dtype=np.float32), *(np.zeros(shape, dtype=bool) for _ in MASKS))
 
     def at(self, box: Box) -> "Rendered":
         """Return a view of a box of the slab."""
-        return Rendered(
-            self.hu[box], self.embolus[box], self.artery[box], self.lung[box], self.collapse[box], self.mass[box]
-        )
+        return Rendered(self.hu[box], *(getattr(self, name)[box] for name in MASKS))
 
 
 def render(study: Phantom, slab: Slab, fields: Fields) -> Rendered:
@@ -69,7 +75,7 @@ def render(study: Phantom, slab: Slab, fields: Fields) -> Rendered:
     for box in slab.pieces():
         _paint_body(rendered.at(box), study, slab.cut(box), fields)
     hu = rendered.hu
-    paint_heart(hu, study.anatomy.heart, study.contrast, slab, fields.fine)
+    paint_heart(hu, rendered.ventricle, study.anatomy.heart, study.contrast, slab, fields.fine)
     paint_airways(hu, study.airways, slab)
     _paint_nodes(hu, study, slab)
     paint_great_vessels(hu, study.contrast, slab)
@@ -151,7 +157,7 @@ def _paint_arteries(rendered: Rendered, study: Phantom, slab: Slab) -> None:
 
 def _paint_emboli(rendered: Rendered, study: Phantom, slab: Slab) -> None:
     """Paint the emboli over the blood; where they overlap, the first stays."""
-    total = np.zeros(slab.shape, dtype=np.float32)
+    total, chronic = np.zeros((2, *slab.shape), dtype=np.float32)
     for embolus in study.findings.emboli:
         filled = embolus.fill(slab)
         if filled is not None:
@@ -159,5 +165,8 @@ def _paint_emboli(rendered: Rendered, study: Phantom, slab: Slab) -> None:
             new = np.maximum(share - total[box], 0.0)
             rendered.hu[box] += new * (embolus.hu - study.contrast.artery)
             total[box] += new
+            if embolus.chronic:
+                chronic[box] += new
             rendered.embolus[box] = total[box] > 0.5
+            rendered.chronic[box] = rendered.embolus[box] & (2.0 * chronic[box] > total[box])
             rendered.artery[box] |= rendered.embolus[box]

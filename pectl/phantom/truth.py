@@ -22,8 +22,8 @@ Rows = list[list[object]]
 def write_truth(path: Path, study: Phantom, header: Header, masks: Masks, present: np.ndarray, made_with: str) -> None:
     """Write `path`, a compressed .npz, whole or not at all.
 
-    It holds the masks embolus, artery, lung (with air), collapse (lung without air) and mass, each (D, H, W) bool in
-    canonical orientation, `affine` (4, 4) from
+    It holds the masks embolus, chronic (emboli of a chronic kind), artery, lung (with air), collapse (lung without
+    air), mass and ventricle (both of the heart), each (D, H, W) bool in canonical orientation, `affine` (4, 4) from
     (d, h, w, 1) to LPS mm, `spacing_mm` (3,), `sop_instance_uid` (D,), `present` (D,) bool, and `geometry`:
     JSON.
     """

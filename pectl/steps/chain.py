@@ -78,6 +78,7 @@ def load_chain(stage1: Path, stage2: Path, *, label: str, method: Method, config
         method=method,
         engine=instrument.engine(device, asked, local_rank=rank),
         extract_batch_size=config.stage1.extract_batch_size,
+        reference=member.heat_scale.reference(method, label),
     )
     return Chain(stage1, stage2, explainer, member.decisions, read_run_splits(stage2), instrument)
 

@@ -17,7 +17,7 @@ from pectl.core.stores.study_store import Study, StudyStore
 from pectl.core.volumes.stated import Stated
 from pectl.errors import InputMissingError
 from pectl.explanation.baselines import Measured
-from pectl.explanation.explainer import Explanation
+from pectl.explanation.explainer import Explanation, scale_meaning
 from pectl.explanation.froc.emboli import emboli_of, known_places
 from pectl.explanation.froc.marks import find_marks
 from pectl.explanation.froc.summary import ASKS_FOR_PE, StudyMarks, froc_summary, marks_table
@@ -27,10 +27,11 @@ from pectl.explanation.score import Measures, score_labels
 from pectl.explanation.summary import StudyScore, summarise
 from pectl.inference.device import DeviceName
 from pectl.report.explanation.case import Case
-from pectl.report.explanation.content import VERSION
+from pectl.report.explanation.content import VERSION, heat_scale
 from pectl.report.explanation.page import read_explanation, summary_row, write_explanation
 from pectl.report.explanation.summary_page import write_summary_page
 from pectl.steps.chain import Chain, choose_split, choose_study, load_chain, open_source
+from pectl.steps.heat_scale import reference_studies, with_reference
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +65,9 @@ class Question:
 
 def explain(question: Question, out: Path, *, config: Config, device: DeviceName, progress: Progress) -> dict[str, Any]:
     """Explain one study, or every study of a split, into one folder a study.
+
+    Heat is a share of the reference that stage 2's run holds. Where it isn't there, explaining a split of the store
+    measures it on the validation studies. Without one heat is a share of each study's own peak.
 
     For a split there are also `summary.json` and `index.html`: how well the heat points; studies that an earlier
     run left whole aren't explained again, if it was asked the same of the same model, labels and masks.
@@ -154,14 +158,17 @@ def _measured_against(store: StudyStore, uid: str, truth: TruthFolder | None) ->
 def _explain_split(
     store: StudyStore, question: Question, chain: Chain, out: Path, config: Config, progress: Progress
 ) -> dict[str, Any]:
-    """Explain what isn't there yet, and summarise all."""
+    """Explain what isn't there yet, and summarise all; the scale of heat is measured first where it isn't known."""
     split = str(question.split)
     uids = choose_split(store, split, chain)
+    missing = reference_studies(store, chain)
+    total = len(missing) + len(uids)
+    progress(0, total)
+    chain = with_reference(store, missing, chain, lambda done: progress(done, total))
     contents = {}
-    progress(0, len(uids))
     for done, (uid, content) in enumerate(_explained(store, uids, question, chain, out), 1):
         contents[uid] = content
-        progress(done, len(uids))
+        progress(len(missing) + done, total)
     shown = {uid: summary_row(out / uid, contents[uid]) for uid in uids}
     marks = {uid: StudyMarks.from_json(found) for uid in uids if (found := contents[uid]["froc"]) is not None}
     explainer = chain.explainer
@@ -172,7 +179,12 @@ def _explain_split(
         split=split,
         config=config.evaluate,
         seed=config.seed,
-    ) | {"studies": shown, "froc": _froc(store, marks, out, config)}
+    ) | {
+        "heat_scale": heat_scale(explainer.reference),
+        "scale_meaning": scale_meaning(explainer.reference),
+        "studies": shown,
+        "froc": _froc(store, marks, out, config),
+    }
     write_json(out / "summary.json", summary)
     write_summary_page(out, summary)
     return summary
@@ -218,6 +230,7 @@ def _finished(store: StudyStore, uid: str, question: Question, chain: Chain, fol
         "label": question.label,
         "method": question.method,
         "lineage": chain.lineage,
+        "heat_scale": heat_scale(chain.explainer.reference),
         "measured_against": _measured_against(store, uid, question.truth),
     }
     same = content is not None and all(content.get(name) == value for name, value in asked.items())

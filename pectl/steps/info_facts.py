@@ -8,11 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from pectl.bundle.load import load_bundle, read_config, read_decisions, read_fingerprints, read_out_of_distribution
+from pectl.bundle.load import (
+    load_bundle,
+    read_config,
+    read_decisions,
+    read_fingerprints,
+    read_heat_scales,
+    read_out_of_distribution,
+)
 from pectl.bundle.manifest import VERSION, open_bundle
 from pectl.bundle.pairs import check_weights
 from pectl.config import PreprocessConfig, WindowsConfig
 from pectl.core.decisions.decisions import Decisions
+from pectl.core.decisions.heat_scale import HeatScale
 from pectl.core.intake.verdicts import FORMAT as VERDICTS_FORMAT
 from pectl.core.labels.names import PE_PRESENT
 from pectl.core.models.checkpoint import load_stage1, load_stage2
@@ -23,6 +31,7 @@ from pectl.core.stores.runs import best_model, read_run
 from pectl.core.stores.study_store import StudyStore, study_path, study_row
 from pectl.core.stores.tables import read_run_splits
 from pectl.errors import PectlError, StoreError
+from pectl.inference.instrument import read_heat_scale
 from pectl.report.explanation.page import read_explanation
 from pectl.steps.predicted.folder import FORMAT as WORKLIST_FORMAT
 from pectl.steps.predicted.folder import MADE_BY, PredictionFolder
@@ -55,6 +64,7 @@ def bundle_facts(path: Path) -> Facts:
     with open_bundle(path) as bundle:
         config = read_config(bundle)
         threshold = [decisions.thresholds[PE_PRESENT].value for decisions in read_decisions(bundle)]
+        scales = read_heat_scales(bundle)
         distance, prints = read_out_of_distribution(bundle), len(read_fingerprints(bundle))
         manifest = bundle.manifest
     facts = {
@@ -65,6 +75,7 @@ def bundle_facts(path: Path) -> Facts:
         "members": manifest.n_members,
         "input": _input(config["preprocess"], config["windows"], config["input_px"]),
         "PE called from": ", ".join(f"{value:.4g}" for value in threshold),
+        "heat": _heat(scales),
         "distance from training": "none"
         if distance is None
         else f"flagged above {distance.threshold:.4g} ({distance.n_fit} + {distance.n_threshold} studies)",
@@ -103,6 +114,7 @@ def run_facts(path: Path) -> Facts:
     if stage == "stage2":
         decisions = Decisions.from_json(read_json(path / "decisions.json", made_by="pectl train-stage2"))
         facts["PE called from"] = decisions.thresholds[PE_PRESENT].value
+        facts["heat"] = _heat([read_heat_scale(path)])
     return Facts(facts=facts, made_from=run.made_from, kind=f"training run of {stage.replace('stage', 'stage ')}")
 
 
@@ -191,6 +203,17 @@ def cohort_facts(path: Path) -> Facts:
     problem = f"no truth of {len(without)} studies, such as {', '.join(without[:SHOWN])}" if without else ""
     kind = "phantom cohort" if truth else "cohort in RSPECT's layout"
     return Facts(facts={"studies": len(studies), "with truth": len(truth)}, problem=problem, kind=kind)
+
+
+def _heat(scales: Iterable[HeatScale]) -> str:
+    """Say which heat compares between studies."""
+    labels = [
+        f"{method} of {label} beside {one.n_flagged} validation studies"
+        for scale in scales
+        for method, labels in scale.references.items()
+        for label, one in labels.items()
+    ]
+    return ", ".join(labels) or "beside each study's own peak"
 
 
 def _input(preprocess: PreprocessConfig, windows: WindowsConfig, input_px: int) -> str:

@@ -119,6 +119,26 @@ def test_a_split_is_scored_against_labels_and_a_phantoms_truth(chain, two_tested
     check_no_masks(out)
 
 
+def test_heat_of_rv_lv_is_measured_by_the_ventricles_of_phantoms(chain, two_tested, pectl, tmp_path):
+    out = tmp_path / "out"
+    runs = ("--stage1", chain.stage1, "--stage2", chain.tcn, "--device", "cpu", "--out", out)
+    asked = ("--split", "test", "--truth", chain.cohort, "--label", "rv_lv_ratio_gte_1")
+    result = pectl("explain", two_tested, *runs, *asked)
+    assert result.code == 0, result.err
+    assert "100 % is the study's own peak: heat of different studies doesn't compare" in result.out  # untrained
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["heat_scale"] is None
+    near, share = (summary["measures"][name] for name in ("peak_near_ventricle", "heat_in_ventricles"))
+    assert near["n"] == share["n"] == summary["n_positive"] > 0
+    assert 0 < share["baselines"]["random_lung"]["value"] < near["baselines"]["random_lung"]["value"] < 1
+    assert 0 < share["value"] < 1
+    assert "within 10 mm of a ventricle in" in summary["statement"]
+    page = (out / "index.html").read_text()
+    for text in ("Peak within 10 mm of a ventricle", "Share of heat in ventricles", "slices that hold a ventricle"):
+        assert text in page
+    assert "chronic embolus" not in page
+
+
 def check_froc(out, summary, said):
     froc, marks = summary["froc"], pd.read_csv(out / "marks.csv", dtype={"StudyInstanceUID": str})
     assert (froc["n_scans"], froc["n_marks"]) == (len(summary["studies"]), len(marks))

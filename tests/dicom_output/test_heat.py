@@ -63,7 +63,7 @@ def test_the_segmentation_is_of_half_the_peak_and_more(written) -> None:
     [segment] = pydicom.dcmread(path).SegmentSequence
     assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "309825002"
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == "130403"
-    assert segment.SegmentLabel == "layer-cam heat of 50% of the peak or more"
+    assert segment.SegmentLabel == "layer-cam heat of 50% of the study's peak or more"
     [algorithm] = segment.SegmentationAlgorithmIdentificationSequence
     assert DIGEST in algorithm.AlgorithmParameters
 
@@ -88,8 +88,8 @@ def test_dciodvfy_finds_nothing(written, judge) -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "code", "reason"),
     [
-        (Kind.HEAT, {"heat": {}}, "no_heat", "no slice holds 8% of the peak or more"),
-        (Kind.SEG, {"heat": {slice_uid(4): np.full((48, 64), 0.49, np.float32)}}, "no_heat", "50% of the peak"),
+        (Kind.HEAT, {"heat": {}}, "no_heat", "no slice holds 8% of the study's peak or more"),
+        (Kind.SEG, {"heat": {slice_uid(4): np.full((48, 64), 0.49, np.float32)}}, "no_heat", "50% of the study's peak"),
         (Kind.KOS, {"key_images": ()}, "no_key_images", "names no slice"),
         (Kind.KEY_IMAGES, {"key_images": ()}, "no_key_images", "names no slice"),
     ],

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from pectl.config import WindowsConfig
+from pectl.core.decisions.heat_scale import HeatReference
 from pectl.core.models.stage1 import Feature, Stage1Spec, WindowEncoder
 from pectl.core.models.stage2 import SequenceClassifier
 from pectl.core.stores.study_store import Study
 from pectl.errors import ConfigError
 from pectl.explanation import explainer as module
 from pectl.explanation.explainer import Explainer, find_peak
-from pectl.explanation.gradcam import WindowHeat, window_heat
+from pectl.explanation.gradcam import LABELS, WindowHeat, window_heat
 from pectl.inference.device import make_engine
 from tests.stage2_specs import stage2_spec
 
@@ -106,6 +107,41 @@ def test_layer_cam_smooths_over_a_place_of_the_map_and_keeps_the_peak(study: Stu
     assert row[CLOT[2]] > row[CLOT[2] + 2] > row[CLOT[2] + 4] > 0  # bell-shaped, where Grad-CAM's is a tent
 
 
+@pytest.mark.parametrize("method", ["grad-cam", "layer-cam"])
+def test_a_fainter_spot_is_dimmer_beside_a_reference_and_as_hot_as_any_without(study: Study, method: str) -> None:
+    faint = replace(study, hu=study.hu.copy())
+    faint.hu[CLOT] = 25  # a quarter of the range, so of the logit
+    alone = [explainer(method=method).explain(one) for one in (study, faint)]
+    assert [one.heat.max() for one in alone] == pytest.approx([1.0, 1.0])
+    said = [float(torch.tensor(-5 + spot / 216).sigmoid()) for spot in (1.0, 0.25)]
+    dimmer = 0.25 * said[1] / said[0]  # its heat, times what is said of it
+    assert alone[1].full_scale == pytest.approx(dimmer * alone[0].full_scale, rel=1e-4)
+    assert {one.reference for one in alone} == {None}
+    reference = HeatReference(alone[0].full_scale / 2, n_flagged=5, n_studies=9)
+    beside = [explainer(method=method, reference=reference).explain(one) for one in (study, faint)]
+    assert [one.heat.max() for one in beside] == pytest.approx([2.0, 2 * dimmer], rel=1e-4)
+    assert [one.shown.max() for one in beside] == pytest.approx([1.0, 2 * dimmer], rel=1e-4)
+    for one, other in zip(alone, beside, strict=True):
+        assert one.peak.grid_index == other.peak.grid_index
+        assert one.left_share == pytest.approx(other.left_share, rel=1e-5)
+        assert other.slice_heat.max() == other.peak.value == pytest.approx(other.heat.max())
+        assert (other.full_scale, other.scale_name) == (reference.value, "the validation reference")
+
+
+@pytest.mark.parametrize("label", ["pe_present", "central_pe", "rv_lv_ratio_lt_1"])
+def test_the_less_likely_the_label_the_dimmer_its_heat(
+    study: Study, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slopes of the same answer, said to be likely and unlikely."""
+    found = []
+    for said in (0.9, 0.3, 0.0):
+        monkeypatch.setattr(module, "_scores", lambda answer, said=said: dict.fromkeys(LABELS, said))
+        found.append(explainer(label=label, method="layer-cam").explain(study))
+    assert [one.full_scale / found[0].full_scale for one in found] == pytest.approx([1.0, 1 / 3, 1e-6 / 0.9], rel=1e-5)
+    assert len({one.peak.grid_index for one in found}) == 1
+    np.testing.assert_allclose(found[1].heat, found[0].heat, rtol=1e-4)
+
+
 def test_peak_is_named_in_grid_patient_and_original_slice(study: Study) -> None:
     peak = explainer().explain(study).peak
     assert peak is not None
@@ -153,7 +189,8 @@ def test_heat_is_enlarged_to_the_grid(study: Study) -> None:
     found = explainer(input_px=12).explain(study)
     assert found.heat.shape == (16, 24, 24)
     seen = (7 / 8) ** 2  # the antialiased resize takes an eighth from the voxel before
-    assert found.heat.max() == pytest.approx(seen * 15 / 16)  # row 8 lies a quarter pixel beside
+    said = float(torch.tensor(found.window_logit.max()).sigmoid())
+    assert found.full_scale == pytest.approx(seen * 15 / 16 * said)  # row 8 lies a quarter pixel beside
     assert found.peak is not None
     assert found.peak.grid_index == (9, 8, 17)
 

@@ -121,8 +121,19 @@ def test_merged_heat_is_where_both_maps_speak() -> None:
     merged = merge(maps, (0.5, 1.0, 1.0))
     assert np.unravel_index(merged.argmax(), merged.shape) == (2, 4, 6)
     one_alone = merge(np.stack([maps[0], 0 * maps[0]]), (0.5, 1.0, 1.0))
-    assert one_alone[2, 4, 4] == pytest.approx(1.0)
+    assert one_alone[2, 4, 4] == one_alone.max() > 0
     assert not merge(np.zeros((2, 3, 4, 4), np.float32), (1.0, 1.0, 1.0)).any()
+
+
+def test_the_strength_of_merged_heat_is_the_geometric_mean_of_its_maps() -> None:
+    flat = np.ones((2, 3, 5, 5), np.float32)  # smoothing leaves it
+    flat[0], flat[1] = 4.0, 9.0
+    spread = (0.5, 1.0, 1.0)
+    np.testing.assert_allclose(merge(flat, spread), 6.0, rtol=1e-6)
+    np.testing.assert_allclose(merge(flat[:1], spread), 4.0, rtol=1e-6)
+    rng = np.random.default_rng(0)
+    maps = rng.random((2, 3, 5, 5)).astype(np.float32)
+    np.testing.assert_allclose(merge(3 * maps, spread), 3 * merge(maps, spread), rtol=1e-5)
 
 
 def test_pull_scales_each_window_by_its_own_gradient() -> None:
@@ -300,5 +311,9 @@ def test_the_share_of_the_context_network_is_that_of_the_change_along_the_study(
     assert context_share(pull, seen, 2) == pytest.approx(2 / (4 + 2))
     assert context_share(Pull(torch.zeros(2, 3), torch.ones(2)), seen, 2) == 0.0
     own, context = np.array([[[4.0, 0.0, 2.0]]], np.float32), np.array([[[0.0, 8.0, 4.0]]], np.float32)
-    np.testing.assert_allclose(join(own, context, 0.25), [[[0.75, 0.25, 0.375 + 0.125]]])
-    np.testing.assert_allclose(join(own * 0, context, 0.25), [[[0.0, 0.25, 0.125]]])
+    strength = 4.0**0.75 * 8.0**0.25
+    expected = strength * np.array([[[0.75, 0.25, 0.375 + 0.125]]])
+    np.testing.assert_allclose(join(own, context, 0.25), expected, rtol=1e-6)
+    np.testing.assert_allclose(join(own * 0, context, 0.25), [[[0.0, 8 * 0.25, 8 * 0.125]]], rtol=1e-6)
+    np.testing.assert_allclose(join(own, context * 0, 0.25), [[[4 * 0.75, 0.0, 2 * 0.75]]], rtol=1e-6)
+    assert not join(own * 0, context * 0, 0.25).any()

@@ -101,3 +101,47 @@ def test_effusion_takes_the_place_of_lung():
     dry = replace(study, anatomy=replace(study.anatomy, effusion_mm=(0.0, 0.0)))
     slab, fields = study.grid.whole(), fields_of(study)
     assert render(study, slab, fields).lung.sum() < 0.97 * render(dry, slab, fields).lung.sum()
+
+
+def test_the_mask_of_the_ventricles_is_where_their_blood_is(study):
+    heart = Heart.of(lv_diameter_mm=40.0, rv_lv_ratio=1.2)
+    contrast = replace(study.contrast, artery=400.0, vein=600.0, aorta=380.0, cava=600.0)
+    other = replace(study, anatomy=replace(study.anatomy, heart=heart), contrast=contrast)
+    rendered = render(other, other.grid.whole(), fields_of(other))
+    mask = rendered.ventricle
+    ml = mask.sum() * np.prod(other.grid.spacing_mm) / 1000
+    ellipsoids = [4 / 3 * np.pi * np.prod(one.radii) / 1000 for one in (heart.left_ventricle, heart.right_ventricle)]
+    assert ml == pytest.approx(sum(ellipsoids), rel=0.06)  # bending keeps the volume; the chambers are apart
+    for ventricle, blood_hu in ((heart.left_ventricle, 380.0), (heart.right_ventricle, 400.0)):
+        centre = other.grid.to_index(np.array([ventricle.centre]))[0].round().astype(int)
+        assert mask[tuple(centre)]
+        assert np.median(rendered.hu[mask & _near(mask, centre, 4)]) == pytest.approx(blood_hu, abs=25.0)
+    for chamber in (heart.left_atrium, heart.right_atrium, heart.left_appendage):
+        assert not mask[tuple(other.grid.to_index(np.array([chamber.centre]))[0].round().astype(int))]
+
+
+def _near(mask, centre, voxels):
+    return (np.abs(np.moveaxis(np.indices(mask.shape), 0, -1) - centre) <= voxels).all(-1)
+
+
+@pytest.mark.parametrize(("chronic", "mixed"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+def test_the_mask_of_chronic_emboli_is_that_of_their_kind(chronic, mixed):
+    config = PhantomConfig(matrix_px=96, slices=48, emboli=(4, 4), chronic_share=chronic, acute_and_chronic_share=mixed)
+    study = draw_phantom(np.random.default_rng(7), config, "positive")
+    rendered = render(study, study.grid.whole(), fields_of(study))
+    assert rendered.embolus.any()
+    kinds = {embolus.chronic for embolus in study.findings.emboli}
+    assert kinds == ({False, True} if mixed else {bool(chronic)})
+    of_chronic = [embolus for embolus in study.findings.emboli if embolus.chronic]
+    alone = replace(study, findings=replace(study.findings, emboli=tuple(of_chronic)))
+    expected = render(alone, study.grid.whole(), fields_of(study)).embolus
+    if not mixed:
+        np.testing.assert_array_equal(rendered.chronic, rendered.embolus if chronic else np.zeros_like(expected))
+        return
+    assert rendered.chronic.any()
+    assert (rendered.embolus & ~rendered.chronic).any()
+    touched = np.zeros_like(expected)  # by an acute one
+    for embolus in study.findings.emboli:
+        box, share = embolus.fill(study.grid.whole())
+        touched[box] |= (share > 0) & (not embolus.chronic)
+    np.testing.assert_array_equal(rendered.chronic[~touched], expected[~touched])

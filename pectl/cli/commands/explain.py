@@ -67,6 +67,7 @@ def explain(
     if split is not None and not quiet:
         _show(result)
         _show_froc(result["froc"])
+        say(result["scale_meaning"])
         say(f"summary: {out / 'index.html'}")
     say(result["statement"])
 

@@ -32,6 +32,8 @@ class PlacesTruth:
         artery: (D, H, W); None where the set has none.
         lung: (D, H, W), lung with air; None where the set has none.
         number: (D, H, W), the number of the embolus from 1, 0 beside; None where touching parts are one embolus.
+        chronic: (D, H, W), the voxels of emboli of a chronic kind; None where the set doesn't tell.
+        ventricle: (D, H, W), both ventricles of the heart; None where the set has none.
         volume_mm3: (n,) of each numbered embolus, measured on the original images; None: count voxels.
     """
 
@@ -40,6 +42,8 @@ class PlacesTruth:
     spacing_mm: NDArray[np.float64]
     artery: BoolArray | None = None
     lung: BoolArray | None = None
+    chronic: BoolArray | None = None
+    ventricle: BoolArray | None = None
     number: NDArray[np.integer[Any]] | None = None
     volume_mm3: NDArray[np.float64] | None = None
 

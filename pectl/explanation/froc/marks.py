@@ -40,8 +40,8 @@ def find_marks(study: Study, explanation: Explanation) -> list[Mark]:
     """Return the local maxima of the heat, by falling confidence; none without heat.
 
     A voxel is one where none of its 26 neighbours is hotter, it has `LEAST_SHARE` of the study's peak, and no hotter
-    mark lies within `APART_MM`. Heat of different studies has no common unit, least of all where it is scaled to its
-    peak, as Layer-CAM's is. So a mark's confidence is its share of the study's peak times the largest probability that
+    mark lies within `APART_MM`. Heat of different studies compares only beside a reference, which a model need not
+    have. So a mark's confidence is its share of the study's peak times the largest probability that
     stage 2 gives to a window over its slice: that compares between studies, and places in one study.
     """
     top = float(explanation.heat.max())

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pectl.phantom import courses
 from pectl.phantom.body.airways import WALL_MM, Airways
 from pectl.phantom.body.heart import Ellipsoid, Heart
 from pectl.phantom.courses import Course
 from pectl.phantom.fields import SmoothField
-from pectl.phantom.grid import Array, Points, Slab, mix, soft
+from pectl.phantom.grid import Array, Box, Points, Slab, mix, soft
 from pectl.phantom.tubes import paint_tubes
 
 HEART_MUSCLE_HU, WALL_HU, AIRWAY_HU, GULLET_HU, MUCUS_HU = 105.0, 35.0, -990.0, 35.0, 22.0
@@ -34,14 +35,21 @@ class Contrast:
     inferior_cava: float
 
 
-def paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, field: SmoothField) -> None:
-    """Paint muscle and chambers over a slab (d, H, W), in place; `field` roughens their surface."""
+def paint_heart(
+    hu: Array, ventricle: NDArray[np.bool_], heart: Heart, contrast: Contrast, slab: Slab, field: SmoothField
+) -> None:
+    """Paint muscle and chambers over a slab (d, H, W), in place; `field` roughens their surface.
+
+    `ventricle` (d, H, W) becomes True inside both ventricles, the papillary muscles in them included.
+    """
     box = slab.box_around(heart.corners, _MARGIN_MM + slab.grid.spacing_mm[1])
     if box is not None:
-        _paint_heart(hu[box], heart, contrast, slab.cut(box), field)
+        _paint_heart(hu[box], ventricle[box], heart, contrast, slab.cut(box), field)
 
 
-def _paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, field: SmoothField) -> None:
+def _paint_heart(
+    hu: Array, ventricle: NDArray[np.bool_], heart: Heart, contrast: Contrast, slab: Slab, field: SmoothField
+) -> None:
     fine = field.on(slab)
     muscle_hu = min(HEART_MUSCLE_HU, contrast.cava)  # it takes up contrast, if there is any
     outline = heart.distance(slab.x, slab.y, slab.z)
@@ -55,7 +63,10 @@ def _paint_heart(hu: Array, heart: Heart, contrast: Contrast, slab: Slab, field:
         (heart.right_atrium, 0.8 * contrast.artery + 0.2 * contrast.inferior_cava),
     )
     for chamber, value in chambers:
-        _paint_chamber(hu, chamber, value, slab, fine)
+        painted = _paint_chamber(hu, chamber, value, slab, fine)
+        if painted is not None and chamber in (heart.left_ventricle, heart.right_ventricle):
+            inside, share = painted
+            ventricle[inside] |= share > 0.5
     for start, end in heart.papillary_muscles():
         paint_course(hu, slab, np.stack([start, end]), _PAPILLARY_RADIUS_MM, muscle_hu)
 
@@ -92,11 +103,14 @@ def paint_course(
     paint_tubes(hu, slab, (nodes[:-1], nodes[1:], radii), value)
 
 
-def _paint_chamber(hu: Array, chamber: Ellipsoid, value: float, slab: Slab, fine: Array) -> None:
+def _paint_chamber(hu: Array, chamber: Ellipsoid, value: float, slab: Slab, fine: Array) -> tuple[Box, Array] | None:
+    """Paint a chamber, and return a box of the slab and the share of each voxel there that the chamber fills."""
     box = slab.box_around(np.array([chamber.centre]), chamber.reach_mm + _MARGIN_MM)
     if box is None:
-        return
+        return None
     part = slab.cut(box)
     distance = chamber.distance(part.x, part.y, part.z)
     blood = value * (1.0 + _MIXING * fine[box])
-    mix(hu[box], soft(distance + _TRABECULAE_MM * fine[box], slab.grid.spacing_mm[1]), blood)
+    share = soft(distance + _TRABECULAE_MM * fine[box], slab.grid.spacing_mm[1])
+    mix(hu[box], share, blood)
+    return box, share

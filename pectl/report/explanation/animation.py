@@ -12,7 +12,6 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.painting import ct_grey, paint
-from pectl.report.explanation.figures import relative_heat
 
 _MOST_FRAMES = 80
 _SIDE_PX = 320
@@ -24,8 +23,8 @@ _GREYS, _ALIKE = 64, 4
 
 def write_animation(path: Path, explanation: Explanation, study: Study) -> None:
     """Write slices with heat as an endless GIF; of long studies evenly spread slices, the peak's among them."""
-    heat = relative_heat(explanation)
-    drawn = [_frame(study, heat[index], index) for index in _chosen(explanation, len(study.hu))]
+    heat = explanation.heat
+    drawn = [_frame(study, heat[index], explanation.scale_name, index) for index in _chosen(explanation, len(study.hu))]
     palette = _palette(drawn)
     first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in drawn)
     animated = {"save_all": True, "append_images": others, "duration": _FRAME_MS, "loop": 0}
@@ -65,13 +64,13 @@ def _chosen(explanation: Explanation, n_slices: int) -> list[int]:
     return sorted({*evenly, *peak})
 
 
-def _frame(study: Study, heat: NDArray[np.float32], index: int) -> Image.Image:
-    colour = (paint(ct_grey(study.hu[index]), heat) * 255).astype(np.uint8)
+def _frame(study: Study, heat: NDArray[np.float32], scale: str, index: int) -> Image.Image:
+    colour = (paint(ct_grey(study.hu[index]), np.minimum(heat, 1)) * 255).astype(np.uint8)
     large = cv2.resize(colour, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_LINEAR)
     frame = Image.new("RGB", (_SIDE_PX, _SIDE_PX + _CAPTION_PX))
     frame.paste(Image.fromarray(large))
     pen = ImageDraw.Draw(frame)
-    text = f"slice {index + 1} of {len(study.hu)}, heat {heat.max():.0%} of the peak\n{RESEARCH_USE}"
+    text = f"slice {index + 1} of {len(study.hu)}, heat {heat.max():.0%} of {scale}\n{RESEARCH_USE}"
     pen.multiline_text((6, _SIDE_PX + 3), text, fill=(255, 255, 255), spacing=2)
     pen.text((6, 4), "R", fill=(255, 255, 255))
     pen.text((_SIDE_PX - 12, 4), "L", fill=(255, 255, 255))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pectl.core.decisions.heat_scale import HeatReference
 from pectl.core.labels.names import EXAM_LABELS, IMAGE, IMAGE_LABEL, PE_PRESENT, UNKNOWN
 from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
@@ -13,7 +14,7 @@ from pectl.explanation.summary import measures_to_json
 from pectl.report.explanation.case import Case
 from pectl.report.text import label_title
 
-FORMAT, VERSION = "pectl-explanation", 2
+FORMAT, VERSION = "pectl-explanation", 3
 
 Json = dict[str, Any]
 
@@ -48,7 +49,14 @@ def describe(case: Case) -> Json:
             "shape": list(explanation.heat.shape),
             "nifti": "heat.nii.gz",
         },
+        "heat_scale": heat_scale(explanation.reference),
+        "full_scale": {"value": explanation.full_scale, "meaning": explanation.scale_meaning},
     }
+
+
+def heat_scale(reference: HeatReference | None) -> Json | None:
+    """Return the reference that heat is a share of; None where that is each study's own peak."""
+    return None if reference is None else asdict(reference)
 
 
 def headline(case: Case) -> str:

@@ -31,12 +31,6 @@ _PICTURE_PX, _LEFT_PX = (1170, 663), (2, 587)
 Array = NDArray[np.float32]
 
 
-def relative_heat(explanation: Explanation) -> Array:
-    """Return the heat as a share of the study's peak, (D, S, S) in [0, 1]."""
-    top = float(explanation.heat.max())
-    return explanation.heat / top if top > 0 else explanation.heat
-
-
 def hot_slices(explanation: Explanation, study: Study) -> list[int]:
     """Return the grid slices to show, the hottest first; the middle slice where there is no heat."""
     apart = max(1, round(HOT_APART_MM / study.spacing_mm[0]))
@@ -46,12 +40,11 @@ def hot_slices(explanation: Explanation, study: Study) -> list[int]:
 def slice_caption(explanation: Explanation, study: Study, index: int) -> str:
     """Say which slice of the grid and which original slice is shown, and what is known of it."""
     source = nearest_source_slice(study, index)
-    top = float(explanation.heat.max())
-    share = float(explanation.slice_heat[index]) / top if top > 0 else 0.0
+    share = float(explanation.slice_heat[index])
     label = {1: "labelled PE", 0: "labelled without PE"}.get(int(study.slice_label[index]), "label unknown")
     return (
         f"Slice {index + 1} of {len(study.hu)}, at {study.slice_position_mm[index]:.1f} mm; heat {share:.0%} "
-        f"of the peak; {label}. SOPInstanceUID {study.source.sop_instance_uid[source]}"
+        f"of {explanation.scale_name}; {label}. SOPInstanceUID {study.source.sop_instance_uid[source]}"
     )
 
 
@@ -60,14 +53,14 @@ def draw_slice(path: Path, explanation: Explanation, study: Study, index: int) -
     grey = ct_grey(study.hu[index])
     picture = Image.new("RGB", _PICTURE_PX, "white")
     pen = ImageDraw.Draw(picture)
-    for left, image in zip(_LEFT_PX, (_grey_rgb(grey), paint(grey, relative_heat(explanation)[index])), strict=True):
+    for left, image in zip(_LEFT_PX, (_grey_rgb(grey), paint(grey, explanation.shown[index])), strict=True):
         picture.paste(_enlarged(image), (left, _MARGIN_PX))
         for side, share in (("R", 0.03), ("L", 0.97)):
             at = (left + share * _SLICE_PX, _MARGIN_PX + 0.03 * _SLICE_PX)
             pen.text(at, side, fill="white", font=font(10), anchor="mt")
     middle = (_MARGIN_PX + _SLICE_PX + _PICTURE_PX[1]) / 2
-    caption = _in_two_lines(slice_caption(explanation, study, index))
-    pen.multiline_text((9, middle), caption, fill=INK, font=font(8.5), anchor="lm", spacing=5)
+    caption = _in_two_lines(slice_caption(explanation, study, index)) + f"\nHeat: {explanation.scale_meaning}."
+    pen.multiline_text((9, middle), caption, fill=INK, font=font(8), anchor="lm", spacing=5)
     pen.text((_PICTURE_PX[0] - 9, middle), RESEARCH_USE, fill=MUTED, font=font(8), anchor="rm")
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", compress_level=PNG_LEVEL)
@@ -88,7 +81,7 @@ def font(points: float) -> ImageFont.FreeTypeFont:
 
 def write_preview(path: Path, explanation: Explanation, study: Study, index: int) -> None:
     """Write a grid slice with heat as a small JPEG, for tables of many studies."""
-    colour = paint(ct_grey(study.hu[index]), relative_heat(explanation)[index])
+    colour = paint(ct_grey(study.hu[index]), explanation.shown[index])
     small = cv2.resize(colour[..., ::-1] * 255, (_PREVIEW_PX, _PREVIEW_PX), interpolation=cv2.INTER_LINEAR)
     data = cv2.imencode(".jpg", small.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     with atomic_path(path) as temporary:

@@ -14,7 +14,7 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.painting import ct_grey, paint
-from pectl.report.explanation.figures import DPI, bare_figure, mark_sides, relative_heat
+from pectl.report.explanation.figures import DPI, bare_figure, mark_sides
 from pectl.report.style import BLUE, INK, MUTED, ORANGE, VERMILLION, report_style, save_file
 from pectl.report.text import LABEL_TITLES, label_title
 
@@ -53,6 +53,7 @@ def _draw_header(figure: Figure, explanation: Explanation) -> None:
     left = _LEFT / figure.get_figwidth()
     figure.text(left, 1 - 0.2 * inch, title, fontsize=13, fontweight="bold", va="center")
     about = f"study {explanation.uid}; {explanation.method} through both stages; {RESEARCH_USE}"
+    figure.text(left, 0.34 * inch, f"Heat: {explanation.scale_meaning}.", fontsize=8.5, color=MUTED)
     figure.text(left, 0.16 * inch, about, fontsize=8.5, color=MUTED)
 
 
@@ -80,7 +81,7 @@ def _body_range(study: Study) -> tuple[float, float]:
 def _draw_slabs(coronal: Axes, sagittal: Axes, explanation: Explanation, study: Study) -> None:
     peak = explanation.peak
     _, h, w = peak.grid_index if peak else (0, study.hu.shape[1] // 2, study.hu.shape[2] // 2)
-    heat = relative_heat(explanation)
+    heat = explanation.shown
     low, high = _body_range(study)
     for axis, along, centre, step, title, sides in (
         (coronal, 1, h, study.spacing_mm[1], "Coronal", ("R", "L")),
@@ -123,7 +124,7 @@ def _draw_scores(axis: Axes, explanation: Explanation, study: Study) -> None:
 
 
 def _draw_slice_heat(axis: Axes, explanation: Explanation, study: Study) -> None:
-    share = relative_heat(explanation).max(axis=(1, 2))
+    share = np.minimum(explanation.slice_heat, 1)
     axis.fill_betweenx(study.slice_position_mm, 0, share, color="#e8601c", alpha=0.85, lw=0)
     if explanation.peak is not None:
         position = study.slice_position_mm[explanation.peak.grid_index[0]]
@@ -131,7 +132,7 @@ def _draw_slice_heat(axis: Axes, explanation: Explanation, study: Study) -> None
     axis.set_xlim(0, 1.04)
     axis.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
     axis.set_title("Slices")
-    axis.set_xlabel("heat / peak")
+    axis.set_xlabel("heat")
 
 
 def _draw_attention(axis: Axes, explanation: Explanation, study: Study) -> None:

@@ -9,6 +9,7 @@ from pectl.core.labels.names import EXAM_LABELS, IMAGE_LABEL, PE_PRESENT
 from pectl.core.storage.files import read_json, write_json, write_text
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
 from pectl.core.storage.stamp import RESEARCH_USE
+from pectl.explanation.painting import SMALLEST_SHARE
 from pectl.report.environment import inline_file, template_environment
 from pectl.report.explanation import figures
 from pectl.report.explanation.animation import write_animation
@@ -85,6 +86,7 @@ def _write_heat(out: Path, case: Case) -> None:
             "study_uid": explanation.uid,
         }
         file.attrs.update(about | {"label": explanation.label, "method": explanation.method})
+        file.attrs.update({"full_scale": explanation.full_scale, "scale": explanation.scale_meaning})
         file.attrs.update({"affine": study.affine, "spacing_mm": np.asarray(study.spacing_mm)})
         file.attrs.update({f"made_from_{name}": digest for name, digest in case.lineage.items()})
     write_nifti(out / "heat.nii.gz", explanation.heat, study.affine, f"pectl heat, {RESEARCH_USE}")
@@ -92,7 +94,7 @@ def _write_heat(out: Path, case: Case) -> None:
 
 def _page(out: Path, case: Case, content: Json, captions: Mapping[str, str]) -> str:
     explanation, study = case.explanation, case.study
-    slices = zip(study.hu, figures.relative_heat(explanation), strict=True)
+    slices = zip(study.hu, explanation.shown, strict=True)
     asked = explanation.label
     return (
         template_environment()
@@ -109,6 +111,7 @@ def _page(out: Path, case: Case, content: Json, captions: Mapping[str, str]) -> 
             volume=[packed_slice(hu, heat) for hu, heat in slices],
             viewer=viewer_data(explanation, study),
             ranges=VIEWER_RANGES,
+            smallest_share=SMALLEST_SHARE,
             shape=study.hu.shape,
         )
     )

@@ -17,8 +17,11 @@ MEASURE_TITLES: Mapping[str, str] = {
     "slice_auroc": "AUROC of slice heat",
     "side_agreement": "Most heat on the labelled side",
     "pointing_game": "Peak within 5 mm of an embolus",
+    "pointing_chronic": "Peak within 5 mm of a chronic embolus",
     "heat_in_arteries": "Share of heat in arteries",
     "heat_in_emboli": "Share of heat in emboli",
+    "peak_near_ventricle": "Peak within 10 mm of a ventricle",
+    "heat_in_ventricles": "Share of heat in ventricles",
 }
 BASELINE_TITLES: Mapping[str, str] = {
     "random_lung": "random position in the lungs",
@@ -46,7 +49,7 @@ def write_summary_page(out: Path, summary: Block) -> None:
             title=label_title(summary["label"]),
             measures=measure_rows(summary["measures"]),
             baselines=BASELINE_TITLES,
-            measure_titles=MEASURE_TITLES,
+            measure_titles=[MEASURE_TITLES[name] for name in _measured(summary["studies"])],
             figures=[(one, inline_file(out / f"{one.name}.svg")) for one in figures],
             froc=summary["froc"],
             froc_rows=froc_rows(summary["froc"]),
@@ -105,6 +108,7 @@ def _draw(measures: Block, out: Path) -> SavedFigure | None:
 
 def _study_rows(studies: Mapping[str, Block], out: Path) -> list[dict[str, Any]]:
     """Return the studies, those with PE first, misses before hits."""
+    measured = _measured(studies)
     rows = [
         {
             "uid": uid,
@@ -112,11 +116,17 @@ def _study_rows(studies: Mapping[str, Block], out: Path) -> list[dict[str, Any]]
             "image": inline_file(out / shown["image"]),
             "probability": shown["pe_probability"],
             "positive": shown["positive"],
-            "measures": [_measure_cell(shown["measures"].get(name)) for name in MEASURE_TITLES],
+            "measures": [_measure_cell(shown["measures"].get(name)) for name in measured],
+            "hit": _measure_cell(shown["measures"].get("peak_in_pe_slice"))["value"] or 0,
         }
         for uid, shown in studies.items()
     ]
-    return sorted(rows, key=lambda row: (not row["positive"], row["measures"][0]["value"] or 0, row["uid"]))
+    return sorted(rows, key=lambda row: (not row["positive"], row["hit"], row["uid"]))
+
+
+def _measured(studies: Mapping[str, Block]) -> list[str]:
+    """Return the measures that some study has, in their order."""
+    return [name for name in MEASURE_TITLES if any(name in shown["measures"] for shown in studies.values())]
 
 
 def _measure_cell(block: Block | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pectl.core.statistics.logistic import sigmoid
 from pectl.core.stores.study_store import Study
 from pectl.explanation.explainer import Explanation
 from pectl.explanation.heat_geometry import nearest_source_slice
-from pectl.report.explanation.figures import hot_slices, relative_heat
+from pectl.report.explanation.figures import hot_slices
 from pectl.report.explanation.overview import slice_attention
 
 LOWEST_HU, STEP_HU, LEVELS = -1024, 2, 1024
@@ -25,9 +25,11 @@ Json = dict[str, Any]
 
 
 def viewer_data(explanation: Explanation, study: Study) -> Json:
-    """Return what the page's script knows beside the slices: D-long lists, attention by label, the peak."""
+    """Return what the page's script knows beside the slices: D-long lists, attention by label, the peak.
+
+    Heat isn't clipped there, as it is in what is drawn: a text may say that it is above the reference.
+    """
     n_slices = len(study.hu)
-    heat = relative_heat(explanation).max(axis=(1, 2))
     sources = [nearest_source_slice(study, index) for index in range(n_slices)]
     attention = slice_attention(explanation, n_slices)
     return {
@@ -37,7 +39,8 @@ def viewer_data(explanation: Explanation, study: Study) -> Json:
         "sop": [str(study.source.sop_instance_uid[source]) for source in sources],
         "position": np.round(study.slice_position_mm, 2).tolist(),
         "label": study.slice_label.tolist(),
-        "heat": _short(heat),
+        "scale": explanation.scale_name,
+        "heat": _short(explanation.slice_heat),
         "attention": [_short(row / row.max()) for row in attention],
         "score": _short(slice_score(explanation, n_slices)),
         "hot": hot_slices(explanation, study),

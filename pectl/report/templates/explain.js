@@ -59,7 +59,7 @@
 
   function describe(index) {
     const label = { 1: "labelled PE", 0: "labelled without PE" }[VIEWER.label[index]] || "label unknown";
-    return `Slice ${index + 1} of ${n} · ${VIEWER.position[index].toFixed(1)} mm · ${label} · heat ${Math.round(100 * VIEWER.heat[index])} % of peak`;
+    return `Slice ${index + 1} of ${n} · ${VIEWER.position[index].toFixed(1)} mm · ${label} · heat ${Math.round(100 * VIEWER.heat[index])} % of ${VIEWER.scale}`;
   }
 
   async function show() {
@@ -101,7 +101,7 @@
         pen.fillRect(left * wide, top, width * wide, high);
       }
       pen.fillStyle = "#e8601c";
-      pen.fillRect(0.71 * wide, top, 0.27 * wide * VIEWER.heat[k], high);
+      pen.fillRect(0.71 * wide, top, 0.27 * wide * Math.min(1, VIEWER.heat[k]), high);
     }
     pen.strokeStyle = "#111827";
     pen.lineWidth = 2 * scale;

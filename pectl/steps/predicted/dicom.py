@@ -71,7 +71,9 @@ def write_predicted(
             result = study_result(prediction, study)
             if heat is not None and HEATED & set(kinds):
                 read_original(files, result)  # costs little, and says whether heat, which costs much, has a use
-                result = replace(result, heat=_original_heat(study, heat(), result.key_images))
+                found = heat()
+                shown = _original_heat(study, found, result.key_images)
+                result = replace(result, heat=shown, heat_scale=found.scale_name)
             written = write_dicom(result, files, out, kinds)
     except DicomOutputError as error:
         return _none(kinds, _reason(error))
@@ -121,15 +123,14 @@ def key_images(prediction: Prediction, study: Study) -> tuple[str, ...]:
 
 
 def _original_heat(study: Study, found: Explanation, shown: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-    """Return the heat of slices that are painted or shown, by SOPInstanceUID, as a share of the study's peak."""
-    peak = float(found.slice_heat.max())
-    if peak <= 0:
+    """Return the heat of slices that are painted or shown, by SOPInstanceUID, in [0, 1] of the scale of heat."""
+    if found.peak is None:
         return {}
-    near = _largest_of_three(found.slice_heat / peak)
+    near = _largest_of_three(found.slice_heat)
     heat = {}
     for place, (uid, index) in enumerate(zip(study.source.sop_instance_uid, study.source.grid_index, strict=True)):
         if str(uid) in shown or (index >= 0 and near[index] >= SMALLEST_SHARE):
-            share = np.clip(heat_on_source(study, found.heat, place) / np.float32(peak), 0, 1)
+            share = np.clip(heat_on_source(study, found.heat, place), 0, 1)
             if str(uid) in shown or share.max() >= SMALLEST_SHARE:
                 heat[str(uid)] = share
     return heat

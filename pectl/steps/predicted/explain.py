@@ -23,6 +23,7 @@ def explain_predicted(instrument: Instrument, engine: Engine, study: Study) -> E
         method="layer-cam",
         engine=engine,
         extract_batch_size=instrument.batch_size,
+        reference=member.heat_scale.reference("layer-cam", PE_PRESENT),
     )
     return explainer.explain(study)
 

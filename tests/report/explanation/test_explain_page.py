@@ -26,7 +26,7 @@ def page(make_study: StudyFactory, tmp_path: Path) -> Path:
     study = make_study(shape=(60, 24, 24), positive=slice(20, 30))
     study.hu[:] = 100
     heat = np.zeros(study.hu.shape, np.float32)
-    heat[HOT], heat[55, 3, 3] = 4.0, 2.0
+    heat[HOT], heat[55, 3, 3] = 1.0, 0.5
     slice_heat = heat.max(axis=(1, 2))
     starts = np.arange(0, 60, 10)
     attention = np.full((9, 6), 0.1, np.float32)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pectl.core.decisions.calibration import Calibrator
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
+from pectl.core.decisions.heat_scale import HeatReference
 from pectl.core.decisions.thresholds import Threshold
 from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.stores.study_store import Study
@@ -43,10 +44,13 @@ FITTED = Decisions(
 )
 
 
-def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True) -> Explanation:
-    heat = np.zeros(study.hu.shape, np.float32)
+def explanation_of(
+    study: Study, *, label: str = "pe_present", hot: bool = True, reference: HeatReference | None = None
+) -> Explanation:
+    """Raw heat of 4 and 1, as a share of its own peak or of the reference."""
+    heat, full_scale = np.zeros(study.hu.shape, np.float32), 4.0 if reference is None else reference.value
     if hot:
-        heat[HOT], heat[9, 2, 2] = 4.0, 1.0
+        heat[HOT], heat[9, 2, 2] = 4.0 / full_scale, 1.0 / full_scale
     slice_heat = heat.max(axis=(1, 2))
     names = (
         "negative_exam_for_pe",
@@ -76,6 +80,8 @@ def explanation_of(study: Study, *, label: str = "pe_present", hot: bool = True)
         peak=find_peak(study, heat),
         left_share=left_share(study, heat),
         seconds=1.25,
+        full_scale=full_scale,
+        reference=reference,
     )
 
 
@@ -138,7 +144,7 @@ def test_json_names_slices_peak_and_lineage(written: Path) -> None:
         "SOPInstanceUID": "0123456789ab.5",
         "position_mm": -185.0,
         "grid_index": 5,
-        "heat": 4.0,
+        "heat": 1.0,
         "pe_present_on_image": 1,
     }
     assert content["windows"][1] == {
@@ -166,7 +172,8 @@ def test_probabilities_are_calibrated_and_called_by_the_models_own_decisions(wri
 def test_heat_volume_carries_affine_and_origin(written: Path, make_study: StudyFactory) -> None:
     with h5py.File(written / "heat.h5") as file:
         assert file["heat"].shape == (16, 24, 24)
-        assert file["heat"][HOT] == 4.0
+        assert file["heat"][HOT] == 1.0
+        assert file.attrs["full_scale"] == 4.0
         assert file.attrs["use"] == "research use only, not for diagnosis"
         assert file.attrs["made_from_study_store"] == "a" * 64
         np.testing.assert_array_equal(file.attrs["affine"], make_study().affine)
@@ -256,7 +263,7 @@ def test_hot_slices_and_caption(make_study: StudyFactory) -> None:
     assert hot_slices(explanation_of(study), study) == [5, 9]
     assert hot_slices(explanation_of(study, hot=False), study) == [8]
     assert slice_caption(explanation_of(study), study, 9) == (
-        "Slice 10 of 16, at -173.0 mm; heat 25% of the peak; labelled without PE. SOPInstanceUID 0123456789ab.9"
+        "Slice 10 of 16, at -173.0 mm; heat 25% of the study's peak; labelled without PE. SOPInstanceUID 0123456789ab.9"
     )
 
 
@@ -305,3 +312,57 @@ def test_a_page_of_300_noisy_slices_stays_below_40_mb() -> None:
 
 def test_every_baseline_of_heat_has_a_title() -> None:
     assert tuple(BASELINE_TITLES) == BASELINES
+
+
+def packed_heat(page: str) -> list[int]:
+    """Return the largest heat, 0 to 255, that the viewer draws in each slice."""
+    slices = json.loads(re.search(r"const SLICES = (\[.*?\]);", page).group(1))
+    pictures = [cv2.imdecode(np.frombuffer(base64.b64decode(one), np.uint8), cv2.IMREAD_COLOR) for one in slices]
+    return [int(picture[..., 0].max()) for picture in pictures]
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn", "share", "told"),
+    [
+        (16.0, [64, 16], [0.25, 0.0625], "The peak of this one: 25 %."),  # a cleared study: a quarter as hot
+        (2.0, [255, 128], [2.0, 0.5], "The peak of this one: 200 %."),  # a flagged one, hotter than most
+    ],
+)
+def test_heat_is_drawn_beside_that_of_flagged_validation_studies(
+    make_study: StudyFactory, tmp_path: Path, value: float, drawn: list[int], share: list[float], told: str
+) -> None:
+    study, reference = make_study(), HeatReference(value, n_flagged=12, n_studies=27)
+    content = write_explanation(tmp_path, case_of(study, explanation_of(study, reference=reference)))
+    page = (tmp_path / "index.html").read_text()
+    assert [packed_heat(page)[k] for k in (HOT[0], 9)] == drawn
+    assert [content["slices"][k]["heat"] for k in (HOT[0], 9)] == share
+    assert content["peak"]["value"] == share[0]
+    assert content["heat_scale"] == {"value": value, "n_flagged": 12, "n_studies": 27}
+    meaning = "100 % is the median peak of the 12 of 27 validation studies that the model flags"
+    assert content["full_scale"] == {"value": value, "meaning": meaning}
+    assert meaning in page
+    assert f"{told} Less than 8 % isn't painted." in page
+    assert '"scale": "the validation reference"' in page
+    with h5py.File(tmp_path / "heat.h5") as file:
+        assert file["heat"][HOT] == share[0]
+        assert (file.attrs["full_scale"], file.attrs["scale"]) == (value, meaning)
+    volume = gzip.decompress((tmp_path / "heat.nii.gz").read_bytes())
+    assert np.frombuffer(volume, "<f4", offset=352).max() == share[0]
+
+
+def test_without_a_reference_each_study_has_its_own_peak_and_says_so(written: Path) -> None:
+    content, page = json.loads((written / "explain.json").read_text()), (written / "index.html").read_text()
+    meaning = "100 % is the study's own peak: heat of different studies doesn't compare"
+    assert content["heat_scale"] is None
+    assert content["full_scale"] == {"value": 4.0, "meaning": meaning}
+    assert [packed_heat(page)[k] for k in (HOT[0], 9)] == [255, 64]
+    assert meaning.replace("'", "&#39;") in page
+    assert "The peak of this one" not in page
+
+
+def test_captions_say_how_far_a_study_is_above_the_reference(make_study: StudyFactory) -> None:
+    study = make_study()
+    explanation = explanation_of(study, reference=HeatReference(2.0, 5, 9))
+    assert "heat 200% of the validation reference; labelled PE." in slice_caption(explanation, study, HOT[0])
+    assert explanation.shown.max() == 1.0
+    assert explanation.shown[9].max() == 0.5

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pydicom
 import pytest
 
 from pectl.config import Config
+from pectl.core.decisions.heat_scale import HeatReference, HeatScale
 from pectl.core.intake.tasks import Sources
 from pectl.core.volumes.stated import Given
 from pectl.dicom_output import write
@@ -27,8 +29,12 @@ SMALL = {"n_slices": 34, "size": (64, 64), "pixel_spacing_mm": (6.0, 6.0)}
 ALL = tuple(Kind)
 
 
-def load(*, rule_in: float = 0.1, rule_out: float = 0.05):
-    return tiny_instrument(tiny_member(0, tiny_decisions(rule_in=rule_in, rule_out=rule_out)), digest="d" * 64)
+def load(*, rule_in: float = 0.1, rule_out: float = 0.05, reference: HeatReference | None = None):
+    member = tiny_member(0, tiny_decisions(rule_in=rule_in, rule_out=rule_out))
+    if reference is not None:
+        scale = HeatScale().with_reference("layer-cam", "pe_present", reference)
+        member = replace(member, heat_scale=scale)
+    return tiny_instrument(member, digest="d" * 64)
 
 
 def complete(dataset, place):
@@ -47,7 +53,7 @@ def study(tmp_path_factory, write_series) -> Path:
 def written(study, tmp_path_factory) -> Path:
     """A folder with every kind; not to be changed."""
     out = tmp_path_factory.mktemp("written") / "out"
-    predict_studies([study], load(), out, Wish(kinds=ALL))
+    predict_studies([study], load(), out, Wish(kinds=ALL, explain=True))
     return out
 
 
@@ -91,6 +97,29 @@ def test_heat_lies_where_it_was_found_and_its_peak_is_full_scale(written):
     assert all(frame.max() >= 0.08 * 65535 for frame in frames)
 
 
+def test_heat_is_a_share_of_the_reference_that_the_model_has(study, written, tmp_path):
+    said = json.loads((written / "explanations" / "1.1" / "explain.json").read_text())
+    own_peak = said["full_scale"]["value"]
+    cool, hot = (HeatReference(factor * own_peak, n_flagged=5, n_studies=9) for factor in (4.0, 0.5))
+    for reference, name in ((cool, "cool"), (hot, "hot")):
+        predict_studies([study], load(reference=reference), tmp_path / name, Wish(kinds=ALL, explain=True))
+    highest = {}
+    for out in (written, tmp_path / "cool", tmp_path / "hot"):
+        heat = pydicom.dcmread(out / "dicom" / "1.1" / "heat.dcm")
+        highest[out.name] = int(heat.pixel_array.max())
+        [mapping] = heat.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+        name = "the study's peak" if out == written else "the validation reference"
+        assert mapping.LUTExplanation == f"layer-cam heat as a share of {name}"
+        shown = pydicom.dcmread(out / "dicom" / "1.1" / "key-images-1.dcm")
+        assert f"as a share of {name}" in shown.DerivationDescription
+    assert highest["cool"] == pytest.approx(highest["out"] / 4, abs=1)
+    assert highest["hot"] == 65535  # twice as hot as the reference, and drawn as it
+    assert told(tmp_path / "cool")["seg"] == "no_heat: no slice holds 50% of the validation reference or more"
+    explained = json.loads((tmp_path / "cool" / "explanations" / "1.1" / "explain.json").read_text())
+    assert explained["heat_scale"] == {"value": 4.0 * own_peak, "n_flagged": 5, "n_studies": 9}
+    assert explained["peak"]["value"] == pytest.approx(0.25, rel=1e-4)
+
+
 def test_what_is_missing_is_written_later_with_the_same_uids(study, written, tmp_path, monkeypatch):
     out = tmp_path / "out"
     predict_studies([study], load(), out)
@@ -123,7 +152,7 @@ def test_a_study_without_pe_has_its_hottest_slice_and_no_heat(study, tmp_path, m
     out = tmp_path / "out"
     predict_studies([study], load(rule_out=0.999, rule_in=1.0), out, Wish(kinds=ALL))
     assert sorted(bytes_of(out)) == ["key-images-1.dcm", "kos.dcm", "sr.dcm"]
-    assert told(out)["heat"] == "no_heat: no slice holds 8% of the peak or more"
+    assert told(out)["heat"] == "no_heat: no slice holds 8% of the study's peak or more"
     assert told(out)["sr"] == "written"
 
 
