@@ -1,4 +1,4 @@
-"""JPEG 2000 by `imagecodecs`: to the values of pydicom's plug-in, which is OpenJPEG too, but threads decode at once."""
+"""JPEG 2000 by OpenJPEG in `imagecodecs`: to the values of pydicom's plug-ins, but several threads decode at once."""
 
 import numpy as np
 from imagecodecs import Jpeg2kError, jpeg2k_decode
