@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 _JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _JP2_BOXES = 4096  # a JP2 file's boxes before its codestream
+_J2K_SAMPLES = 42  # where a codestream says what its first samples are
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a length (ITU-T T.81, B.1.1.3)
 _FRAME_HEADERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 """Start-of-frame markers of JPEG (T.81, B.1.1.3) and JPEG-LS (T.87, C.1.1)."""
@@ -26,6 +27,14 @@ def stream_size(stream: bytes) -> Size | None:
         return _j2k_size(stream, at) if at >= 0 else None
     except struct.error:
         return None
+
+
+def j2k_bits(stream: bytes) -> tuple[int, bool] | None:
+    """Return bits and sign of a bare JPEG 2000 codestream with a first sample for each pixel; None for any other."""
+    samples, *steps = stream[_J2K_SAMPLES : _J2K_SAMPLES + 3] or [0]  # Ssiz, XRsiz, YRsiz (ITU-T T.800, A.5.1)
+    if not stream.startswith(_J2K_START) or steps != [1, 1]:
+        return None
+    return (samples & 0x7F) + 1, bool(samples & 0x80)
 
 
 def is_whole_lossless_jpeg(stream: bytes) -> bool:

@@ -4,6 +4,7 @@ pydicom and the plug-ins are imported where a slice needs them: a second that un
 """
 
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
@@ -17,7 +18,9 @@ from pectl.core.dicom.tags import (
     DEFLATED,
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
+    HTJ2K,
     IMPLICIT_LITTLE,
+    JPEG_2000,
     LOSSLESS_JPEG,
     RLE,
     UNDEFINED_LENGTH,
@@ -37,11 +40,17 @@ _LARGEST_SIDE = 4096
 _LONGEST_HEADER = 4 << 20
 _NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 _UNCOMPRESSED = (*_NATIVE, EXPLICIT_BIG, DEFLATED)
+_OPENJPEG = (*JPEG_2000, *HTJ2K)
 _Open = Callable[[SliceHeader], "Dataset"]
+_PYDICOM = threading.RLock()
+"""Held while pydicom reads or decodes: it is kept quiet for the whole process, and GDCM isn't made for threads."""
+
+DECODED_IN_THREADS = (*LOSSLESS_JPEG, *_OPENJPEG)
+"""Transfer syntaxes whose decoders let other threads decode at the same time."""
 
 
 class PixelReader:
-    """Reads slices one after another; inside `with`, the file decoded last stays at hand for its other frames."""
+    """Reads slices, in threads too; inside `with`, the file decoded last stays at hand for its other frames."""
 
     def __init__(self) -> None:
         self._key = _NO_FILE
@@ -66,7 +75,7 @@ class PixelReader:
             OSError: the file can't be read.
         """
         stored = self._stored(header)
-        used = _used_bits(header, stored)
+        used = _used_bits(header, stored, out.view(stored.dtype))
         padded = _padding_mask(header, stored, used)
         _rescale(header, used, out)
         if padded is not None:
@@ -83,12 +92,13 @@ class PixelReader:
         import pydicom
 
         key = str(header.path), header.transfer_syntax
-        if self._dataset is None or key != self._key:
-            with quiet_pydicom():
-                dataset = pydicom.dcmread(header.path, force=True)
-                dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.transfer_syntax)  # a file may lack it
-            self._key, self._dataset = key, dataset
-        return self._dataset
+        with _PYDICOM:
+            if self._dataset is None or key != self._key:
+                with quiet_pydicom():
+                    dataset = pydicom.dcmread(header.path, force=True)
+                    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.transfer_syntax)  # a file may lack it
+                self._key, self._dataset = key, dataset
+            return self._dataset
 
 
 def read_hu(header: SliceHeader, out: NDArray[np.int16]) -> bool:
@@ -167,27 +177,36 @@ def _decode(header: SliceHeader, opened: _Open) -> NDArray[np.integer]:
 
 
 def _decoded(header: SliceHeader, opened: _Open) -> NDArray[np.integer]:
-    """Decode a slice with libjpeg-turbo where that can, else with pydicom's plug-ins."""
+    """Decode a slice with libjpeg-turbo or OpenJPEG itself where they can, else with pydicom's plug-ins."""
     if header.transfer_syntax not in _UNCOMPRESSED:
         stream = _read_stream(header, opened)
         _check_stream(header, stream)
-        samples = _lossless_jpeg(header, stream)
+        samples = _decode_stream(header, stream)
         if samples is not None:
-            return _used_bits(header, samples.view(_dtype(header)))
+            return samples
     frame = header.frame if header.frames > 1 else None
     from pydicom.pixels.utils import pixel_array
 
-    with quiet_pydicom():
+    with _PYDICOM, quiet_pydicom():
         pixels: NDArray[np.integer] = pixel_array(opened(header), raw=True, index=frame)
     return pixels
 
 
-def _lossless_jpeg(header: SliceHeader, stream: bytes) -> NDArray[np.uint16] | None:
+def _decode_stream(header: SliceHeader, stream: bytes) -> NDArray[np.integer] | None:
+    """Decode a stream without pydicom; None for one that is left to it."""
+    if header.transfer_syntax in _OPENJPEG:
+        from pectl.core.dicom.jpeg2000 import decode_jpeg2000
+
+        return decode_jpeg2000(stream, bits=header.bits_stored, signed=header.signed)
     if header.transfer_syntax not in LOSSLESS_JPEG:
         return None
     from pectl.core.dicom.lossless_jpeg import decode_lossless_jpeg
 
-    return decode_lossless_jpeg(stream)
+    samples = decode_lossless_jpeg(stream)
+    if samples is None:
+        return None
+    stored = samples.view(_dtype(header))
+    return _used_bits(header, stored, stored)
 
 
 def _read_stream(header: SliceHeader, opened: _Open) -> bytes:
@@ -258,13 +277,18 @@ def _rescale_of(header: SliceHeader) -> tuple[float, float]:
     return header.slope or 1.0, header.intercept or 0.0
 
 
-def _used_bits(header: SliceHeader, stored: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Clear the bits above BitsStored, where old files keep overlays, and restore the sign."""
+def _used_bits(header: SliceHeader, stored: NDArray[np.integer], out: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Clear the bits above BitsStored, where old files keep overlays, and restore the sign.
+
+    Returns:
+        `out`, which may be `stored`; `stored` as it is where all bits are used.
+    """
     spare = 16 - header.bits_stored
     if spare <= 0:
         return stored
-    shifted: NDArray[np.integer] = np.right_shift(np.left_shift(stored, spare), spare)
-    return shifted
+    np.left_shift(stored, spare, out=out)
+    np.right_shift(out, spare, out=out)
+    return out
 
 
 def _rescale(header: SliceHeader, stored: NDArray[np.integer], out: NDArray[np.int16]) -> None:
@@ -290,8 +314,8 @@ def add_to_hu(stored: NDArray[np.integer], intercept: int, out: NDArray[np.int16
     limits = np.iinfo(stored.dtype)
     low = min(max(AIR_HU - intercept, limits.min), limits.max)
     high = max(min(_HIGHEST - intercept, limits.max), low)
-    limited = np.clip(stored, stored.dtype.type(low), stored.dtype.type(high)).view(np.int16)
-    np.add(limited, np.array(intercept).astype(np.int16), out=out)
+    np.clip(stored, stored.dtype.type(low), stored.dtype.type(high), out=out.view(stored.dtype.newbyteorder("=")))
+    np.add(out, np.array(intercept).astype(np.int16), out=out)
 
 
 def _refused(header: SliceHeader, code: str, expected: str, found: str) -> StudyRefusedError:

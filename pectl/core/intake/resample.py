@@ -136,7 +136,8 @@ def _combine(planes: NDArray[np.int16], weights: list[list[tuple[int, float]]]) 
         for target, pairs in zip(hu, weights, strict=True):
             target[...] = _blend(planes, pairs)
         return hu
-    return planes[[pairs[0][0] for pairs in weights]]
+    taken = [pairs[0][0] for pairs in weights]
+    return planes if taken == list(range(len(planes))) else planes[taken]
 
 
 def _blend(planes: NDArray[np.int16], pairs: list[tuple[int, float]]) -> NDArray[np.int16]:

@@ -1,18 +1,20 @@
 """A CT series as one canonical volume of HU."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pectl.core.dicom.headers import SliceHeader
-from pectl.core.dicom.pixels import PixelReader, check_pixel_header
+from pectl.core.dicom.pixels import DECODED_IN_THREADS, PixelReader, check_pixel_header
 from pectl.core.intake.findings import Finding
 from pectl.core.intake.geometry import SAME_POSITION_MM
 from pectl.core.intake.hu_scale import hu_scale
-from pectl.core.intake.stack import Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
+from pectl.core.intake.stack import Axes, Stack, build_stack, canonical_axes, largest_geometry, order_slices, refused
 from pectl.core.storage.hounsfield import AIR_HU
+from pectl.core.storage.threads import map_in_threads, own_cores
 from pectl.core.volumes.slices import is_volume, load_planes
 
 _AIR_BELOW_HU = -700
@@ -116,16 +118,21 @@ def _read_file(stack: Stack) -> tuple[NDArray[np.int16], int, list[Finding]]:
 def _read_pixels(stack: Stack) -> tuple[NDArray[np.int16], int, list[Finding]]:
     """Read all slices; return them, in how many there was padding, and no finding."""
     hu = np.empty(stack.shape, np.int16)
-    axes = stack.axes
-    in_place = not (axes.transpose or axes.flip_h or axes.flip_w)
-    stored = np.empty((stack.headers[0].rows, stack.headers[0].columns), np.int16)
-    n_padded = 0
+    threads = own_cores() if stack.headers[0].transfer_syntax in DECODED_IN_THREADS else 1
     with PixelReader() as reader:
-        for header, target in zip(stack.headers, hu, strict=True):
-            n_padded += reader.read(header, target if in_place else stored)
-            if not in_place:
-                target[...] = axes.canonical(stored)
+        read = partial(_read_slice, reader, stack.axes)
+        n_padded = sum(map_in_threads(read, stack.headers, hu, threads=threads))
     return hu, n_padded, []
+
+
+def _read_slice(reader: PixelReader, axes: Axes, header: SliceHeader, target: NDArray[np.int16]) -> bool:
+    """Write a slice's HU into `target` (H, W); return whether there was padding."""
+    if not (axes.transpose or axes.flip_h or axes.flip_w):
+        return reader.read(header, target)
+    stored = np.empty((header.rows, header.columns), np.int16)
+    padded = reader.read(header, stored)
+    target[...] = axes.canonical(stored)
+    return padded
 
 
 def _check_hu(hu: NDArray[np.int16]) -> list[Finding]:

@@ -5,7 +5,7 @@ import pydicom
 import pytest
 from pydicom.encaps import get_frame
 
-from pectl.core.dicom.codestream import is_whole_lossless_jpeg, stream_size
+from pectl.core.dicom.codestream import is_whole_lossless_jpeg, j2k_bits, stream_size
 from pectl.core.dicom.headers import read_header
 from pectl.core.dicom.pixels import read_hu
 from pectl.errors import StudyRefusedError
@@ -41,6 +41,22 @@ def test_jpeg_markers_before_the_frame_header():
 )
 def test_streams_that_say_nothing(stream):
     assert stream_size(stream) is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "found"),
+    [
+        (b"\x0b\1\1", (12, False)),
+        (b"\x8f\1\1", (16, True)),
+        (b"\x0b\2\1", None),
+        (b"\x0b\1\2", None),
+        (b"\x0b\1", None),
+        (b"", None),
+    ],
+)
+def test_bits_and_sign_of_a_codestream(samples, found):
+    assert j2k_bits(b"\xff\x4f\xff\x51" + bytes(38) + samples) == found
+    assert j2k_bits(b"\xff\xd8\xff\xe0" + bytes(38) + samples) is None
 
 
 LOSSLESS = encode(np.arange(300).reshape(15, 20), predictor=1)

@@ -1,6 +1,7 @@
 """Volumes: every acquisition ends in one canonical array whose geometry is right; faults by code."""
 
 import numpy as np
+import pydicom
 import pytest
 
 from pectl.core.dicom.headers import find_files, read_header
@@ -68,6 +69,45 @@ def test_the_nodule_stays_in_its_place(read, nodule_lps_mm, options):
     assert d > 0.6
     assert h < 0.5
     assert w > 0.6
+
+
+def compress(syntax, more=lambda dataset, place: None):
+    def edit(dataset, place):
+        more(dataset, place)
+        dataset.compress(syntax, generate_instance_uid=False)
+
+    return edit
+
+
+def pad_every_third(dataset, place):
+    dataset.PixelPaddingValue = 3000
+    if place % 3 == 0:
+        stored = np.frombuffer(dataset.PixelData, np.uint16).copy()
+        stored[:5] = 3000
+        dataset.PixelData = stored.tobytes()
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), (0, -1, 0, 1, 0, 0)])
+def test_slices_decoded_in_threads_are_those_of_one_thread(read, orientation, monkeypatch):
+    monkeypatch.setattr("pectl.core.intake.volume.own_cores", lambda: 4)
+    plain = read(orientation=orientation, edit=pad_every_third)
+    coded = read(orientation=orientation, edit=compress(pydicom.uid.JPEG2000Lossless, pad_every_third))
+    assert coded.stack.headers[0].transfer_syntax == pydicom.uid.JPEG2000Lossless
+    np.testing.assert_array_equal(coded.hu, plain.hu)
+    assert coded.findings == plain.findings
+    assert codes(coded)["padding"] == "14 of 40 slices"
+
+
+def test_the_lowest_of_several_broken_slices_is_named_by_threads_too(read, monkeypatch):
+    monkeypatch.setattr("pectl.core.intake.volume.own_cores", lambda: 4)
+
+    def edit(dataset, place):
+        dataset.compress(pydicom.uid.JPEG2000Lossless, generate_instance_uid=False)
+        if place in (11, 12, 30):
+            dataset.PixelData = dataset.PixelData[:-1000]
+
+    with pytest.raises(StudyRefusedError, match=r"SOPInstanceUID 1\.2\.3\.1\.11: expected pixels in JPEG 2000"):
+        read(edit=edit)
 
 
 def test_each_slice_has_its_own_rescale(read):
