@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from pectl.config import PhantomConfig
 from pectl.core.storage.files import atomic_path, not_written
@@ -55,7 +56,7 @@ def make_cohort(
 ) -> None:
     """Write studies to `out/train`, their truth to `out/truth`, and `out/train.csv` at the end.
 
-    The same (config, seed) gives the same bytes whatever `workers` is. Studies whose truth is already there
+    The same (config, seed) gives the same bytes whatever `workers` and the threads of numpy are. Studies whose truth is already there
     are kept, so a run that was killed goes on, and a cohort can be made larger.
 
     Args:
@@ -118,17 +119,21 @@ def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
     job, index, exam = planned
     rng = np.random.default_rng([job.seed, index])
     uid = draw_id(rng, job.config.identity)
+    if not job.truth_path(uid).exists():
+        with threadpool_limits(1):  # another number of threads adds in another order, and now and then rounds otherwise
+            _write_study(job, index, draw_phantom(rng, job.config, exam), rng, uid)
+    return index, read_rows(job.truth_path(uid))
+
+
+def _write_study(job: _Job, index: int, study: Phantom, rng: np.random.Generator, uid: str) -> None:
+    scanner = draw_scanner(rng, job.config, motion=study.findings.motion)
+    header = Header.draw(rng, job.config, study.grid, scanner, uid)
+    fields = Fields.draw(rng, study.grid.whole())
+    images, masks = _acquire(study, scanner, fields, seed=(job.seed, index, _NOISE))
+    present = image_area_mm2(masks["embolus"], study.grid.spacing_mm) >= job.config.present_area_mm2
+    _write_images(job.out / "train" / uid, header, study, images)
     truth = job.truth_path(uid)
-    if not truth.exists():
-        study = draw_phantom(rng, job.config, exam)
-        scanner = draw_scanner(rng, job.config, motion=study.findings.motion)
-        header = Header.draw(rng, job.config, study.grid, scanner, uid)
-        fields = Fields.draw(rng, study.grid.whole())
-        images, masks = _acquire(study, scanner, fields, seed=(job.seed, index, _NOISE))
-        present = image_area_mm2(masks["embolus"], study.grid.spacing_mm) >= job.config.present_area_mm2
-        _write_images(job.out / "train" / uid, header, study, images)
-        write_truth(truth, study, header, masks, present, job.made_with)  # last: it marks the study as done
-    return index, read_rows(truth)
+    write_truth(truth, study, header, masks, present, job.made_with)  # last: it marks the study as done
 
 
 def _acquire(study: Phantom, scanner: Scanner, fields: Fields, *, seed: tuple[int, ...]) -> tuple[np.ndarray, Masks]:

@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pectl.config import PhantomConfig
 from pectl.errors import OutputExistsError, StoreError
+from pectl.phantom import cohort
 from pectl.phantom.cohort import exam_types, make_cohort
 from pectl.phantom.emboli import image_area_mm2
 from pectl.phantom.labels import CSV_COLUMNS
@@ -62,6 +64,20 @@ def test_exam_labels_are_those_of_the_truth_and_alike_in_all_rows(tiny_cohort):
 def test_same_bytes_whatever_the_number_of_workers(tiny_cohort, tiny_config, tmp_path):
     make_cohort(tmp_path / "two", tiny_config, seed=3, workers=2)
     assert contents(tmp_path / "two") == contents(tiny_cohort)
+
+
+def test_a_study_is_made_on_one_thread(tiny_config, tmp_path, monkeypatch):
+    """With two, some sums differ in their last bit, and one pixel of a few million by 1 HU."""
+    threads, draw = set(), cohort.draw_scanner
+
+    def watched(*given, **named):
+        threads.update(pool["num_threads"] for pool in threadpool_info())
+        return draw(*given, **named)
+
+    monkeypatch.setattr(cohort, "draw_scanner", watched)
+    with threadpool_limits(2):
+        make_cohort(tmp_path, tiny_config.model_copy(update={"studies": 1}), seed=0)
+    assert threads == {1}
 
 
 def test_a_killed_run_makes_only_what_is_missing(tiny_cohort, tiny_config, tmp_path):
