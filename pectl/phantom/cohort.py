@@ -120,7 +120,7 @@ def _make_study(planned: tuple[_Job, int, ExamType]) -> tuple[int, Rows]:
     rng = np.random.default_rng([job.seed, index])
     uid = draw_id(rng, job.config.identity)
     if not job.truth_path(uid).exists():
-        with threadpool_limits(1):  # another number of threads adds in another order, and now and then rounds otherwise
+        with threadpool_limits(1):  # another number adds in another order, and now and then rounds otherwise
             _write_study(job, index, draw_phantom(rng, job.config, exam), rng, uid)
     return index, read_rows(job.truth_path(uid))
 
