@@ -56,8 +56,8 @@ def make_cohort(
 ) -> None:
     """Write studies to `out/train`, their truth to `out/truth`, and `out/train.csv` at the end.
 
-    The same (config, seed) gives the same bytes whatever `workers` and the threads of numpy are. Studies whose truth is already there
-    are kept, so a run that was killed goes on, and a cohort can be made larger.
+    The same (config, seed) gives the same bytes whatever `workers` and the threads of numpy are. Studies whose truth is
+    already there are kept, so a run that was killed goes on, and a cohort can be made larger.
 
     Args:
         out: the cohort's folder.
