@@ -9,6 +9,7 @@ from benchmarks.timing import Row, processor_seconds
 from pectl.config import Config
 from pectl.core.labels.names import EXAM_LABELS, STUDY, STUDY_LABELS
 from pectl.core.storage.stamp import Stamp, write_stamp
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.slice_labels import NAME, write_slice_labels
 from pectl.core.stores.source import SourceSlices
 from pectl.core.stores.study_store import (
@@ -17,7 +18,6 @@ from pectl.core.stores.study_store import (
     Study,
     StudyStore,
     store_digest,
-    study_path,
     study_row,
     write_study,
 )

@@ -11,7 +11,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.intake.coarse import Coarse, body_mask, coarsen, edge_in_body
 from pectl.core.intake.contrast import contrast_findings
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.lungmask_model import load_lungmask, segment_lungs
+from pectl.core.intake.lungmask_model import segment_lungs
 from pectl.core.intake.upside_down import check_upright
 from pectl.core.intake.volume import Volume
 from pectl.core.volumes.slices import is_volume
@@ -36,16 +36,6 @@ class Box:
     d: tuple[int, int]
     h: tuple[int, int]
     w: tuple[int, int]
-
-
-def check_available(config: PreprocessConfig) -> None:
-    """Check that the configured method can work.
-
-    Raises:
-        WeightsError: it is `lungmask`, and the package or its weights aren't there.
-    """
-    if config.lungs == "lungmask":
-        load_lungmask(config.lungmask_weights)
 
 
 def find_lungs(volume: Volume, config: PreprocessConfig) -> tuple[Box, list[Finding]]:
