@@ -4,6 +4,7 @@ The table is `rspect/exam_labels_7279.csv` of the folder that PECTL_REAL_DATA na
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,9 @@ def write_studies(store: Path, cohort: pd.DataFrame) -> None:
     """Begin a store, and write each study with its verdict, as `preprocess` does; its tables are left."""
     begin_store(store, CONFIG, labels=NO_LABELS, places=NO_PLACES)
     for uid, row in cohort.iterrows():
-        write_study(study_path(store, str(uid)), blank_study(str(uid), row))
+        exam = {name: int(row[name]) for name in STUDY_LABELS}
+        study = blank_study(str(uid), int(row["n_slices"]), n_pe=int(row["n_pe_slices"]), exam=exam)
+        write_study(study_path(store, str(uid)), study)
         verdict = Verdict(study=str(uid), series=f"{uid}.1", choice="", findings=(Finding("accepted", ""),))
         write_verdict(verdict_path(store, str(uid)), verdict)
 
@@ -71,9 +74,8 @@ def finish(store: Path) -> None:
     finish_store(store, cohort, CONFIG, Sources(()), [], places=NO_PLACES)
 
 
-def blank_study(uid: str, row: pd.Series) -> Study:
-    """Return a study of its own number of slices, all of 0 HU."""
-    slices, n_pe = int(row["n_slices"]), int(row["n_pe_slices"])
+def blank_study(uid: str, slices: int, *, n_pe: int = 0, exam: Mapping[str, int] | None = None) -> Study:
+    """Return a study of 0 HU, PE on `n_pe` slices in the middle."""
     label = np.zeros(slices, np.int8)
     label[(slices - n_pe) // 2 :][:n_pe] = 1
     source = SourceSlices(
@@ -95,5 +97,5 @@ def blank_study(uid: str, row: pd.Series) -> Study:
         source_shape=(SIDE, SIDE),
         source_pixel_spacing_mm=(1.0, 1.0),
         source_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-        exam_labels={name: int(row[name]) for name in STUDY_LABELS},
+        exam_labels=dict.fromkeys(STUDY_LABELS) | dict(exam or {}),
     )
