@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.evaluation import evaluation_rows
 from benchmarks.explaining import explain_rows
 from benchmarks.growth import growth_rows
+from benchmarks.header_index import header_index_rows
 from benchmarks.intake import intake_rows
 from benchmarks.phantoms import phantom_rows
 from benchmarks.predicting import predict_rows
@@ -26,7 +27,8 @@ def main() -> None:
         rows = intake_rows(Path(folder))
         rows += volume_rows(Path(folder))
         rows.append(_random_windows(Path(folder) / "store"))
-        rows += growth_rows(Path(folder))
+        rows += growth_rows(Path(folder) / "growth")
+        rows += header_index_rows(Path(folder) / "headers")
         rows += evaluation_rows(Path(folder))
         rows += explain_rows(Path(folder))
         rows += predict_rows(Path(folder))

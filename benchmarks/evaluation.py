@@ -28,16 +28,16 @@ def evaluation_rows(folder: Path) -> list[Row]:
     return [_auroc(), _cluster_bootstrap(), _labels(labels), _evaluate(predictions, labels, folder / "evaluation")]
 
 
-def write_tables(labels: Path, predictions: Path) -> None:
-    """Write labels of RSPECT's size and layout, and a model's predictions in the competition's."""
+def write_tables(labels: Path, predictions: Path, *, studies: int = STUDIES) -> None:
+    """Write labels of RSPECT's layout, and a model's predictions in the competition's."""
     rng = np.random.default_rng(0)
-    uids = np.array([f"{i:012x}" for i in range(STUDIES)])
-    positive = rng.random(STUDIES) < 0.3
-    exam = pd.DataFrame(0, index=range(STUDIES), columns=[*EXAM_LABELS, *QA_LABELS])
+    uids = np.array([f"{i:012x}" for i in range(studies)])
+    positive = rng.random(studies) < 0.3
+    exam = pd.DataFrame(0, index=range(studies), columns=[*EXAM_LABELS, *QA_LABELS])
     exam["negative_exam_for_pe"] = (~positive).astype(int)
     exam["rightsided_pe"] = exam["rv_lv_ratio_lt_1"] = positive.astype(int)
-    study = np.repeat(np.arange(STUDIES), IMAGES_PER_STUDY)
-    slot = np.tile(np.arange(IMAGES_PER_STUDY), STUDIES)
+    study = np.repeat(np.arange(studies), IMAGES_PER_STUDY)
+    slot = np.tile(np.arange(IMAGES_PER_STUDY), studies)
     present = positive[study] & (slot < 40)
     images = np.array([f"{i + 2**40:012x}" for i in range(study.size)])
     table = exam.iloc[study].reset_index(drop=True)

@@ -58,14 +58,20 @@ def _explain_row(dicom: Path, runs: Path, out: Path, name: str, precision: str) 
     return (what, f"{seconds:.0f} s", told, f"page {size:.0f} MB")
 
 
-def write_untrained_runs(folder: Path, *, stride: int, small: bool = False) -> None:
-    """Write both runs as training would leave them, with the weights they would begin with."""
+def write_untrained_runs(folder: Path, *, stride: int, small: tuple[int, int] | None = None) -> None:
+    """Write both runs as training would leave them, with the weights they would begin with.
+
+    Args:
+        folder: of both.
+        stride: of the windows.
+        small: pixels of the store and of the network, which is `slim_16` then.
+    """
     torch.manual_seed(0)
     plain = Config()
-    backbone, px = ("slim_16", 64) if small else ("r3d_18", 192)
+    backbone, px = ("slim_16", small[1]) if small else ("r3d_18", 192)
     config = plain.model_copy(
         update={
-            "preprocess": plain.preprocess.model_copy(update={"in_plane_px": 64} if small else {}),
+            "preprocess": plain.preprocess.model_copy(update={"in_plane_px": small[0]} if small else {}),
             "windows": plain.windows.model_copy(update={"stride": stride}),
             "stage1": plain.stage1.model_copy(update={"backbone": backbone, "input_px": px}),
         }

@@ -1,105 +1,107 @@
-"""The rows of the speed table about growth: what a store of RSPECT's size costs before the first training step."""
+"""The rows of the speed table about growth: what a step costs at 73, 728 and 7,279 studies, RSPECT's number.
 
+Volumes are tiny; numbers of slices and labels are RSPECT's where its table is there (`benchmarks/tiny_store.py`). Each
+figure is of a process of its own, its imports included: processor time and peak memory. By itself, all or some parts:
+
+    .venv/bin/python -m benchmarks.growth [finish] [open] [step] [loader] [extract] [evaluate]
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from benchmarks.timing import Row, processor_seconds
-from pectl.config import Config
-from pectl.core.labels.names import EXAM_LABELS, STUDY, STUDY_LABELS
-from pectl.core.storage.stamp import Stamp, write_stamp
-from pectl.core.stores.slice_labels import NAME, write_slice_labels
-from pectl.core.stores.source import SourceSlices
-from pectl.core.stores.study_store import (
-    FORMAT,
-    VERSION,
-    Study,
-    StudyStore,
-    store_digest,
-    study_path,
-    study_row,
-    write_study,
-)
-from pectl.training.stage1 import index_windows
+from benchmarks.fresh import Cost, measure
+from benchmarks.timing import Row
 
 SIZES = (73, 728, 7_279)
 """RSPECT has 7,279 labelled studies."""
-SLICES = (120, 300)
-DISTINCT = 64
+BATCHES, BATCH = 2_000, 16
+"""Batches of an epoch that are read, and windows in each; an epoch of 73 studies has fewer."""
+EXTRACTED = 73
+"""Studies that are extracted; features of the others are there already."""
+INPUT_PX = 16
+_CHILD = "benchmarks.growth_parts"
 
 
-def growth_rows(folder: Path) -> list[Row]:
-    """Measure opening a store and indexing its windows at three sizes, with and without its index of slice labels."""
-    return [_opening(folder / f"store_{size}", size) for size in SIZES]
+def growth_rows(folder: Path, parts: Sequence[str] = ()) -> Iterator[Row]:
+    """Measure the named parts, or all, at three sizes."""
+    from benchmarks.growth_parts import write_runs, write_stores
+
+    if set(parts) != {"evaluate"}:
+        write_stores(folder, SIZES)
+        write_runs(folder / "runs")
+    for name in parts or PARTS:
+        yield PARTS[name](folder)
 
 
-def _opening(path: Path, size: int) -> Row:
-    write_store(path, size)
-    with_index, without = processor_seconds(lambda: _windows(path), lambda: _file_by_file(path))
+def _row(what: str, costs: Sequence[Cost], more: str = "") -> Row:
+    """Return a row: figures at each size, and what a further study costs: to the second size, and from there."""
+    seconds, peaks = [f"{cost.seconds:.2f}" for cost in costs], [f"{cost.peak_mb:.0f}" for cost in costs]
+    each = [
+        1000 * (later.seconds - earlier.seconds) / (many - few)
+        for earlier, later, few, many in zip(costs, costs[1:], SIZES, SIZES[1:], strict=False)
+    ]
+    figures = f"{', '.join(seconds)} s; {', '.join(peaks)} MB"
     return (
-        f"store of {size} studies: open it and index its windows",
-        f"{with_index:.2f} s",
-        f"opening every study {without:.2f} s",
-        f"{without / with_index:.1f}",
+        f"{what}, {', '.join(f'{size:,}' for size in SIZES)} studies",
+        figures,
+        more,
+        ", ".join(f"{ms:.2f} ms" for ms in each),
     )
 
 
-def _windows(path: Path) -> int:
-    store = StudyStore.open(path)
-    return len(index_windows(store, store.uids(), Config()))
+def _finish(folder: Path) -> Row:
+    costs = [measure(_CHILD, "finish", folder / f"store_{size}") for size in SIZES]
+    return _row("write the tables of a store, each study being there", costs)
 
 
-def _file_by_file(path: Path) -> None:
-    index, aside = path / NAME, path / "aside"
-    index.rename(aside)
-    try:
-        _windows(path)
-    finally:
-        aside.rename(index)
+def _open(folder: Path) -> Row:
+    costs = [measure(_CHILD, "open", folder / f"store_{size}") for size in SIZES]
+    without = measure(_CHILD, "open_each", folder / f"store_{SIZES[-1]}")
+    return _row("open a store and index its windows", costs, f"opening every study {without.seconds:.2f} s")
 
 
-def write_store(path: Path, size: int) -> None:
-    """Write a finished store of studies of as many slices as usual, but of one voxel each; files of 64 are linked."""
-    rng, config = np.random.default_rng(0), Config().preprocess
-    rows = []
-    for number in range(size):
-        uid, written = f"1.2.{number}", f"1.2.{number % DISTINCT}"
-        if uid == written:
-            write_study(study_path(path, uid), blank_study(uid, int(rng.integers(*SLICES)), rng))
-        else:
-            study_path(path, uid).hardlink_to(study_path(path, written))
-        rows.append(study_row(study_path(path, written)) | {STUDY: uid, "patient_group": uid})
-    studies = pd.DataFrame(rows)
-    studies.to_csv(path / "studies.csv", index=False)
-    studies[[STUDY]].assign(split="train").to_csv(path / "splits.csv", index=False)
-    write_slice_labels(path, studies[STUDY])
-    stamp = Stamp(
-        format=FORMAT, version=VERSION, digest=store_digest(config), made_from={"labels": "none"}, config_digest="c"
+def _step(folder: Path) -> Row:
+    return _row(
+        "start of train-stage1 to the end of its first step",
+        [measure(_CHILD, "step", folder / f"store_{size}", folder / f"step_{size}") for size in SIZES],
     )
-    write_stamp(path / "store.json", stamp, preprocess=config.model_dump(mode="json"))
 
 
-def blank_study(uid: str, slices: int, rng: np.random.Generator) -> Study:
-    label = (rng.random(slices) < 0.05).astype(np.int8)
-    source = SourceSlices(
-        sop_instance_uid=np.array([f"{uid}.{k}" for k in range(slices)], object),
-        position_mm=np.arange(float(slices)),
-        label=label,
-        grid_index=np.arange(slices, dtype=np.int32),
-        image_position_patient=np.zeros((slices, 3)),
-    )
-    return Study(
-        uid=uid,
-        series_uid=f"{uid}.1",
-        hu=np.zeros((slices, 1, 1), np.int16),
-        slice_position_mm=source.position_mm,
-        slice_label=label,
-        spacing_mm=(1.0, 1.0, 1.0),
-        affine=np.eye(4),
-        source=source,
-        source_shape=(1, 1),
-        source_pixel_spacing_mm=(1.0, 1.0),
-        source_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-        exam_labels=dict.fromkeys(STUDY_LABELS, 0) | {EXAM_LABELS[0]: 1},
-    )
+def _loader(folder: Path) -> Row:
+    costs = [measure(_CHILD, "loader", folder / f"store_{size}") for size in SIZES]
+    return _row(f"{BATCHES * BATCH} random windows by the loader of training", costs)
+
+
+def _extract(folder: Path) -> Row:
+    costs = [
+        measure(_CHILD, "extract", folder / f"store_{size}", folder / "runs/stage1", folder / f"features_{size}")
+        for size in SIZES
+    ]
+    return _row(f"extract {EXTRACTED} studies of a store, the others being there", costs)
+
+
+def _evaluate(folder: Path) -> Row:
+    costs = []
+    for size in SIZES:
+        out = folder / f"tables_{size}"
+        measure(_CHILD, "tables", out, size)
+        costs.append(measure(_CHILD, "evaluate", out))
+    return _row("evaluate on tables, with the report", costs)
+
+
+PARTS: dict[str, Callable[[Path], Row]] = {
+    "finish": _finish,
+    "open": _open,
+    "step": _step,
+    "loader": _loader,
+    "extract": _extract,
+    "evaluate": _evaluate,
+}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in growth_rows(Path(scratch), sys.argv[1:]):
+            print("| " + " | ".join(row) + " |", flush=True)

@@ -95,7 +95,7 @@ def _bundle(folder: Path, *, small: bool = False) -> Path:
     path = folder / ("small.pectl" if small else "model.pectl")
     if not path.exists():
         runs = folder / path.stem
-        write_untrained_runs(runs, stride=10, small=small)
+        write_untrained_runs(runs, stride=10, small=(64, 64) if small else None)
         make_bundle([(runs / "stage1", runs / "stage2")], path)
     return path
 

@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.growth import blank_study
 from benchmarks.timing import Row, processor_seconds
+from benchmarks.tiny_store import blank_study
 from pectl.config import WindowsConfig
 from pectl.core.models.stage1 import Stage1Spec, WindowEncoder
 from pectl.core.stores.study_store import Study
@@ -30,7 +30,7 @@ CASES: list[tuple[str, int, Chosen]] = [
 def sharing_rows() -> Iterator[Row]:
     """Measure each backbone, stride and precision; both ways take turns."""
     rng = np.random.default_rng(0)
-    study = replace(blank_study("0", SLICES, rng), hu=rng.integers(-1000, 600, (SLICES, PX, PX)).astype(np.int16))
+    study = replace(blank_study("0", SLICES), hu=rng.integers(-1000, 600, (SLICES, PX, PX)).astype(np.int16))
     for backbone, stride, precision in CASES:
         shared, apart = (_encoder(backbone, stride, precision) for _ in range(2))
         apart.model.slices_apart = False

@@ -22,7 +22,7 @@ from pectl.core.batches.share import Share, whole
 from pectl.core.batches.windows import WindowIndex, WindowReader
 from pectl.core.labels.names import MULTITASK_LABELS
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
-from pectl.core.stores.study_store import study_path
+from pectl.core.stores.paths import study_path
 from pectl.inference.precision import choose_precision
 from pectl.training.device import make_fabric
 from pectl.training.loader import Batch, Key, Loader

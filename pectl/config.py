@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values don't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     def digest(self) -> str:
         """Return the SHA-256 of the section's canonical JSON, as 64 hex digits."""

@@ -20,8 +20,9 @@ from pectl.core.storage.files import write_json
 from pectl.core.storage.stamp import Stamp, write_stamp
 from pectl.core.stores import feature_store, runs
 from pectl.core.stores.feature_store import StudySequence, feature_digest, write_sequence
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.source import SourceSlices
-from pectl.core.stores.study_store import store_digest, study_path
+from pectl.core.stores.study_store import store_digest
 from tests.stage2_specs import stage2_spec
 from tests.tiny import tiny_config
 

@@ -8,13 +8,15 @@ from tempfile import TemporaryDirectory
 
 from pectl.config import PreprocessConfig
 from pectl.core.intake.cohort import PackedStudy, in_shard
-from pectl.core.intake.examine import StudyLabels, examine, make_study
+from pectl.core.intake.examine import examine, make_study
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.intake.tasks import Progress, verdict_path
 from pectl.core.intake.verdicts import Verdict, read_verdict
 from pectl.core.storage.stamp import check_lineage, digest_of, read_stamp
-from pectl.core.stores.study_store import FORMAT, VERSION, read_study, store_digest, study_path
+from pectl.core.stores.paths import study_path
+from pectl.core.stores.study_store import FORMAT, VERSION, read_study, store_digest
 from pectl.core.stores.tables import MADE_BY
 from pectl.core.volumes.stated import Given
 from pectl.errors import InputMissingError, StoreError

@@ -1,13 +1,17 @@
 """The page that lists every key of the configuration, made from the models themselves."""
 
+import ast
+import inspect
 import json
 import sys
+from functools import cache
+from itertools import pairwise
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pectl.config import Config
+from pectl.config import Config, Section
 
 _SIGNS = {"ge": "&ge;", "gt": "&gt;", "le": "&le;", "lt": "&lt;"}
 _HEAD = """# Configuration
@@ -58,8 +62,20 @@ def _allowed(info: FieldInfo) -> str:
 
 def _meaning(model: type[BaseModel], key: str) -> str:
     """Return the docstring of a key on one line, from the parent class where the section only changes the default."""
-    fields = (parent.model_fields.get(key) for parent in model.__mro__ if issubclass(parent, BaseModel))
-    return " ".join(next((info.description for info in fields if info and info.description), "").split())
+    parents = (parent for parent in model.__mro__ if issubclass(parent, Section))
+    return " ".join(next((_docstrings(parent)[key] for parent in parents if key in _docstrings(parent)), "").split())
+
+
+@cache
+def _docstrings(model: type[Section]) -> dict[str, str]:
+    """Return the string below each key of a section; pydantic would look for them whenever `pectl` starts."""
+    (section,) = ast.parse(inspect.getsource(model)).body
+    return {
+        key.target.id: text.value.value
+        for key, text in pairwise(section.body)  # type: ignore[attr-defined]  # it is a class
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pectl.core.intake.previews import preview_path
-from pectl.core.intake.tasks import verdict_path
+from pectl.core.intake.tasks import preview_path, verdict_path
 from pectl.core.intake.verdicts import read_verdict
 from pectl.core.storage.files import write_text
 from pectl.core.storage.stamp import RESEARCH_USE

@@ -14,8 +14,9 @@ from pectl.core.storage.files import atomic_path
 from pectl.core.storage.processes import find_processes
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
 from pectl.core.stores.feature_store import FORMAT, VERSION, feature_digest, write_sequence
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.runs import best_model, read_run
-from pectl.core.stores.study_store import StudyStore, study_path
+from pectl.core.stores.study_store import StudyStore
 from pectl.core.stores.tables import read_run_splits
 from pectl.inference.device import DeviceName, choose_device
 from pectl.inference.encoder import StudyEncoder

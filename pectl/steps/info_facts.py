@@ -27,8 +27,9 @@ from pectl.core.models.checkpoint import load_stage1, load_stage2
 from pectl.core.storage.files import read_json
 from pectl.core.storage.stamp import RESEARCH_USE, read_stamp
 from pectl.core.stores.feature_store import FeatureStore
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.runs import best_model, read_run
-from pectl.core.stores.study_store import StudyStore, study_path, study_row
+from pectl.core.stores.study_store import StudyStore, study_row
 from pectl.core.stores.tables import read_run_splits
 from pectl.errors import PectlError, StoreError
 from pectl.inference.instrument import read_heat_scale

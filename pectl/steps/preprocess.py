@@ -17,13 +17,10 @@ from pectl.core.dicom.patients import patient_groups
 from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.cohort import Cohort, PackedStudy
 from pectl.core.intake.estimate import estimate_preprocess
-from pectl.core.intake.examine import make_study
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
-from pectl.core.intake.lungs import check_available
-from pectl.core.intake.marked import on_store_grid
+from pectl.core.intake.lungmask_model import check_available
 from pectl.core.intake.tasks import (
-    IntakeTask,
     IntakeWatch,
     Sources,
     intake_tasks,
@@ -33,14 +30,13 @@ from pectl.core.intake.tasks import (
     verdict_path,
     without_images,
 )
-from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict
+from pectl.core.intake.verdicts import Verdict, read_verdict
 from pectl.core.labels.names import RELEASED_SPLIT
 from pectl.core.places.digest import places_digest
-from pectl.core.places.kept import places_path, write_places
 from pectl.core.storage.estimate import Estimate, check_disk
 from pectl.core.storage.files import nothing_left
 from pectl.core.storage.workers import run_in_processes
-from pectl.core.stores.study_store import study_path, write_study
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.tables import MADE_BY
 from pectl.core.volumes.slices import expand
 from pectl.errors import InputMissingError, StudyRefusedError
@@ -137,10 +133,12 @@ def preprocess(
 
     begin_store(out, config, labels=sources.labels_digest, places=places)
     watch.expect(estimate)
+    from pectl.core.intake.store_study import store_study  # OpenCV, scipy and h5py come with it
+
     verdicts: list[Verdict] = []
     if tasks:
         watch.studies(0, len(tasks))
-    with closing(run_in_processes(_preprocess_study, tasks, workers=sources.workers, preload=__name__)) as done:
+    with closing(run_in_processes(store_study, tasks, workers=sources.workers, preload=store_study.__module__)) as done:
         for verdict in done:
             verdicts.append(verdict)
             watch.studies(len(verdicts), len(tasks))
@@ -205,21 +203,3 @@ def _is_finished(out: Path, series: NamedSeries, uid: str, *, previews: bool) ->
     if named not in ("", verdict.series):
         return False
     return verdict.refused or (there and not (previews and lacks_preview(out, verdict)))
-
-
-def _preprocess_study(task: IntakeTask) -> Verdict:
-    """Write one study and its verdict, or the verdict alone where it is refused."""
-    examined, places = task.examine(), places_path(task.out, task.study.uid)
-    places.unlink(missing_ok=True)  # of another series
-    if examined.usable is not None:
-        marked, labels = examined.marked, task.labels
-        study = make_study(
-            examined.usable, examined.verdict, task.config, labels if marked is None else labels.completed_by(marked)
-        )
-        if marked is not None:
-            write_places(places, on_store_grid(marked, examined.usable.volume, study))
-        write_study(study_path(task.out, task.study.uid), study)
-    else:
-        study_path(task.out, task.study.uid).unlink(missing_ok=True)  # of another series
-    write_verdict(verdict_path(task.out, task.study.uid), examined.verdict)
-    return examined.verdict

@@ -7,31 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pectl.config import Config, write_config
-from pectl.core.intake.choice.series import describe_rules
+from pectl.core.intake.choice.rules import describe_rules
 from pectl.core.intake.findings import Fault, Finding
 from pectl.core.intake.index import index_files
-from pectl.core.intake.lungs import check_available
+from pectl.core.intake.lungmask_model import check_available
 from pectl.core.intake.tasks import (
-    IntakeTask,
     IntakeWatch,
     Sources,
     intake_tasks,
-    lacks_preview,
     note_breaches,
     note_unused_places,
     verdict_path,
     without_images,
 )
-from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdict, write_verdicts
+from pectl.core.intake.verdicts import JUDGED_BY, Verdict, read_verdict, write_verdicts
 from pectl.core.storage.files import atomic_path
-from pectl.core.storage.stamp import digest_of
 from pectl.core.storage.workers import run_in_processes
-from pectl.errors import StoreError
 
 if TYPE_CHECKING:
     from pectl.core.labels.table import Breach, Labels
-
-MADE_BY = "pectl validate"
 
 
 @dataclass(frozen=True)
@@ -90,17 +84,20 @@ def validate(
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
     tasks = intake_tasks(cohort, table, config, out, previews=previews, sources=sources)
+    from pectl.core.intake.judge_study import judge_study  # OpenCV and scipy come with it
+
     done: list[tuple[Verdict, bool]] = []
     if tasks:
         watch.studies(0, len(tasks))
-    with closing(run_in_processes(_judge, tasks, workers=sources.workers, preload=__name__)) as results:
+    results = run_in_processes(judge_study, tasks, workers=sources.workers, preload=judge_study.__module__)
+    with closing(results):
         for judged in results:
             done.append(judged)
             watch.studies(len(done), len(tasks))
     missing = partial(without_images, cohort, table)
     complete = all(verdict_path(out, uid).exists() for uid in cohort.patient)
     if complete:
-        kept = [read_verdict(verdict_path(out, uid), made_by=MADE_BY) for uid in cohort.patient]
+        kept = [read_verdict(verdict_path(out, uid), made_by=JUDGED_BY) for uid in cohort.patient]
         write_verdicts(out, [*kept, *missing()], describe_rules(config.preprocess), cohort.remarks)
     verdicts = [*(verdict for verdict, _ in done), *missing(sources.shard)]
     return ValidateSummary(
@@ -119,24 +116,3 @@ def _inspected(path: Path | None) -> "tuple[Labels | None, dict[str, list[Breach
     from pectl.core.labels.table import inspect_labels  # pandas comes with it
 
     return inspect_labels(path)
-
-
-def _judge(task: IntakeTask) -> tuple[Verdict, bool]:
-    """Return the verdict on a study, and whether it is an earlier one of the same files, labels and choices."""
-    path = verdict_path(task.out, task.study.uid)
-    source = digest_of(
-        task.study.digest, task.config.digest(), task.labels.image, task.labels.exam, task.series, task.places_digest
-    )
-    earlier = _earlier(path)
-    if earlier and earlier.source == source and not (task.previews and lacks_preview(task.out, earlier)):
-        return earlier, True
-    verdict = task.examine().verdict.made_from(source)
-    write_verdict(path, verdict)
-    return verdict, False
-
-
-def _earlier(path: Path) -> Verdict | None:
-    try:
-        return read_verdict(path, made_by=MADE_BY)
-    except StoreError:
-        return None

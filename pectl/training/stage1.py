@@ -20,8 +20,9 @@ from pectl.core.batches.windows import Empty, WindowIndex, WindowReader, empty_h
 from pectl.core.labels.names import EXAM_LABELS, MULTITASK_LABELS, PE_LABELS
 from pectl.core.models.stage1 import WindowEncoder, WindowLogits
 from pectl.core.statistics.ranking import auroc
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.slice_labels import read_slice_labels
-from pectl.core.stores.study_store import StudyStore, no_vessel_hu, study_path
+from pectl.core.stores.study_store import StudyStore, no_vessel_hu
 from pectl.errors import TrainingError
 from pectl.training.loader import Batch, Key, Rows
 from pectl.training.losses import WINDOW_MEANS, window_sums, window_weights

@@ -12,8 +12,8 @@ import pytest
 
 from pectl.cli import console
 from pectl.cli.console import Lines, duration
-from pectl.steps import preprocess as pipeline
-from pectl.steps import validate as judging
+from pectl.core.intake import judge_study as judging
+from pectl.core.intake import store_study as pipeline
 
 PROGRAM = Path(sys.executable).with_name("pectl")
 
@@ -140,9 +140,9 @@ def living_of(group: int) -> list[Path]:
 
 def test_a_killed_worker_is_one_line_with_its_studies(chain, tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom pectl.steps import preprocess\nfrom pectl.cli.app import main\n"
+        "import os, signal, sys\nfrom pectl.core.intake import store_study\nfrom pectl.cli.app import main\n"
         "if __name__ == '__main__':\n    main()\n"
-        "else:\n    preprocess.make_study = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "else:\n    store_study.make_study = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     (tmp_path / "dying.py").write_text(code)
     command = ["preprocess", chain.dicom, "--out", tmp_path / "s", "--config", chain.config, "--workers", "2"]

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from pectl.config import Config, PreprocessConfig, SplitConfig
+from pectl.core.intake import store_study as module
 from pectl.core.intake.tasks import IntakeWatch, Sources
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError, LabelsError, LineageError, SplitError, StoreError, WeightsError
-from pectl.steps import preprocess as module
 from pectl.steps.preprocess import preprocess as run
 
 CONFIG = Config(preprocess=PreprocessConfig(in_plane_px=32, slice_spacing_mm=6.0))
@@ -138,7 +138,7 @@ def test_a_rerun_does_only_what_is_missing_and_ends_in_the_same_bytes(cohort, tm
     summary = preprocess(cohort[0], store, CONFIG, labels=cohort[1])
     assert (summary.n_done, summary.n_refused, summary.n_skipped) == (1, 0, 4)
     assert files_of(store) == first
-    monkeypatch.setattr(module, "_preprocess_study", None)  # nothing is made again
+    monkeypatch.setattr(module, "examine_task", None)  # nothing is made again
     summary = preprocess(cohort[0], store, CONFIG, labels=cohort[1])
     assert (summary.n_done, summary.n_skipped, summary.complete) == (0, 5, True)
 

@@ -61,7 +61,7 @@ def files_of(store: Path) -> dict[str, bytes]:
 
 def context():
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["pectl.steps.preprocess", "pectl.steps.validate"])
+    made.set_forkserver_preload(["pectl.steps.preprocess", "pectl.steps.validate", "pectl.core.intake.store_study"])
     return made
 
 

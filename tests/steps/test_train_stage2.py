@@ -11,7 +11,7 @@ from pectl.config import Config, load_config
 from pectl.core.decisions.decisions import Decisions
 from pectl.core.storage.files import read_json
 from pectl.core.stores.feature_store import FeatureStore, write_sequence
-from pectl.core.stores.study_store import study_path
+from pectl.core.stores.paths import study_path
 from pectl.steps.train_stage2 import train_stage2
 from tests.tiny import tiny_config
 from tests.tiny_runs import make_tiny_runs

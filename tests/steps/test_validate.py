@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pectl.config import Config, PreprocessConfig
-from pectl.core.intake import tasks as study_intake
+from pectl.core.intake import judge_study as study_intake
 from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.index import index_files
 from pectl.core.intake.tasks import Sources
@@ -193,12 +193,18 @@ def test_the_intake_imports_no_library_that_few_studies_need():
     """It would cost every worker seconds."""
     heavy = ("torch", "pandas", "pydicom")  # the last two are for labels, and for what the walk over tags leaves
     found = f"any(name in sys.modules for name in {heavy})"
+    code = f"import sys, pectl.core.intake.store_study; sys.exit({found})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_intake_starts_without_what_only_the_studies_need():
+    found = "any(name in sys.modules for name in ('scipy', 'cv2', 'h5py', 'pandas'))"
     code = f"import sys, pectl.steps.validate, pectl.steps.preprocess; sys.exit({found})"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_judging_imports_nothing_that_only_a_store_needs():
-    code = "import sys, pectl.steps.validate; sys.exit('h5py' in sys.modules)"
+    code = "import sys, pectl.core.intake.judge_study; sys.exit('h5py' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -65,7 +65,7 @@ def validate(
     """
     from pectl.config import load_config
     from pectl.core.intake.choice.named_series import read_named_series
-    from pectl.core.intake.choice.series import describe_rules
+    from pectl.core.intake.choice.rules import describe_rules
     from pectl.core.intake.tasks import Sources
     from pectl.steps.validate import validate as run
 

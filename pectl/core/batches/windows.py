@@ -127,6 +127,7 @@ class OpenVolumes:
     def __init__(self, path_of: Callable[[str], Path], name: str) -> None:
         self._path_of, self._name = path_of, name
         self._open: OrderedDict[str, h5py.Dataset] = OrderedDict()
+        self._known: set[str] = set()  # what has been open
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the open files behind."""
@@ -141,12 +142,13 @@ class OpenVolumes:
         if uid in self._open:
             self._open.move_to_end(uid)
         else:
-            file = open_h5(self._path_of(uid), made_by=MADE_BY)
+            file = open_h5(self._path_of(uid), made_by=MADE_BY, known=uid in self._known)
             try:
                 self._open[uid] = file[self._name]
             except KeyError as error:
                 file.close()
                 raise self.damaged(uid, error) from error
+            self._known.add(uid)
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].file.close()
         return self._open[uid]

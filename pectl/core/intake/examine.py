@@ -7,7 +7,7 @@ from __future__ import annotations  # h5py is imported by who writes a store
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,9 +21,10 @@ from pectl.core.intake.findings import Finding
 from pectl.core.intake.lungs import Box, find_lungs
 from pectl.core.intake.marked import Marked, read_marked
 from pectl.core.intake.resample import Grid, resample_box
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.intake.volume import Volume, read_volume
-from pectl.core.labels.names import STUDY_LABELS, UNKNOWN
+from pectl.core.labels.names import UNKNOWN
 from pectl.core.places.source import PlacesSource
 from pectl.core.stores.source import SourceSlices
 from pectl.core.volumes.slices import expand
@@ -31,32 +32,6 @@ from pectl.errors import StoreError, StudyRefusedError
 
 if TYPE_CHECKING:
     from pectl.core.stores.study_store import Study
-
-
-@dataclass(frozen=True)
-class StudyLabels:
-    """What a labels table says of one study.
-
-    Attributes:
-        image: PE on the image (0, 1) by SOPInstanceUID; empty for a study that the table doesn't hold,
-            None where there is no table.
-        exam: 0, 1 or None by label.
-    """
-
-    image: dict[str, int] | None = None
-    exam: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(STUDY_LABELS))
-
-    def completed_by(self, marked: Marked) -> StudyLabels:
-        """Return these labels, and where one is unknown, what is marked says it."""
-        exam = {name: marked.exam[name] if value is None else value for name, value in self.exam.items()}
-        return StudyLabels(marked.image | (self.image or {}), exam)
-
-    def contradictions(self, marked: Marked) -> int:
-        """Count the labels that are known from both and differ."""
-        image, exam = self.image or {}, self.exam
-        images = [(label, image.get(uid)) for uid, label in marked.image.items()]
-        exams = [(label, exam[name]) for name, label in marked.exam.items()]
-        return sum(None not in pair and pair[0] != pair[1] for pair in (*images, *exams))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 _MEAN_PART, _LARGEST_PART = 1024, 8192
 _WAIT_SECONDS = 0.2
-_PRELOAD = "pectl.core.intake.tasks"
+_PRELOAD = "pectl.core.intake.store_study"
 """More than the index needs: processes of the studies' work are forked from the one that the index's first are."""
 
 

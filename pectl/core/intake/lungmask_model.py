@@ -7,9 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pectl.config import PreprocessConfig
 from pectl.errors import WeightsError
 
 _WEIGHTS_URL = "https://github.com/JoHof/lungmask/releases (unet_r231-d5d2fc3d.pth)"
+
+
+def check_available(config: PreprocessConfig) -> None:
+    """Check that the configured method can work.
+
+    Raises:
+        WeightsError: it is `lungmask`, and the package or its weights aren't there.
+    """
+    if config.lungs == "lungmask":
+        load_lungmask(config.lungmask_weights)
 
 
 def load_lungmask(weights: Path | None) -> Any:  # noqa: ANN401 - a class of an optional package

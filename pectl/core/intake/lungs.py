@@ -12,7 +12,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.intake.coarse import Coarse, body_mask, coarsen, edge_in_body
 from pectl.core.intake.contrast import contrast_findings, vessel_hu
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.lungmask_model import load_lungmask, segment_lungs
+from pectl.core.intake.lungmask_model import segment_lungs
 from pectl.core.intake.upside_down import check_upright
 from pectl.core.intake.volume import Volume
 from pectl.core.volumes.slices import is_volume
@@ -46,16 +46,6 @@ class Lungs(NamedTuple):
     findings: list[Finding]
     vessel_hu: float
     """Of contrast in the great vessels; NaN where too little of them is shown."""
-
-
-def check_available(config: PreprocessConfig) -> None:
-    """Check that the configured method can work.
-
-    Raises:
-        WeightsError: it is `lungmask`, and the package or its weights aren't there.
-    """
-    if config.lungs == "lungmask":
-        load_lungmask(config.lungmask_weights)
 
 
 def find_lungs(volume: Volume, config: PreprocessConfig) -> Lungs:

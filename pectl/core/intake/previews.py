@@ -27,11 +27,6 @@ _SAGITTAL = 0.3
 _QUALITY = 85
 
 
-def preview_path(folder: Path, uid: str) -> Path:
-    """Return where the picture of a study lies; the UID has been checked when it was read."""
-    return folder / "previews" / f"{uid}.jpg"
-
-
 def write_preview(path: Path, volume: Volume, box: Box) -> None:
     """Write a JPEG of axial, coronal and sagittal planes through the box, all at one scale.
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pectl.config import Config, write_config
 from pectl.core.dicom.patients import patient_groups
-from pectl.core.intake.choice.series import describe_rules
+from pectl.core.intake.choice.rules import describe_rules
 from pectl.core.intake.cohort import Cohort
 from pectl.core.intake.tasks import Sources, verdict_path
 from pectl.core.intake.verdicts import Verdict, read_verdict, write_verdicts
@@ -21,8 +21,9 @@ from pectl.core.places.digest import NO_PLACES
 from pectl.core.places.kept import emboli_table
 from pectl.core.storage.files import atomic_path
 from pectl.core.storage.stamp import Stamp, check_lineage, read_stamp, write_stamp
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.slice_labels import write_slice_labels
-from pectl.core.stores.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_path, study_row
+from pectl.core.stores.study_store import FORMAT, ROW_COLUMNS, VERSION, store_digest, study_row
 from pectl.core.stores.tables import MADE_BY
 
 _BEGUN, _FINISHED = "begun.json", "store.json"

@@ -10,9 +10,8 @@ import numpy as np
 from pectl.config import Config, PlacesConfig, PreprocessConfig
 from pectl.core.intake.choice.named_series import NamedSeries
 from pectl.core.intake.cohort import Cohort, PackedStudy, in_shard
-from pectl.core.intake.examine import Examined, StudyLabels, examine
 from pectl.core.intake.findings import Finding
-from pectl.core.intake.previews import preview_path, write_preview
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.intake.verdicts import Verdict
 from pectl.core.labels.names import STUDY_LABELS
 from pectl.core.layouts.layout import SetContents
@@ -124,23 +123,15 @@ class IntakeTask:
         """Return the identity of the masks or boxes."""
         return places_digest({} if self.places is None else {self.study.uid: self.places}, self.marking)
 
-    def examine(self) -> Examined:
-        """Judge the study, and draw its lung box if so asked."""
-        study = self.study
-        examined = examine(
-            study.uid, study.headers, self.config, labels=self.labels, known=study.notes, series=self.series
-        )
-        if self.places is not None:
-            area = self.marking.min_area_mm2
-            examined = examined.with_marks(self.places, study.headers, self.labels, min_area_mm2=area)
-        if self.previews and examined.usable is not None:
-            write_preview(preview_path(self.out, study.uid), examined.usable.volume, examined.usable.box)
-        return examined
-
 
 def verdict_path(out: Path, uid: str) -> Path:
     """Return where the verdict on a study is kept."""
     return out / "verdicts" / f"{uid}.json"
+
+
+def preview_path(folder: Path, uid: str) -> Path:
+    """Return where the picture of a study lies; the UID has been checked when it was read."""
+    return folder / "previews" / f"{uid}.jpg"
 
 
 def lacks_preview(out: Path, verdict: Verdict) -> bool:

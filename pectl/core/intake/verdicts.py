@@ -18,6 +18,8 @@ from pectl.core.storage.stamp import RESEARCH_USE
 from pectl.errors import StoreError
 
 FORMAT, VERSION = "pectl-verdicts", 1
+JUDGED_BY = "pectl validate"
+"""What writes verdicts without a store."""
 COLUMNS = ("study", "series", "code", "level", "detail")
 
 

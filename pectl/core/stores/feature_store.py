@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pectl.core.storage.h5 import create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.source import SourceSlices, read_source, write_source
-from pectl.core.stores.study_store import study_path
 from pectl.core.stores.tables import exam_targets, read_splits, read_studies
 
 if TYPE_CHECKING:

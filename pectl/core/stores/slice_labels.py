@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pectl.core.storage.h5 import create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE
-from pectl.core.stores.study_store import study_path
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.tables import MADE_BY
 from pectl.errors import StoreError
 

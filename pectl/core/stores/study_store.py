@@ -18,6 +18,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.labels.names import STUDY, STUDY_LABELS
 from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, read_h5
 from pectl.core.storage.stamp import RESEARCH_USE, Stamp, digest_of, read_stamp
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.source import SourceSlices, read_source, write_source
 from pectl.core.stores.tables import MADE_BY, exam_targets, read_splits, read_studies
 from pectl.errors import StoreError
@@ -83,11 +84,6 @@ class Study:
 def store_digest(config: PreprocessConfig) -> str:
     """Return the identity of a store made with this preprocessing."""
     return digest_of("study-store", VERSION, config.digest())
-
-
-def study_path(store: Path, uid: str) -> Path:
-    """Return where a store keeps a study; the UID has been checked when it was read."""
-    return store / "studies" / f"{uid}.h5"
 
 
 def write_study(path: Path, study: Study) -> None:

@@ -14,7 +14,7 @@ from pectl.config import Config, EvaluateConfig, write_config
 from pectl.core.decisions.decisions import EXAM_NAMES, Decisions
 from pectl.core.labels.names import STUDY
 from pectl.core.storage.files import atomic_path, write_json
-from pectl.core.stores.study_store import study_path
+from pectl.core.stores.paths import study_path
 from pectl.evaluation.external.checklist import checklist
 from pectl.evaluation.external.overlap import with_overlap
 from pectl.evaluation.external.sites import SiteData, frozen, outcomes

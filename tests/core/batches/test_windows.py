@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from pectl.core.batches import windows
 from pectl.core.batches.windows import WindowIndex, WindowReader, window_labels, window_places, window_starts
-from pectl.core.storage.h5 import VOXEL_FILTER, create_h5
+from pectl.core.storage.h5 import VOXEL_FILTER, create_h5, open_h5
 from pectl.errors import ConfigError, StoreError
 
 
@@ -84,6 +85,22 @@ def test_reader_returns_the_voxels_in_any_order_and_keeps_few_files_open(
         expected = [volumes[uid][start : start + 4] for uid, start in zip(uids, starts, strict=True)]
         np.testing.assert_array_equal(batch, expected)
         assert len(reader._volumes._open) == 2
+
+
+def test_what_a_study_links_to_is_looked_at_when_it_is_opened_first(
+    tmp_path: Path, volumes: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "OPEN_FILES", 1)
+    opened = []
+
+    def noting(path: Path, *, made_by: str, known: bool) -> h5py.File:
+        opened.append((path.stem, known))
+        return open_h5(path, made_by=made_by, known=known)
+
+    monkeypatch.setattr(windows, "open_h5", noting)
+    reader = WindowReader(lambda uid: tmp_path / f"{uid}.h5", length=4)
+    reader.read(["s0", "s1", "s1", "s0"], [0, 0, 1, 2])
+    assert opened == [("s0", False), ("s1", False), ("s0", True)]
 
 
 def test_reader_names_a_missing_study(tmp_path: Path) -> None:

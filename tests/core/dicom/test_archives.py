@@ -13,8 +13,9 @@ import pytest
 from pectl.config import PreprocessConfig
 from pectl.core.dicom import archives
 from pectl.core.dicom.archives import is_archive, read_members, unpacked
-from pectl.core.intake.examine import StudyLabels, examine
+from pectl.core.intake.examine import examine
 from pectl.core.intake.index import index_files
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.volumes.stated import Given
 from pectl.errors import StoreError, StudyRefusedError
 

@@ -13,8 +13,9 @@ from pydicom.sequence import Sequence
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.intake.choice.series import exclusion
-from pectl.core.intake.examine import StudyLabels, examine, make_study
+from pectl.core.intake.examine import examine, make_study
 from pectl.core.intake.index import index_files
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.intake.volume import read_volume
 from pectl.core.volumes.stated import Given
 

@@ -5,8 +5,9 @@ import pytest
 
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
-from pectl.core.intake.examine import StudyLabels, examine, make_study
+from pectl.core.intake.examine import examine, make_study
 from pectl.core.intake.findings import Finding
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.labels.names import STUDY_LABELS
 from tests.chests import body_with_lungs_hu
 

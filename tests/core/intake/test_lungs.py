@@ -9,7 +9,8 @@ import pytest
 from scipy import ndimage
 
 from pectl.config import PreprocessConfig
-from pectl.core.intake.lungs import check_available, find_lungs
+from pectl.core.intake.lungmask_model import check_available
+from pectl.core.intake.lungs import find_lungs
 from pectl.errors import StudyRefusedError, WeightsError
 
 STEP_MM, PIXEL_MM = 4.0, 3.0

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from pectl.core.intake.lungs import Box
-from pectl.core.intake.previews import draw_preview, preview_path, write_preview
+from pectl.core.intake.previews import draw_preview, write_preview
+from pectl.core.intake.tasks import preview_path
 from pectl.errors import StoreError
 
 BOX = Box((10, 30), (20, 60), (30, 130))

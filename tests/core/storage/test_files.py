@@ -94,6 +94,21 @@ def test_h5_must_be_there_whole_and_keep_to_itself(tmp_path: Path) -> None:
         open_h5(path, made_by="pectl x")
 
 
+def test_h5_that_takes_its_values_from_other_files_is_refused(tmp_path: Path) -> None:
+    """In each of the ways that HDF5 has: links, external storage, virtual data sets."""
+    virtual = h5py.VirtualLayout((4,), np.int16)
+    virtual[:] = h5py.VirtualSource("elsewhere.h5", "x", (4,))
+    with create_h5(tmp_path / "a.h5") as file:
+        file["a/inside"] = [1]
+        file["a/linked"] = h5py.ExternalLink("elsewhere.h5", "/x")
+        file["b/soft"] = h5py.SoftLink("/a/inside")
+        file.create_dataset("b/stored", (4,), np.int16, external=[("elsewhere.bin", 0, 8)])
+        file.create_virtual_dataset("b/virtual", virtual)
+    with pytest.raises(StoreError, match="found links to elsewhere: linked, soft, stored, virtual; don't use"):
+        open_h5(tmp_path / "a.h5", made_by="pectl x")
+    open_h5(tmp_path / "a.h5", made_by="pectl x", known=True).close()
+
+
 def test_stamp_comes_back_and_other_versions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     write_stamp(path, STAMP, more=1)

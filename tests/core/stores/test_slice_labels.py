@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.slice_labels import NAME, read_slice_labels, write_slice_labels
-from pectl.core.stores.study_store import study_path, write_study
+from pectl.core.stores.study_store import write_study
 from pectl.errors import StoreError
 from tests.core.stores.studies import make_study
 

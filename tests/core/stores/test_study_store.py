@@ -16,6 +16,7 @@ from pectl.config import PreprocessConfig
 from pectl.core.labels.names import EXAM_LABELS, STUDY_LABELS
 from pectl.core.labels.splits import split_fingerprint
 from pectl.core.storage.stamp import Stamp, write_stamp
+from pectl.core.stores.paths import study_path
 from pectl.core.stores.study_store import (
     FORMAT,
     ROW_COLUMNS,
@@ -23,7 +24,6 @@ from pectl.core.stores.study_store import (
     StudyStore,
     read_study,
     store_digest,
-    study_path,
     study_row,
     write_study,
 )

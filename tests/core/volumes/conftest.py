@@ -8,7 +8,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from pectl.config import PreprocessConfig
-from pectl.core.intake.examine import Examined, StudyLabels, examine
+from pectl.core.intake.examine import Examined, examine
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.volumes.slices import whole_file
 from pectl.core.volumes.stated import Stated
 

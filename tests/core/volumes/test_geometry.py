@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from pectl.core.dicom.headers import find_files, read_header
-from pectl.core.intake.examine import Examined, StudyLabels, examine, make_study
+from pectl.core.intake.examine import Examined, examine, make_study
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.stores.study_store import Study
 from pectl.core.volumes.stated import Stated
 from tests.core.volumes.conftest import CONFIG, Write

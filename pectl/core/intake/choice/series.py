@@ -1,7 +1,7 @@
 """The choice among the axial CT scans of a study, with its reason; the rest goes out by name."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pectl.config import PreprocessConfig, SeriesConfig
@@ -10,36 +10,13 @@ from pectl.core.dicom.vocabulary import SCOUT_WORDS
 from pectl.core.intake.choice.assembly import assemble
 from pectl.core.intake.choice.brightness import mark_dimmer
 from pectl.core.intake.choice.candidates import Candidate
+from pectl.core.intake.choice.rules import decided_by, rank, sort_key
 from pectl.core.intake.findings import CODES, Finding
-from pectl.core.intake.geometry import SAME_POSITION_MM, lean_deg
+from pectl.core.intake.geometry import lean_deg
 from pectl.errors import StudyRefusedError
 
 _SAME_DEG = 0.05
 _MOST_NAMED = 5
-
-_RULES: dict[str, tuple[str, Callable[[Candidate, SeriesConfig], float]]] = {
-    "extent": (
-        "covers {min_extent_mm:g} mm or more",
-        lambda series, config: series.extent_mm < config.min_extent_mm - SAME_POSITION_MM,
-    ),
-    "no_spectral": (
-        "CT numbers as scanned, then monoenergetic ones, then virtual unenhanced ones, then no HU",
-        lambda series, _: series.spectral,
-    ),
-    "no_projection": ("no projection, reformat or slab", lambda series, _: series.projection),
-    "original": ("original before derived", lambda series, _: not series.original),
-    "contrast": (
-        "contrast in the pixels, then a contrast agent that is named",
-        lambda series, _: 2 * series.dimmer + (not series.contrast),
-    ),
-    "step": (
-        "step of {max_step_mm:g} mm or less",
-        lambda series, config: series.step_mm > config.max_step_mm + SAME_POSITION_MM,
-    ),
-    "kernel": ("no sharp kernel", lambda series, config: series.is_sharp(config.sharp_kernels)),
-    "slices": ("most slices", lambda series, _: -len(series.position_mm)),
-}
-"""Each rule in words and as a number; the series with the lower number comes first."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +62,7 @@ class SeriesChoice:
         return f"{text}; left out: {', '.join(self.left_out)}" if self.left_out else text
 
     def _before(self, other: Candidate) -> str:
-        rule = _decided_by(self.ranked[self.place], other, self.config)
+        rule = decided_by(self.ranked[self.place], other, self.config)
         return f"{_name(other, self.ranked)} by {rule} ({other.describe()})"
 
     @property
@@ -96,7 +73,7 @@ class SeriesChoice:
     def _findings(self) -> Iterator[Finding]:
         scan, others = self.scan, [one for one in self.ranked if one.uid != self.scan.uid]
         if others:
-            rule = _decided_by(self.ranked[self.place], others[0], self.config)
+            rule = decided_by(self.ranked[self.place], others[0], self.config)
             how = "as others can't be used" if self.place else f"by {rule}"
             sizes = ", ".join(str(len(other.position_mm)) for other in others)
             yield Finding("several_series", f"{len(scan.position_mm)} slices taken {how}, others of {sizes}")
@@ -113,13 +90,6 @@ class SeriesChoice:
         if scan.projection:
             words = "/".join(scan.headers[0].image_type[:4]) or "no ImageType"
             yield Finding("projection_series", f"{words}, {scan.thickness_mm:g} mm every {scan.step_mm:.3g} mm")
-
-
-def describe_rules(config: PreprocessConfig) -> tuple[str, ...]:
-    """Say in words by which rules a series is chosen: what it has to be, then what comes first."""
-    needed = f"axial CT (leaning {config.series.max_lean_deg:g} degrees at most), {config.min_slices} slices or more"
-    preferred = [_RULES[name][0].format_map(dict(config.series)) for name in config.series.prefer]
-    return (needed, *preferred, "lowest SeriesInstanceUID")
 
 
 def rank_series(headers: Iterable[SliceHeader], config: PreprocessConfig, *, named: str = "") -> list[SeriesChoice]:
@@ -195,28 +165,14 @@ def _without_geometry(header: SliceHeader) -> str:
 
 def _ranked(candidates: list[Candidate], config: SeriesConfig) -> list[Candidate]:
     """Order candidates by the rules; those that are alike before the rule `contrast` are compared by their pixels."""
-    ordered = sorted(candidates, key=lambda one: _key(one, config))
+    ordered = sorted(candidates, key=lambda one: sort_key(one, config))
     if "contrast" in config.prefer:
         before = config.prefer[: config.prefer.index("contrast")]
-        alike = [one for one in ordered if _rank(one, config, before) == _rank(ordered[0], config, before)]
+        alike = [one for one in ordered if rank(one, config, before) == rank(ordered[0], config, before)]
         if len(alike) > 1:
             marked = mark_dimmer(alike)
-            ordered = sorted([*marked, *ordered[len(alike) :]], key=lambda one: _key(one, config))
+            ordered = sorted([*marked, *ordered[len(alike) :]], key=lambda one: sort_key(one, config))
     return ordered
-
-
-def _key(series: Candidate, config: SeriesConfig) -> tuple[tuple[float, ...], str, str]:
-    return _rank(series, config, config.prefer), series.uid, min(header.sop_uid for header in series.headers)
-
-
-def _rank(series: Candidate, config: SeriesConfig, rules: tuple[str, ...]) -> tuple[float, ...]:
-    return tuple(_RULES[name][1](series, config) for name in rules)
-
-
-def _decided_by(first: Candidate, second: Candidate, config: SeriesConfig) -> str:
-    """Name the rule in which two candidates differ first."""
-    ranks = zip(config.prefer, _rank(first, config, config.prefer), _rank(second, config, config.prefer), strict=True)
-    return next((name for name, ours, theirs in ranks if ours != theirs), "lowest UID")
 
 
 def _name(scan: Candidate, among: tuple[Candidate, ...]) -> str:

@@ -6,7 +6,8 @@ from pydicom.config import disable_value_validation
 
 from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
-from pectl.core.intake.examine import StudyLabels, examine
+from pectl.core.intake.examine import examine
+from pectl.core.intake.study_labels import StudyLabels
 from tests.chests import chest_hu
 
 CONFIG = PreprocessConfig(in_plane_px=64, slice_spacing_mm=3.0)

@@ -9,8 +9,9 @@ from pectl.config import PreprocessConfig
 from pectl.core.dicom.headers import find_files, read_header
 from pectl.core.dicom.pixels import read_hu
 from pectl.core.intake.choice.series import rank_series
-from pectl.core.intake.examine import StudyLabels, examine, make_study
+from pectl.core.intake.examine import examine, make_study
 from pectl.core.intake.lungs import find_lungs
+from pectl.core.intake.study_labels import StudyLabels
 from pectl.core.intake.volume import read_volume
 from pectl.errors import StudyRefusedError
 

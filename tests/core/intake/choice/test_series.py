@@ -5,7 +5,8 @@ import pytest
 
 from pectl.config import Config, PreprocessConfig
 from pectl.core.intake.choice.candidates import Candidate
-from pectl.core.intake.choice.series import describe_rules, exclusion, rank_series
+from pectl.core.intake.choice.rules import describe_rules
+from pectl.core.intake.choice.series import exclusion, rank_series
 from pectl.core.intake.geometry import lean_deg
 from pectl.errors import StudyRefusedError
 
