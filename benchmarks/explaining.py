@@ -89,7 +89,7 @@ def write_untrained_runs(folder: Path, *, stride: int, small: tuple[int, int] | 
         input_px=px,
     )
     features = feature_digest(store=store, stage1=weights_digest(first.best), windows=config.windows.digest())
-    spec = classifier_spec(config, encoder.feature_size)
+    spec = classifier_spec(config, encoder.feature_size, encoder.age_at)
     _write(second, config, SequenceClassifier(spec), {"features": features}, stage="stage2")
     write_json(second.path / "decisions.json", Decisions().to_json())
 

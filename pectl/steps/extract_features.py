@@ -95,7 +95,7 @@ def extract_features(  # noqa: PLR0913 - what from, with what, where to, how
     for done, study in enumerate(filter(None, read_ahead(map(store.read_study, missing), len(missing))), 1):
         write_sequence(study_path(out, study.uid), encoder.encode(study))
         progress(done, len(missing))
-    _finish(out, store, stamp)
+    _finish(out, store, stamp, model.age_at)
     return len(missing)
 
 
@@ -112,14 +112,14 @@ def _refuse_other_features(out: Path, stamp: Stamp) -> None:
         check_lineage(where=out, expected=old.digest, found=stamp.digest, what="features of the digest")
 
 
-def _finish(out: Path, store: StudyStore, stamp: Stamp) -> None:
+def _finish(out: Path, store: StudyStore, stamp: Stamp, age_at: int | None) -> None:
     """Write the index once every study is there; the stamp comes last, so a store that opens is whole."""
     if not all(study_path(out, uid).exists() for uid in store.uids()):
         return
     for name in ("studies.csv", "splits.csv"):
         with atomic_path(out / name) as temporary:
             shutil.copyfile(store.path / name, temporary)
-    write_stamp(out / "features.json", stamp)
+    write_stamp(out / "features.json", stamp, age_at=age_at)
 
 
 def _estimate(encoder: StudyEncoder, config: Config, studies: pd.DataFrame) -> Estimate:

@@ -55,7 +55,7 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
     store = FeatureStore.open(features_path)
     known = SplitStudies.of(store, "train"), SplitStudies.of(store, "val")
     torch.manual_seed(config.seed)
-    model = _new_classifier(config, known[0])
+    model = _new_classifier(config, known[0], store.age_at)
     sequences = [sequence for studies in known for sequence in studies.sequences]
     precision = choose_precision(device, config.stage2.precision, key="stage2.precision")
     fabric = make_fabric(device, precision, find_processes())
@@ -85,9 +85,9 @@ def train_stage2(  # noqa: PLR0913 - what from, where to, how, and who watches
     return train(plan, run, config, fabric=fabric, resume=resume, progress=progress, expect=expect, complete=complete)
 
 
-def _new_classifier(config: Config, train: SplitStudies) -> SequenceClassifier:
+def _new_classifier(config: Config, train: SplitStudies, age_at: int | None) -> SequenceClassifier:
     features = torch.from_numpy(np.concatenate([s.features for s in train.sequences]))
-    model = SequenceClassifier(classifier_spec(config, features.shape[1]))
+    model = SequenceClassifier(classifier_spec(config, features.shape[1], age_at))
     model.standardise(features)
     return model
 

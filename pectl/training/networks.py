@@ -29,7 +29,13 @@ def new_encoder(config: Config) -> WindowEncoder:
     return model.to(memory_format=torch.channels_last_3d) if config.stage1.channels_last else model
 
 
-def classifier_spec(config: Config, feature_size: int) -> Stage2Spec:
-    """Return the spec of the classifier that the configuration describes."""
-    wanted = {field.name for field in fields(Stage2Spec)} - {"feature_size"}
-    return Stage2Spec(feature_size=feature_size, **config.stage2.model_dump(include=wanted))
+def classifier_spec(config: Config, feature_size: int, age_at: int | None) -> Stage2Spec:
+    """Return the spec of the classifier that the configuration describes.
+
+    Args:
+        config: the experiment.
+        feature_size: numbers of a feature.
+        age_at: the first of them that is a logit of age; None where there are none.
+    """
+    wanted = {field.name for field in fields(Stage2Spec)} - {"feature_size", "age_at"}
+    return Stage2Spec(feature_size=feature_size, age_at=age_at, **config.stage2.model_dump(include=wanted))

@@ -42,8 +42,9 @@ def summarise_stage1(config: Config) -> list[Layer]:
 def summarise_stage2(config: Config) -> list[Layer]:
     """Describe the sequence classifier on one study of `WINDOWS` windows. The last line is the whole model."""
     with torch.device("meta"):
-        feature_size = WindowEncoder(encoder_spec(config)).feature_size
-    model = SequenceClassifier(classifier_spec(config, feature_size))
+        encoder = WindowEncoder(encoder_spec(config))
+    feature_size = encoder.feature_size
+    model = SequenceClassifier(classifier_spec(config, feature_size, encoder.age_at))
     mask = torch.ones(1, WINDOWS, dtype=torch.bool)
     place = torch.zeros(1, WINDOWS, PLACE_CHANNELS)
     seen = (torch.zeros(1, WINDOWS, feature_size), torch.zeros(1, WINDOWS), place, mask)

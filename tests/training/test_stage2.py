@@ -50,7 +50,7 @@ def task(**changes: object) -> Stage2Task:
         np.array([_positive_share(one.source.label) for one in sequences], np.float32),
     )
     torch.manual_seed(0)
-    model = SequenceClassifier(classifier_spec(config, 5))
+    model = SequenceClassifier(classifier_spec(config, 5, None))
     return Stage2Task(model, studies, studies, config, make_fabric("cpu"))
 
 

@@ -69,7 +69,7 @@ def test_operations_are_those_counted_by_hand(name: str) -> None:
 def test_operations_of_a_gru(causal: bool) -> None:
     config = SMALL.model_copy(update={"stage2": Stage2Config(hidden=8, levels=2, model="gru", causal=causal)})
     encoder = next(layer for layer in summarise_stage2(config) if layer.name == "members.0.encoder")
-    gru = SequenceClassifier(classifier_spec(config, 128)).members[0].encoder
+    gru = SequenceClassifier(classifier_spec(config, 128, None)).members[0].encoder
     weights = sum(part.numel() for part in gru.parameters() if part.ndim == 2)  # each is used once for each window
     assert encoder.flops == 2 * WINDOWS * weights
 

@@ -15,6 +15,8 @@ CENTRAL, LEFT, RIGHT = range(3)
 """Places in a pattern."""
 CHRONIC, BOTH = 1, 2
 """Places among the kinds; 0 is acute, which no label names."""
+AGE_AT, AGES = EXAM_LABELS.index("chronic_pe"), 2
+"""Among the exam labels: chronic, then acute and chronic."""
 
 
 class ExamLogits(NamedTuple):
@@ -27,17 +29,29 @@ class ExamLogits(NamedTuple):
 
 
 class IndependentHead(nn.Module):
-    """Each label learns by itself (Ma et al. 2022); PE is neither negative nor indeterminate, as if independently."""
+    """Each label learns by itself (Ma et al. 2022); PE is neither negative nor indeterminate, as if independently.
+
+    Age is told given PE where its energies come from stage 1, as in the hierarchical head.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.label = LabelLinear(channels)
 
-    def forward(self, pooled: Tensor) -> ExamLogits:
-        """(B, 9, channels) -> logits. With a and b of negative and indeterminate, P(PE) = 1 / ((1+e^a)(1+e^b))."""
+    def forward(self, pooled: Tensor, age: Tensor | None = None) -> ExamLogits:
+        """(B, 9, channels), and (B, 2) energies of age if there are any -> logits.
+
+        With a and b of negative and indeterminate, P(PE) = 1 / ((1+e^a)(1+e^b)); with c of age, that of age is
+        P(PE) / (1+e^-c).
+        """
         exam = self.label(pooled)  # (B, 9)
         negative, indeterminate = exam[:, 0], exam[:, 1]
-        return ExamLogits(exam, -torch.stack([negative, indeterminate, negative + indeterminate]).logsumexp(0))
+        without_pe = torch.stack([negative, indeterminate, negative + indeterminate]).logsumexp(0)
+        if age is not None:
+            no = without_pe.detach().unsqueeze(1)  # what is learnt of age isn't learnt of PE
+            ages = -torch.stack([no.expand_as(age), -age, no - age]).logsumexp(0)
+            exam = torch.cat([exam[:, :AGE_AT], ages, exam[:, AGE_AT + AGES :]], 1)
+        return ExamLogits(exam, -without_pe)
 
 
 class HierarchicalHead(nn.Module):
@@ -63,21 +77,23 @@ class HierarchicalHead(nn.Module):
         self.register_buffer("locations", torch.tensor(LOCATIONS, dtype=torch.float32), persistent=False)
         self.locations: Tensor
 
-    def forward(self, pooled: Tensor) -> ExamLogits:
-        """(B, 9, channels) -> logits."""
-        return self.answer(self.label(pooled))
+    def forward(self, pooled: Tensor, age: Tensor | None = None) -> ExamLogits:
+        """(B, 9, channels), and (B, 2) energies of age in the place of its own, if there are any -> logits."""
+        energy = self.label(pooled)
+        if age is not None:
+            energy = torch.cat([energy[:, :AGE_AT], age, energy[:, AGE_AT + AGES :]], 1)
+        return self.answer(energy)
 
     def answer(self, energy: Tensor) -> ExamLogits:
         """(B, 9) energies -> logits."""
         negative, indeterminate, chronic, both, central, left, right, large, small = energy.unbind(1)  # (B,) each
         without_pe = torch.logaddexp(negative, indeterminate)
-        age = torch.stack([torch.zeros_like(chronic), chronic, both], 1).log_softmax(1)  # (B, 3)
         sums = torch.stack([central, left, right], 1) @ self.locations.T  # (B, 7)
         location = (sums + self.pattern).log_softmax(1)
         exam = [
             negative - F.softplus(indeterminate),
             indeterminate - F.softplus(negative),
-            *(_logit(age, [kind], without_pe) for kind in (CHRONIC, BOTH)),
+            *_ages(torch.stack([chronic, both], 1), without_pe).unbind(1),
             *(_logit(location, _showing(place), without_pe) for place in (CENTRAL, LEFT, RIGHT)),
             large - small,
             small - large,
@@ -115,6 +131,12 @@ class LabelLinear(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, 9, channels) -> (B, 9)."""
         return (pooled * self.weight).sum(-1) + self.bias
+
+
+def _ages(energy: Tensor, without_pe: Tensor) -> Tensor:
+    """(B, 2) energies of chronic and both, beside 0 for acute, and (B,) of no PE -> (B, 2) logits."""
+    age = torch.cat([torch.zeros_like(energy[:, :1]), energy], 1).log_softmax(1)  # (B, 3)
+    return torch.stack([_logit(age, [kind], without_pe) for kind in (CHRONIC, BOTH)], 1)
 
 
 def _showing(place: int) -> list[int]:

@@ -41,7 +41,8 @@ BACKBONES = {
 }
 
 
-_AGE = [MULTITASK_LABELS.index(name) for name in (CHRONIC, ACUTE_AND_CHRONIC)]
+AGE = (CHRONIC, ACUTE_AND_CHRONIC)
+_AGE_AT = MULTITASK_LABELS.index(CHRONIC)
 CONTEXT_WIDTH = 16
 """Channels of the stem of the context network, a `SlimResNet3d`."""
 
@@ -62,14 +63,14 @@ class Stage1Spec:
     context: bool = False
     """The multitask heads read a context network, and stage 2 reads it beside the backbone."""
     at_clots: bool = False
-    """The heads for age read layer2 where the clots are, and stage 2 reads that too; needs slice supervision."""
+    """The heads for age read layer2 where the clots are, and stage 2 reads what they say; needs slice supervision."""
 
 
 class Feature(NamedTuple):
     """What the networks make of a batch of windows."""
 
     pooled: Tensor
-    """(B, F) global average of layer4, layer2 at the clots, global average of the context network's layer4."""
+    """(B, F) global average of layer4, both logits of age, global average of the context network's layer4."""
     layer2: Tensor
     """(B, C2, T2, H2, W2): where the slice head looks."""
     context: Tensor | None = None
@@ -113,16 +114,20 @@ class WindowEncoder(nn.Module):
         self.slices_apart = known.early_in_plane and spec.norm == "batch"  # group norm joins a window's slices
         self.context = _adapted(SlimResNet3d(width=CONTEXT_WIDTH), spec) if spec.context else None
         context_size = 8 * CONTEXT_WIDTH if spec.context else 0
-        at_clots = known.layer2_channels if spec.at_clots else 0
+        ages = len(AGE) if spec.at_clots else 0
         self.layer4_size = known.layer4_channels
-        self.backbone_size = known.layer4_channels + at_clots
+        self.backbone_size = known.layer4_channels + ages
         self.feature_size = self.backbone_size + context_size
         self.head = nn.Linear(known.layer4_channels, 1)
         self.slice_head = nn.Linear(known.layer2_channels, 1) if spec.slice_supervision else None
         read = context_size or known.layer4_channels
-        count = len(MULTITASK_LABELS) - (len(_AGE) if spec.at_clots else 0)
-        self.multitask_head = nn.Linear(read, count) if spec.multitask else None
-        self.age_head = nn.Linear(at_clots, len(_AGE)) if spec.multitask and spec.at_clots else None
+        self.multitask_head = nn.Linear(read, len(MULTITASK_LABELS) - ages) if spec.multitask else None
+        self.age_head = nn.Linear(known.layer2_channels, ages) if spec.at_clots else None
+
+    @property
+    def age_at(self) -> int | None:
+        """Return the first of the two numbers of a feature that are logits of age; None where it has none."""
+        return None if self.age_head is None else self.layer4_size
 
     def slice_runs(self, length: int) -> int:
         """Return T2, the slice logits of a window of `length` slices."""
@@ -147,8 +152,8 @@ class WindowEncoder(nn.Module):
         Without the last its part is left out.
         """
         parts = [layer4.mean(dim=(2, 3, 4))]
-        if self.spec.at_clots:
-            parts.append(_at_clots(layer2, self._places(layer2)).to(layer4.dtype))
+        if self.age_head is not None:
+            parts.append(self.age_head(_at_clots(layer2, self._places(layer2)).to(layer4.dtype)))
         if context is not None:
             parts.append(context.mean(dim=(2, 3, 4)))
         return torch.cat(parts, dim=1)
@@ -165,24 +170,21 @@ class WindowEncoder(nn.Module):
 
     def forward_head(self, feature: Feature) -> WindowLogits:
         """Return the logits of the windows."""
-        own, clots, context = feature.pooled.tensor_split((self.layer4_size, self.backbone_size), dim=1)
+        own, age, context = feature.pooled.tensor_split((self.layer4_size, self.backbone_size), dim=1)
         window = self.head(own).squeeze(-1)  # (B,)
-        study = self._study(own if self.context is None else context, clots)
+        study = self._study(own if self.context is None else context, age)
         if self.slice_head is None:
             return WindowLogits(window, None, study)
         places = self._places(feature.layer2)  # (B, T2, H2, W2)
         slices = SLICE_POOLING[self.spec.slice_pooling](places.flatten(2))  # (B, T2)
         return WindowLogits(window + slices.amax(dim=1), slices, study, places)
 
-    def _study(self, read: Tensor, clots: Tensor) -> Tensor | None:
-        """Return (B, 6), each of MULTITASK_LABELS, or None without such heads."""
+    def _study(self, read: Tensor, age: Tensor) -> Tensor | None:
+        """Return (B, 6), each of MULTITASK_LABELS, or None without such heads; `age` is (B, 2), or (B, 0)."""
         if self.multitask_head is None:
             return None
-        study: Tensor = self.multitask_head(read)
-        if self.age_head is None:
-            return study
-        before = study[:, : _AGE[0]]
-        return torch.cat([before, self.age_head(clots), study[:, _AGE[0] :]], dim=1)
+        before, after = self.multitask_head(read).tensor_split((_AGE_AT,), dim=1)
+        return torch.cat([before, age, after], dim=1)
 
     def forward(self, x: Tensor) -> WindowLogits:
         """(B, C, T, H, W) in [0, 1] -> logits."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.models.encoders import GRU, TCN
-from pectl.core.models.exam_heads import EXAM_HEADS, HeadName, with_one_ratio
+from pectl.core.models.exam_heads import AGE_AT, AGES, EXAM_HEADS, HeadName, with_one_ratio
 from pectl.core.models.layers import LabelAttention
 
 PLACE_CHANNELS = 2
@@ -30,6 +30,8 @@ class Stage2Spec:
     head: HeadName
     position: bool
     ensemble: int
+    age_at: int | None = None
+    """The first of the two numbers of a feature that are stage 1's logits of age; None where it has none."""
 
 
 class StudyLogits(NamedTuple):
@@ -50,6 +52,9 @@ class SequenceClassifier(nn.Module):
 
     Each window enters as its feature, the differences to both neighbours (zero at the ends; `causal`: to the one
     before), its stage-1 logit and, with `position`, its place along the body.
+
+    Where stage 1 says how old clots are, that alone decides of age: the mean of its logits over the windows, weighed by
+    how surely they show PE. Few studies are chronic, and a network that reads all of a feature learns these by heart.
     """
 
     def __init__(self, spec: Stage2Spec) -> None:
@@ -81,7 +86,9 @@ class SequenceClassifier(nn.Module):
                 their mean, nor the two RV/LV labels as one answer.
         """
         x = self._inputs(features, window_logit, place, mask)
-        answers = [member(x, window_logit, mask) for member in self.members]
+        at = self.spec.age_at
+        age = None if at is None else features[..., at : at + AGES]
+        answers = [member(x, window_logit, mask, age) for member in self.members]
         if each:
             return StudyLogits(*(torch.stack(part) for part in zip(*answers, strict=True)))
         together = mean_of(answers)
@@ -111,14 +118,33 @@ class SequenceMember(nn.Module):
         self.window_head = nn.Linear(self.encoder.out_channels, 1)
         self.attention = LabelAttention(channels, labels=len(EXAM_LABELS))
         self.exam_head = EXAM_HEADS[spec.head](2 * channels)
+        self.age = None if spec.age_at is None else AgeFromWindows()
 
-    def forward(self, x: Tensor, window_logit: Tensor, mask: Tensor) -> StudyLogits:
-        """(B, N, C), stage-1 logits and mask (B, N) -> logits."""
+    def forward(self, x: Tensor, window_logit: Tensor, mask: Tensor, age: Tensor | None) -> StudyLogits:
+        """(B, N, C), stage-1 logits and mask (B, N), stage-1 logits of age (B, N, 2) if there are any -> logits."""
         context = self.encoder(x, mask)  # (B, N, C')
         window = (window_logit + self.window_head(context).squeeze(-1)) * mask  # (B, N)
         pooled, attention = self.attention(torch.cat([context, window.unsqueeze(-1)], dim=-1), mask)
-        exam, pe = self.exam_head(pooled)
+        energy = None
+        if self.age is not None:
+            energy, shares = self.age(age, window, mask)
+            by_window = shares.unsqueeze(1).expand(-1, AGES, -1)
+            attention = torch.cat([attention[:, :AGE_AT], by_window, attention[:, AGE_AT + AGES :]], 1)
+        exam, pe = self.exam_head(pooled, energy)
         return StudyLogits(exam, pe, window, attention)
+
+
+class AgeFromWindows(nn.Module):
+    """Two energies of a study's age, chronic and both, beside 0 for acute, from stage 1's logits of its windows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.bias = nn.Parameter(torch.ones(AGES)), nn.Parameter(torch.zeros(AGES))
+
+    def forward(self, age: Tensor, window: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, 2) logits of age, (B, N) PE logits, mask -> (B, 2) energies, and (B, N) the share of each window."""
+        shares = window.detach().masked_fill(~mask, -torch.inf).softmax(1)
+        return (shares.unsqueeze(-1) * age).sum(1) * self.scale + self.bias, shares
 
 
 def _encoder(spec: Stage2Spec, in_channels: int) -> TCN | GRU:

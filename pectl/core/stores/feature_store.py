@@ -84,6 +84,8 @@ class FeatureStore:
 
     path: Path
     stamp: Stamp
+    age_at: int | None
+    """The first of the two numbers of a feature that are stage 1's logits of age; None where it has none."""
     studies: pd.DataFrame
     splits: pd.Series[str]
 
@@ -94,8 +96,8 @@ class FeatureStore:
         Raises:
             StoreError: not a feature store, of another version, not finished, or its index is damaged.
         """
-        stamp, _ = read_stamp(path / "features.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
-        return cls(path, stamp, read_studies(path), read_splits(path))
+        stamp, described = read_stamp(path / "features.json", format=FORMAT, version=VERSION, made_by=MADE_BY)
+        return cls(path, stamp, described.get("age_at"), read_studies(path), read_splits(path))
 
     @cached_property
     def split_fingerprint(self) -> str:
