@@ -14,7 +14,7 @@ from pectl.core.batches.contrast import contrast_gain
 from pectl.core.batches.intensity import prepare
 from pectl.core.batches.windows import window_starts
 from pectl.core.labels.names import MULTITASK_LABELS
-from pectl.core.models.checkpoint import load_stage1
+from pectl.core.models.checkpoint import load_stage1, load_stage2
 from pectl.core.stores.feature_store import FeatureStore
 from pectl.core.stores.study_store import StudyStore
 from pectl.steps.chain import load_chain
@@ -111,3 +111,14 @@ def test_places_are_learnt_where_the_store_has_them_and_are_asked_for_elsewhere(
     assert refused.code == 1
     assert "expected studies to train on whose emboli are marked, in places/, found none of" in refused.err
     assert not (tmp_path / "none").exists()
+
+
+def test_stage_2_knows_where_a_feature_tells_the_age(chosen: Chain, chain: Chain) -> None:
+    encoder = load_stage1(chosen.stage1 / "checkpoints" / "best")
+    features = FeatureStore.open(chosen.features)
+    assert encoder.age_at == features.age_at == 128
+    classifier = load_stage2(chosen.stage2 / "checkpoints" / "best")
+    assert classifier.spec.age_at == 128
+    assert classifier.members[0].age is not None
+    without = load_stage2(chain.stage2 / "checkpoints" / "best")  # no multitask heads
+    assert (FeatureStore.open(chain.features).age_at, without.spec.age_at, without.members[0].age) == (None, None, None)

@@ -147,19 +147,19 @@ def test_age_is_read_off_layer2_where_the_clots_are() -> None:
     )
     model = WindowEncoder(spec).eval()
     feature = model.forward_features(torch.rand(2, 1, 10, 32, 32))
-    assert model.feature_size == feature.pooled.shape[1] == 512 + 128 + 128
+    assert model.feature_size == feature.pooled.shape[1] == 512 + 2 + 128
+    assert model.age_at == 512
     logits = model.forward_head(feature)
     weight = logits.places.exp()  # (2, 5, 4, 4)
     wanted = (feature.layer2 * weight[:, None]).sum(dim=(2, 3, 4)) / weight.sum(dim=(1, 2, 3))[:, None]
-    clots = feature.pooled[:, 512:640]
-    torch.testing.assert_close(clots, wanted)
     assert MULTITASK_LABELS[3:5] == ("chronic_pe", "acute_and_chronic_pe")
-    torch.testing.assert_close(logits.study[:, 3:5], model.age_head(clots))
-    others = model.multitask_head(feature.pooled[:, 640:])
+    torch.testing.assert_close(logits.study[:, 3:5], model.age_head(wanted))
+    assert torch.equal(feature.pooled[:, 512:514], logits.study[:, 3:5])
+    others = model.multitask_head(feature.pooled[:, 514:])
     torch.testing.assert_close(logits.study[:, [0, 1, 2, 5]], others)
     model.slice_head.weight.zero_()  # nowhere more of a clot than elsewhere
     average = model.forward_features(torch.rand(2, 1, 10, 32, 32))
-    torch.testing.assert_close(average.pooled[:, 512:640], average.layer2.mean(dim=(2, 3, 4)))
+    torch.testing.assert_close(average.pooled[:, 512:514], model.age_head(average.layer2.mean(dim=(2, 3, 4))))
 
 
 def test_what_is_learnt_of_age_does_not_move_where_clots_are_seen() -> None:

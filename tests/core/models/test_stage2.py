@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pectl.config import Stage2Config
+from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.models.stage2 import (
     PLACE_CHANNELS,
     SequenceClassifier,
@@ -99,6 +100,33 @@ def test_causal_window_scores_do_not_see_later_features(model: str) -> None:
     later[0, 8] += 5.0
     moved = (made(later, logit, place, mask).window != made(features, logit, place, mask).window)[0]
     assert moved.nonzero().flatten().tolist()[0] == 8
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING])
+@torch.inference_mode()
+def test_age_is_what_stage_1_says_of_the_windows_with_pe_and_nothing_else(changes: dict[str, object]) -> None:
+    made = classifier(age_at=2, **changes)
+    features, window_logit, place, mask = padded((5, 3), 5)
+    out = made(features, window_logit, place, mask, each=True)
+    assert EXAM_LABELS[2:4] == ("chronic_pe", "acute_and_chronic_pe")
+    shares = (out.window.exp() * mask) / (out.window.exp() * mask).sum(2, keepdim=True)  # (members, B, N)
+    torch.testing.assert_close(out.attention[:, :, 2], shares)
+    torch.testing.assert_close(out.attention[:, :, 3], shares)
+    for place_in, member in enumerate(made.members):
+        means = (shares[place_in].unsqueeze(-1) * features[..., 2:4]).sum(1)
+        energy = means * member.age.scale + member.age.bias
+        pe, exam = out.pe[place_in].sigmoid(), out.exam[place_in].sigmoid()
+        shared = torch.cat([torch.zeros(2, 1), energy], 1).softmax(1)[:, 1:]  # acute, chronic and both share out PE
+        given = shared if "head" in changes else energy.sigmoid()
+        torch.testing.assert_close(exam[:, 2:4], pe.unsqueeze(1) * given, atol=1e-5, rtol=1e-4)
+
+
+def test_what_is_learnt_of_age_is_not_learnt_of_pe() -> None:
+    made = classifier(age_at=2)
+    inputs = padded((5, 3), 5)
+    made(*inputs, each=True).exam[..., 2:4].sum().backward()
+    learnt = {name for name, part in made.named_parameters() if part.grad is not None and part.grad.abs().max() > 0}
+    assert learnt == {"members.0.age.scale", "members.0.age.bias"}
 
 
 def test_default_is_not_causal() -> None:
