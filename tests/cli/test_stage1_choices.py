@@ -120,5 +120,4 @@ def test_stage_2_knows_where_a_feature_tells_the_age(chosen: Chain, chain: Chain
     classifier = load_stage2(chosen.stage2 / "checkpoints" / "best")
     assert classifier.spec.age_at == 128
     assert classifier.members[0].age is not None
-    without = load_stage2(chain.stage2 / "checkpoints" / "best")  # no multitask heads
-    assert (FeatureStore.open(chain.features).age_at, without.spec.age_at, without.members[0].age) == (None, None, None)
+    assert FeatureStore.open(chain.features).age_at is None  # no multitask heads
