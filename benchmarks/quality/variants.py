@@ -48,6 +48,7 @@ VARIANTS = {
                 "windows.stride=10",
                 "windows.vessels_to_hu=0",
                 "stage1.slice_loss_weight=0",
+                "stage1.place_loss_weight=0",
                 "stage1.multitask_loss_weight=0",
                 "stage1.sampling=natural",
                 "stage1.learning_rate=4e-4",
@@ -73,7 +74,7 @@ VARIANTS = {
         Variant(
             name="no-slice-loss",
             meaning="stage 1 learns from window labels alone",
-            changes=("stage1.slice_loss_weight=0",),
+            changes=("stage1.slice_loss_weight=0", "stage1.place_loss_weight=0"),
         ),
         Variant(
             name="no-places",
