@@ -159,6 +159,16 @@ def test_a_run_that_was_trained_anew_has_no_scale_of_the_one_before(
         instrument_of_runs(*runs.pair)
 
 
+@pytest.mark.parametrize("broken", ["", "{", "[1, 2]"])
+def test_a_damaged_scale_is_named_and_can_be_deleted(broken: str, runs: TinyRuns) -> None:
+    path = runs.stage2 / "heat_scale.json"
+    path.write_text(broken)
+    with pytest.raises(StoreError, match=f"^{path}: expected references of heat .*; delete it, and measure them again"):
+        instrument_of_runs(*runs.pair)
+    path.unlink()
+    assert instrument_of_runs(*runs.pair).members[0].heat_scale.references == {}
+
+
 @pytest.mark.parametrize(
     ("label", "called", "flagged"),
     [
