@@ -278,11 +278,19 @@ def read_heat_scale(stage2: Path) -> HeatScale:
     Raises:
         StoreError: the folder isn't a finished run, or what it holds isn't such.
     """
-    path = stage2 / HEAT_SCALE
-    content = read_json(path, made_by=HEAT_SCALE_BY) if path.exists() else {}
-    if content.get("made_from") != _weights(stage2):
+    path, weights = stage2 / HEAT_SCALE, _weights(stage2)
+    if not path.exists():
         return HeatScale()
-    return HeatScale.from_json(content.get("references"))
+    try:
+        content = read_json(path, made_by=HEAT_SCALE_BY)
+        return HeatScale.from_json(content.get("references")) if content.get("made_from") == weights else HeatScale()
+    except StoreError as error:
+        raise StoreError(
+            where=path,
+            expected="references of heat as pectl writes them",
+            found=error.found,
+            fix=f"delete it, and measure them again with {HEAT_SCALE_BY}",
+        ) from error
 
 
 def write_heat_scale(stage2: Path, scale: HeatScale) -> None:

@@ -10,7 +10,7 @@ from pectl.core.decisions.heat_scale import HeatReference
 from pectl.core.labels.names import PE_PRESENT, RV_LV
 from pectl.core.stores.study_store import StudyStore
 from pectl.explanation.gradcam import PE_WINDOW
-from pectl.inference.instrument import write_heat_scale
+from pectl.inference.instrument import read_heat_scale, write_heat_scale
 from pectl.report.explanation.case import Case
 from pectl.steps.chain import Chain
 
@@ -52,9 +52,9 @@ def with_reference(store: StudyStore, uids: Sequence[str], chain: Chain, progres
     found = HeatReference.fit(peaks, flagged)
     if found is None:
         return chain
-    explainer, (member,) = chain.explainer, chain.instrument.members
-    scale = member.heat_scale.with_reference(explainer.method, explainer.label, found)
-    write_heat_scale(chain.stage2, scale)
+    explainer = chain.explainer
+    kept = read_heat_scale(chain.stage2)  # once more: another command may have measured another label meanwhile
+    write_heat_scale(chain.stage2, kept.with_reference(explainer.method, explainer.label, found))
     return replace(chain, explainer=replace(explainer, reference=found))
 
 

@@ -145,6 +145,16 @@ def test_the_run_keeps_it_for_explanations_and_bundles(
     assert [one.heat_scale.references for one in before.members] == [{}]
 
 
+def test_labels_measured_at_the_same_time_are_both_kept(
+    runs: TinyRuns, store: PlannedStore, make_study: StudyFactory
+) -> None:
+    first, second = (chain_of(runs, make_study, dict.fromkeys(VAL, 0.9)) for _ in range(2))
+    measured(store, replace(first, explainer=replace(first.explainer, label="central_pe")))
+    measured(store, second)  # loaded before the other was kept
+    kept = instrument_of_runs(*runs.pair).members[0].heat_scale.references["layer-cam"]
+    assert set(kept) == {"central_pe", "pe_present"}
+
+
 def test_a_run_that_was_trained_anew_has_no_scale_of_the_one_before(
     runs: TinyRuns, store: PlannedStore, make_study: StudyFactory
 ) -> None:
@@ -157,6 +167,16 @@ def test_a_run_that_was_trained_anew_has_no_scale_of_the_one_before(
     write_json(path, {name: content[name] for name in ("use", "made_from")})
     with pytest.raises(StoreError, match=r"heat_scale.json: expected references of heat"):
         instrument_of_runs(*runs.pair)
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[1, 2]"])
+def test_a_damaged_scale_is_named_and_can_be_deleted(broken: str, runs: TinyRuns) -> None:
+    path = runs.stage2 / "heat_scale.json"
+    path.write_text(broken)
+    with pytest.raises(StoreError, match=f"^{path}: expected references of heat .*; delete it, and measure them again"):
+        instrument_of_runs(*runs.pair)
+    path.unlink()
+    assert instrument_of_runs(*runs.pair).members[0].heat_scale.references == {}
 
 
 @pytest.mark.parametrize(

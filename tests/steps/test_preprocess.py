@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,6 +142,18 @@ def test_a_rerun_does_only_what_is_missing_and_ends_in_the_same_bytes(cohort, tm
     monkeypatch.setattr(module, "examine_task", None)  # nothing is made again
     summary = preprocess(cohort[0], store, CONFIG, labels=cohort[1])
     assert (summary.n_done, summary.n_skipped, summary.complete) == (0, 5, True)
+
+
+def test_going_on_in_an_older_store_leaves_a_training_its_refusal(cohort, tmp_path):
+    store = tmp_path / "store"
+    preprocess(cohort[0], store, CONFIG, labels=cohort[1])
+    assert StudyStore.open(store).studies["vessel_hu"].notna().all()
+    for uid in ("1.1", "1.2"):  # of before vessels were measured
+        with h5py.File(store / "studies" / f"{uid}.h5", "r+") as file:
+            del file.attrs["vessel_hu"]
+    (store / "studies" / "1.3.h5").unlink()
+    assert preprocess(cohort[0], store, CONFIG, labels=cohort[1]).n_done == 1
+    assert "vessel_hu" not in StudyStore.open(store).studies
 
 
 def test_a_killed_run_goes_on(cohort, tmp_path, monkeypatch):

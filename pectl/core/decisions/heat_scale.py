@@ -5,6 +5,7 @@ the model: the median peak of the validation studies that it flags. The median i
 study of extreme heat doesn't move it, as it would a maximum, and no study has to be drawn dim because of that one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -70,7 +71,7 @@ class HeatScale:
         """Read what `to_json` wrote.
 
         Raises:
-            StoreError: keys are missing or unknown, or a reference isn't above 0.
+            StoreError: keys are missing or unknown, or a reference isn't a number above 0.
         """
         try:
             if not isinstance(data, Mapping):
@@ -79,8 +80,8 @@ class HeatScale:
                 method: {label: HeatReference(**one) for label, one in labels.items()}
                 for method, labels in data.items()
             }
-            if not all(one.value > 0 for labels in found.values() for one in labels.values()):
-                raise ValueError("a reference that isn't above 0")
+            if not all(0 < one.value < math.inf for labels in found.values() for one in labels.values()):
+                raise ValueError("a reference that isn't a number above 0")
         except (AttributeError, TypeError, ValueError) as error:
             raise StoreError(
                 where=NAME,

@@ -116,7 +116,9 @@ def _stamp(config: Config, labels: str, places: str) -> Stamp:
 
 def _studies(out: Path, patient_id: dict[str, str]) -> pd.DataFrame:
     rows = [study_row(path) for uid in sorted(patient_id) if (path := study_path(out, uid)).exists()]
-    studies = pd.DataFrame(rows, columns=list(ROW_COLUMNS)).set_index(STUDY)
+    older = any(row["vessel_hu"] is None for row in rows)  # written before it was measured: a training must refuse them
+    columns = [name for name in ROW_COLUMNS if name != "vessel_hu" or not older]
+    studies = pd.DataFrame(rows, columns=columns).set_index(STUDY)
     studies[list(STUDY_LABELS)] = studies[list(STUDY_LABELS)].astype(float)
     groups = patient_groups(patient_id)
     studies["patient_group"] = pd.Series([groups[uid] for uid in studies.index], studies.index, dtype=str)

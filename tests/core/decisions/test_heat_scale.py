@@ -34,6 +34,7 @@ def test_references_are_by_method_and_label_and_come_back() -> None:
         {"layer-cam": {"pe_present": {"value": 1.0}}},
         {"layer-cam": 3},
         {"a": {"b": {"value": 0, "n_flagged": 5, "n_studies": 5}}},
+        {"a": {"b": {"value": float("inf"), "n_flagged": 5, "n_studies": 5}}},
     ],
 )
 def test_what_is_no_scale_is_refused(broken: dict) -> None:
