@@ -3,16 +3,20 @@
 Training can't do it: stage 2 sees features, and heat needs stage 1 and the volumes. `explain` has both at hand.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pectl.core.decisions.heat_scale import HeatReference
 from pectl.core.labels.names import PE_PRESENT, RV_LV
 from pectl.core.stores.study_store import StudyStore
+from pectl.errors import StoreError
 from pectl.explanation.gradcam import PE_WINDOW
 from pectl.inference.instrument import read_heat_scale, write_heat_scale
 from pectl.report.explanation.case import Case
 from pectl.steps.chain import Chain
+
+_log = logging.getLogger(__name__)
 
 MOST_STUDIES = 200
 """Validation studies that are looked at: more cost time, and the median hardly moves."""
@@ -31,8 +35,8 @@ def reference_studies(store: StudyStore, chain: Chain) -> list[str]:
 def with_reference(store: StudyStore, uids: Sequence[str], chain: Chain, progress: Callable[[int], None]) -> Chain:
     """Return the chain with the reference of its label and method, measured on validation studies.
 
-    It is kept in the run, where later explanations and bundles find it. Where too few of the studies are flagged, the
-    chain stays as it is.
+    It is kept in the run, where later explanations and bundles find it; if the run can't be written, that is told, and
+    this explanation goes on with it. Where too few of the studies are flagged, the chain stays as it is.
 
     Args:
         store: holds the studies.
@@ -41,7 +45,7 @@ def with_reference(store: StudyStore, uids: Sequence[str], chain: Chain, progres
         progress: called with the studies done.
 
     Raises:
-        StoreError: the run can't be written.
+        StoreError: what the run keeps of other labels is damaged.
     """
     peaks, flagged = [], []
     for done, uid in enumerate(uids, 1):
@@ -54,7 +58,10 @@ def with_reference(store: StudyStore, uids: Sequence[str], chain: Chain, progres
         return chain
     explainer = chain.explainer
     kept = read_heat_scale(chain.stage2)  # once more: another command may have measured another label meanwhile
-    write_heat_scale(chain.stage2, kept.with_reference(explainer.method, explainer.label, found))
+    try:
+        write_heat_scale(chain.stage2, kept.with_reference(explainer.method, explainer.label, found))
+    except StoreError as error:
+        _log.warning("the reference of heat is used here, but not kept for later: %s", error)
     return replace(chain, explainer=replace(explainer, reference=found))
 
 

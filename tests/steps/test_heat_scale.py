@@ -155,6 +155,25 @@ def test_labels_measured_at_the_same_time_are_both_kept(
     assert set(kept) == {"central_pe", "pe_present"}
 
 
+def test_a_run_that_cannot_be_written_is_explained_all_the_same(
+    runs: TinyRuns,
+    store: PlannedStore,
+    make_study: StudyFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(path: Path, content: object) -> None:
+        raise StoreError(where=path, expected="to write it", found="Read-only file system", fix="choose another")
+
+    monkeypatch.setattr("pectl.inference.instrument.write_json", refuse)
+    found = measured(store, chain_of(runs, make_study, dict.fromkeys(VAL, 0.9)))
+    assert found.explainer.reference == HeatReference(4.0, n_flagged=5, n_studies=5)
+    (told,) = caplog.messages
+    assert "used here, but not kept for later" in told
+    assert "heat_scale.json" in told
+    assert "Read-only file system" in told
+
+
 def test_a_run_that_was_trained_anew_has_no_scale_of_the_one_before(
     runs: TinyRuns, store: PlannedStore, make_study: StudyFactory
 ) -> None:

@@ -180,7 +180,7 @@ def no_vessel_hu(where: object) -> StoreError:
         where=where,
         expected="the HU of its great vessels, which windows.vessels_to_hu needs",
         found="none: an older pectl preprocessed it",
-        fix=f"run {MADE_BY} again, into a new folder",
+        fix=f"run {MADE_BY} again, into a new folder, or leave contrast as it is: --set windows.vessels_to_hu=0",
     )
 
 
