@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pectl.config import Config, PreprocessConfig, SplitConfig
+from pectl.config import Config, PreprocessConfig, SplitConfig, load_config
 from pectl.core.intake import store_study as module
+from pectl.core.intake.store_index import begin_store
 from pectl.core.intake.tasks import IntakeWatch, Sources
 from pectl.core.labels.names import STUDY_LABELS
+from pectl.core.places.digest import NO_PLACES
 from pectl.core.stores.study_store import StudyStore
 from pectl.errors import InputMissingError, LabelsError, LineageError, SplitError, StoreError, WeightsError
 from pectl.steps.preprocess import preprocess as run
@@ -142,6 +144,22 @@ def test_a_rerun_does_only_what_is_missing_and_ends_in_the_same_bytes(cohort, tm
     monkeypatch.setattr(module, "examine_task", None)  # nothing is made again
     summary = preprocess(cohort[0], store, CONFIG, labels=cohort[1])
     assert (summary.n_done, summary.n_skipped, summary.complete) == (0, 5, True)
+
+
+def test_a_store_stopped_as_it_begins_keeps_its_configuration(cohort, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_, **__):
+        raise Killed
+
+    for name in ("write_config", "write_stamp"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"pectl.core.intake.store_index.{name}", kill)
+            with pytest.raises(Killed):
+                begin_store(tmp_path, Config(), labels="a", places=NO_PLACES)
+    begin_store(tmp_path, Config(), labels="a", places=NO_PLACES)
+    assert load_config(tmp_path / "config.toml", []) == Config()
 
 
 def test_going_on_in_an_older_store_leaves_a_training_its_refusal(cohort, tmp_path):

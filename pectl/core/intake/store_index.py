@@ -59,9 +59,9 @@ def begin_store(out: Path, config: Config, *, labels: str, places: str) -> None:
                 what="masks or boxes, and their smallest area, with digest",
             )
             return
-    write_stamp(out / _BEGUN, wanted, preprocess=config.preprocess.model_dump(mode="json"))
     with atomic_path(out / "config.toml") as temporary:
         write_config(config, temporary)
+    write_stamp(out / _BEGUN, wanted, preprocess=config.preprocess.model_dump(mode="json"))  # last: nothing is left out
 
 
 def finish_store(
