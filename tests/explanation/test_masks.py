@@ -8,31 +8,10 @@ import pytest
 from pectl.core.places.truth import PlacesTruth, read_truth
 from pectl.core.stores.study_store import Study
 from pectl.errors import InputMissingError
-from pectl.explanation.explainer import Explanation, find_peak
 from pectl.explanation.masks import score_truth
+from tests.explained import explanation_of
 
 StudyFactory = Callable[..., Study]
-
-
-def explanation_of(study: Study, heat: np.ndarray) -> Explanation:
-    none = np.zeros(1, np.float32)
-    return Explanation(
-        uid=study.uid,
-        label="pe_present",
-        method="grad-cam",
-        heat=heat,
-        slice_heat=heat.max(axis=(1, 2)),
-        source_heat=none,
-        length=10,
-        window_start=np.zeros(1, np.int64),
-        window_logit=none,
-        refined_logit=none,
-        attention=np.ones((9, 1), np.float32),
-        exam_score={},
-        peak=find_peak(study, heat),
-        left_share=None,
-        seconds=0.0,
-    )
 
 
 @pytest.fixture

@@ -16,13 +16,14 @@ from pectl.core.labels.names import EXAM_LABELS
 from pectl.core.storage.files import read_json, write_json
 from pectl.core.stores.study_store import Study
 from pectl.errors import StoreError
-from pectl.explanation.explainer import Explanation, find_peak
+from pectl.explanation.explainer import Explanation
 from pectl.inference.instrument import instrument_of_runs
 from pectl.report.explanation.case import Case
 from pectl.steps import heat_scale
 from pectl.steps.bundle import make_bundle
 from pectl.steps.chain import Chain, load_chain
 from pectl.steps.heat_scale import is_flagged, reference_studies, with_reference
+from tests.explained import explanation_of
 from tests.tiny_runs import SPLITS, TinyRuns, make_tiny_runs
 
 StudyFactory = Callable[..., Study]
@@ -41,28 +42,12 @@ class PlannedExplainer:
     reference: HeatReference | None = None
 
     def explain(self, study: Study) -> Explanation:
-        peak, none = PEAKS[study.uid], np.zeros(1, np.float32)
-        heat = np.zeros(study.hu.shape, np.float32)
+        peak, heat = PEAKS[study.uid], np.zeros(study.hu.shape, np.float32)
         full_scale = peak if self.reference is None else self.reference.value
         heat[5, 3, 2] = peak / full_scale
-        return Explanation(
-            uid=study.uid,
-            label=self.label,
-            method="layer-cam",
-            heat=heat,
-            slice_heat=heat.max(axis=(1, 2)),
-            source_heat=none,
-            length=10,
-            window_start=np.zeros(1, np.int64),
-            window_logit=none,
-            refined_logit=none,
-            attention=np.ones((9, 1), np.float32),
-            exam_score=dict.fromkeys((*EXAM_LABELS, "pe_present"), self.scores[study.uid]),
-            peak=find_peak(study, heat),
-            left_share=None,
-            seconds=0.0,
-            full_scale=full_scale,
-            reference=self.reference,
+        scores = dict.fromkeys((*EXAM_LABELS, "pe_present"), self.scores[study.uid])
+        return explanation_of(
+            study, heat, label=self.label, exam_score=scores, full_scale=full_scale, reference=self.reference
         )
 
 
