@@ -38,8 +38,6 @@ from pectl.inference.device import Engine
 from pectl.inference.encoder import Seen, StudyEncoder
 
 OWN_PEAK, VALIDATION_REFERENCE = "the study's peak", "the validation reference"
-
-
 _LEAST_SAID = 1e-6
 """Heat of a label that is surely absent stays a number that float32 holds."""
 

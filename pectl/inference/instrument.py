@@ -278,9 +278,10 @@ def read_heat_scale(stage2: Path) -> HeatScale:
     Raises:
         StoreError: the folder isn't a finished run, or what it holds isn't such.
     """
-    path, weights = stage2 / HEAT_SCALE, _weights(stage2)
+    path = stage2 / HEAT_SCALE
     if not path.exists():
         return HeatScale()
+    weights = _weights(stage2)
     try:
         content = read_json(path, made_by=HEAT_SCALE_BY)
         return HeatScale.from_json(content.get("references")) if content.get("made_from") == weights else HeatScale()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pectl.config import AugmentConfig
-from pectl.core.batches.contrast import scale_contrast
+from pectl.core.batches.contrast import for_each, scale_contrast
 from pectl.core.batches.share import Share, whole
 from pectl.core.labels.names import LEFT, MULTITASK_LABELS, RIGHT
 from pectl.core.storage.hounsfield import AIR_HU
@@ -56,7 +56,7 @@ def augment(hu: Tensor, gain: Tensor, px: int, config: AugmentConfig, share: Sha
     low, high = config.contrast_gain
     scale_contrast(out, gain * (low + phase * (high - low)).to(gain.device))
     offset = (draws[5] * 2 - 1) * config.offset_hu
-    out += _for_each(offset, out)
+    out += for_each(offset, out)
     if config.noise_hu:
         _add_noise(out, seeds, draws[6] * config.noise_hu)
     return Augmented(out, mirrored, grid)
@@ -71,11 +71,6 @@ def swap_sides(targets: Tensor, mirrored: Tensor) -> Tensor:
     """Exchange left and right in the (B, len(MULTITASK_LABELS)) labels of the windows that are mirrored, (B,) bool."""
     columns = [MULTITASK_LABELS.index(_OTHER_SIDE.get(name, name)) for name in MULTITASK_LABELS]
     return torch.where(mirrored.to(targets.device).unsqueeze(1), targets[:, columns], targets)
-
-
-def _for_each(values: Tensor, like: Tensor) -> Tensor:
-    """Lay (B,) numbers of windows along (B, T, S, S)."""
-    return values.to(like.device).view(-1, 1, 1, 1)
 
 
 def _transforms(mirrored: Tensor, *draws: Tensor, config: AugmentConfig) -> Tensor:

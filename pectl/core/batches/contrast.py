@@ -37,4 +37,9 @@ def contrast_gain(vessel_hu: ArrayLike, windows: WindowsConfig) -> NDArray[np.fl
 
 def scale_contrast(hu: Tensor, gain: Tensor) -> Tensor:
     """Scale what lies above unenhanced tissue in (B, T, H, W) float HU by a factor of each window, (B,), in place."""
-    return hu.add_(hu.sub(UNENHANCED_HU).relu_() * (gain.to(hu.device) - 1).view(-1, 1, 1, 1))
+    return hu.add_(hu.sub(UNENHANCED_HU).relu_() * for_each(gain - 1, hu))
+
+
+def for_each(values: Tensor, like: Tensor) -> Tensor:
+    """Lay (B,) numbers of windows along (B, T, S, S), on the device of these."""
+    return values.to(like.device).view(-1, 1, 1, 1)

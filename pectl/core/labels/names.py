@@ -17,7 +17,10 @@ RV_LV = RV_LV_GTE_1, RV_LV_LT_1 = "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"
 EXAM_LABELS = (NEGATIVE, INDETERMINATE, CHRONIC, ACUTE_AND_CHRONIC, CENTRAL, LEFT, RIGHT, *RV_LV)
 """The nine exam labels, in the order used for every array with a label axis."""
 
-PE_LABELS = (LEFT, RIGHT, CENTRAL, CHRONIC, ACUTE_AND_CHRONIC)
+AGE_LABELS = (CHRONIC, ACUTE_AND_CHRONIC)
+"""The exam labels that say how old PE is; side by side in every order of labels."""
+
+PE_LABELS = (LEFT, RIGHT, CENTRAL, *AGE_LABELS)
 """The exam labels that say of PE where it is and how old, which a window with PE can show."""
 
 MULTITASK_LABELS = (*PE_LABELS, RV_LV_GTE_1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pectl.core.labels.names import EXAM_LABELS
+from pectl.core.labels.names import AGE_LABELS, EXAM_LABELS
 
 HeadName = Literal["independent", "hierarchical"]
 LOCATIONS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
@@ -15,8 +15,8 @@ CENTRAL, LEFT, RIGHT = range(3)
 """Places in a pattern."""
 CHRONIC, BOTH = 1, 2
 """Places among the kinds; 0 is acute, which no label names."""
-AGE_AT, AGES = EXAM_LABELS.index("chronic_pe"), 2
-"""Among the exam labels: chronic, then acute and chronic."""
+AGE_AT, AGES = EXAM_LABELS.index(AGE_LABELS[0]), len(AGE_LABELS)
+"""Where those of age begin among the exam labels, and how many there are."""
 
 
 class ExamLogits(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pectl.core.labels.names import ACUTE_AND_CHRONIC, CHRONIC, MULTITASK_LABELS
+from pectl.core.labels.names import AGE_LABELS, MULTITASK_LABELS
 from pectl.core.models.layers import SlimResNet3d
 from pectl.core.models.norm import use_group_norm, use_own_batch_norm
 from pectl.core.models.video_resnet import mc3_18, r2plus1d_18, r3d_10, r3d_18
@@ -41,8 +41,7 @@ BACKBONES = {
 }
 
 
-AGE = (CHRONIC, ACUTE_AND_CHRONIC)
-_AGE_AT = MULTITASK_LABELS.index(CHRONIC)
+_AGE_AT = MULTITASK_LABELS.index(AGE_LABELS[0])
 CONTEXT_WIDTH = 16
 """Channels of the stem of the context network, a `SlimResNet3d`."""
 
@@ -114,7 +113,7 @@ class WindowEncoder(nn.Module):
         self.slices_apart = known.early_in_plane and spec.norm == "batch"  # group norm joins a window's slices
         self.context = _adapted(SlimResNet3d(width=CONTEXT_WIDTH), spec) if spec.context else None
         context_size = 8 * CONTEXT_WIDTH if spec.context else 0
-        ages = len(AGE) if spec.at_clots else 0
+        ages = len(AGE_LABELS) if spec.at_clots else 0
         self.layer4_size = known.layer4_channels
         self.backbone_size = known.layer4_channels + ages
         self.feature_size = self.backbone_size + context_size
